@@ -1,1 +1,5 @@
-//! Placeholder.
+//! farc: ONNX and pruning masks in, `model.far` out.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod ir;

@@ -5,5 +5,6 @@
 
 extern crate alloc;
 
+pub mod cpu;
 pub mod layout;
 pub mod plan;

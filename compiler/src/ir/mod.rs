@@ -6,6 +6,7 @@
 //! several nodes may share.
 
 mod edit;
+pub mod eval;
 mod op;
 mod shape;
 #[cfg(test)]

@@ -3,4 +3,5 @@
 
 pub mod error;
 pub mod ir;
+pub mod passes;
 pub mod target;

@@ -13,7 +13,7 @@ use crate::command;
 use crate::console::{result, step};
 use crate::cross::{self, CRT_STATIC, Cross};
 use crate::error::{Error, Result};
-use crate::platform::{CROSS, Cpu, Platform, Scope, host};
+use crate::platform::{CROSS, Cpu, Platform, Scope};
 use crate::workspace::Workspace;
 
 /// Options of `cargo xtask test`.
@@ -130,7 +130,7 @@ fn judge(proof: Option<&libtest::Proof>, arch: &str, cpu: Option<&Cpu>) -> Resul
 
 fn report(rows: &[Row]) -> Result<()> {
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN);
+    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["target", "cpu", "arch seen", "kernels seen", "passed", "failed", "seconds"]);
     for row in rows {
         let arch = row.proof.as_ref().map_or("-", |proof| &proof.arch);

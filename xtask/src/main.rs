@@ -3,8 +3,10 @@
 mod command;
 mod console;
 mod cross;
+mod demo;
 mod error;
 mod platform;
+mod sdk;
 mod test;
 mod workspace;
 
@@ -20,6 +22,10 @@ use workspace::Workspace;
 enum Cli {
     /// Set up cross builds for aarch64 and riscv64, and show that they work
     Cross(cross::Args),
+    /// Compile a real model for several targets, run it there from C, and compare
+    Demo(demo::Args),
+    /// Build libfar and the command `far` for all platforms into one folder
+    Sdk(sdk::Args),
     /// Run all tests, on the host and under QEMU
     Test(test::Args),
 }
@@ -30,6 +36,8 @@ fn main() -> ExitCode {
         let workspace = Workspace::find()?;
         match cli {
             Cli::Cross(args) => cross::run(&workspace, &args),
+            Cli::Demo(args) => demo::run(&workspace, &args),
+            Cli::Sdk(args) => sdk::run(&workspace, &args),
             Cli::Test(args) => test::run(&workspace, &args),
         }
     };

@@ -67,6 +67,11 @@ impl Clang {
         format!("llvm-ar{}", self.suffix)
     }
 
+    /// The reader of ELF files.
+    pub(crate) fn readelf(&self) -> String {
+        format!("llvm-readelf{}", self.suffix)
+    }
+
     /// The folder of libclang, which bindgen loads; `None` where it is not next to the compiler.
     pub(crate) fn libclang_dir(&self) -> Option<PathBuf> {
         let lib = self.path.canonicalize().ok()?.parent()?.parent()?.join("lib");

@@ -80,6 +80,11 @@ impl Cross {
         self.dir.join("bin").join(format!("{}-clang", platform.gnu))
     }
 
+    /// The reader of ELF files, of all platforms.
+    pub(crate) fn readelf(&self) -> String {
+        self.clang.readelf()
+    }
+
     /// The compiler of Rust that knows the targets.
     fn rustc_program(&self) -> PathBuf {
         match self.rustc {

@@ -25,9 +25,11 @@ pub(crate) fn step(plan: &CheckedPlan, op: &StepOp) -> usize {
         region.rows * region.cols
     };
     match op {
-        StepOp::Gemm(gemm) => {
-            gemm.groups.iter().fold(0usize, |sum, g| sum.saturating_add(group(g))).saturating_mul(gemm.a.rows as usize)
-        }
+        StepOp::Gemm(gemm) => gemm
+            .groups
+            .iter()
+            .fold(0usize, |sum, g| sum.saturating_add(group(g)))
+            .saturating_mul(gemm.a.rows as usize),
         StepOp::Lstm(lstm) => {
             let unit = |hidden: usize| (hidden + FUNCTION).saturating_mul(4 * padded_hidden(hidden));
             let units = lstm.units.iter().fold(0usize, |sum, u| sum.saturating_add(unit(u.hidden as usize)));
@@ -35,7 +37,8 @@ pub(crate) fn step(plan: &CheckedPlan, op: &StepOp) -> usize {
         }
         StepOp::Attention(attention) => {
             let tokens = attention.q.rows as usize;
-            let scores = tokens.saturating_mul(2 * attention.q.cols as usize + FUNCTION * attention.heads as usize);
+            let scores =
+                tokens.saturating_mul(2 * attention.q.cols as usize + FUNCTION * attention.heads as usize);
             scores.saturating_mul(tokens)
         }
         StepOp::LayerNorm(norm) => size(&norm.x) * 4,
@@ -72,7 +75,11 @@ impl Cut {
     }
 
     /// `0..len` in about that many ranges, each a start and a length; all but the last are multiples of `unit`.
-    pub(crate) fn ranges(self, len: usize, unit: usize) -> impl ExactSizeIterator<Item = (usize, usize)> + FusedIterator {
+    pub(crate) fn ranges(
+        self,
+        len: usize,
+        unit: usize,
+    ) -> impl ExactSizeIterator<Item = (usize, usize)> + FusedIterator {
         let size = len.div_ceil(self.tasks).next_multiple_of(unit).max(1);
         (0..len.div_ceil(size)).map(move |i| (i * size, size.min(len - i * size)))
     }

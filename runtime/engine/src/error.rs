@@ -176,7 +176,10 @@ impl fmt::Display for Error {
             Error::Io { path, source } => write!(f, "can't read `{}`: {source}", path.display()),
             Error::Artifact(error) => write!(f, "{error}"),
             Error::Architecture { artifact, host: Some(host) } => {
-                write!(f, "artifact for another architecture: it is for `{artifact}`, this library for `{host}`")
+                write!(
+                    f,
+                    "artifact for another architecture: it is for `{artifact}`, this library for `{host}`"
+                )
             }
             Error::Architecture { artifact, host: None } => {
                 write!(f, "artifact for `{artifact}`, this library's architecture is not supported")
@@ -186,9 +189,15 @@ impl fmt::Display for Error {
                 "artifact needs CPU features `{needed}`, this CPU has `{present}`, missing `{}`",
                 needed.missing_from(*present)
             ),
-            Error::OutOfMemory { what, bytes } => write!(f, "out of memory: can't allocate `{bytes}` bytes for {what}"),
-            Error::Isa { origin, found, known } => write!(f, "{origin}: expected one of `{known}`, got `{found}`"),
-            Error::Threads { limit, found } => write!(f, "threads: expected at most `{limit}`, got `{found}`"),
+            Error::OutOfMemory { what, bytes } => {
+                write!(f, "out of memory: can't allocate `{bytes}` bytes for {what}")
+            }
+            Error::Isa { origin, found, known } => {
+                write!(f, "{origin}: expected one of `{known}`, got `{found}`")
+            }
+            Error::Threads { limit, found } => {
+                write!(f, "threads: expected at most `{limit}`, got `{found}`")
+            }
             Error::Spawn { running, source } => write!(f, "can't start thread `{running}`: {source}"),
             Error::PortCount { side, expected, found } => {
                 write!(f, "wrong number of {side}s: expected `{expected}`, got `{found}`")

@@ -3,9 +3,11 @@
 
 use std::ops::Range;
 
-use far_format::layout::{Activation, PANEL, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{
+    Activation, PANEL, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden,
+};
 use far_format::plan::{Attention, Gemm, Lstm, Patches, StepOp};
-use far_format::{CheckedPlan, Region, Space};
+use far_format::{CheckedPlan, Region};
 use far_kernels::lstm_state_len;
 
 use crate::cost::{self, Cut};
@@ -95,21 +97,34 @@ impl Builder<'_> {
             StepOp::LayerNorm(norm) => {
                 let (x, out, eps) = (region(&norm.x), region(&norm.out), norm.eps);
                 let affine = norm.affine.map(|offset| span(offset, 2 * x.cols));
-                let task = |at, n| Task::LayerNorm { x: rows(&x, at, n), eps, affine: affine.clone(), out: rows(&out, at, n) };
+                let task = |at, n| Task::LayerNorm {
+                    x: rows(&x, at, n),
+                    eps,
+                    affine: affine.clone(),
+                    out: rows(&out, at, n),
+                };
                 self.by_rows(out.rows, cut, task)?;
             }
             StepOp::Map { act, x, out } => {
                 let (x, out, act) = (region(x), region(out), *act);
-                self.by_rows(out.rows, cut, |at, n| Task::Map { act, x: rows(&x, at, n), out: rows(&out, at, n) })?;
+                self.by_rows(out.rows, cut, |at, n| Task::Map {
+                    act,
+                    x: rows(&x, at, n),
+                    out: rows(&out, at, n),
+                })?;
             }
             StepOp::Add { a, b, out } => {
                 let (a, b, out) = (region(a), region(b), region(out));
-                let task = |at, n| Task::Add { a: rows(&a, at, n), b: rows(&b, at, n), out: rows(&out, at, n) };
+                let task =
+                    |at, n| Task::Add { a: rows(&a, at, n), b: rows(&b, at, n), out: rows(&out, at, n) };
                 self.by_rows(out.rows, cut, task)?;
             }
             StepOp::Copy { x, out } => {
                 let (x, out) = (region(x), region(out));
-                self.by_rows(out.rows, cut, |at, n| Task::Copy { x: rows(&x, at, n), out: rows(&out, at, n) })?;
+                self.by_rows(out.rows, cut, |at, n| Task::Copy {
+                    x: rows(&x, at, n),
+                    out: rows(&out, at, n),
+                })?;
             }
             StepOp::MeanRows { x, out } => {
                 let (x, out) = (region(x), region(out));
@@ -125,7 +140,7 @@ impl Builder<'_> {
     fn gemm(&mut self, gemm: &Gemm, cut: Cut) -> Result<()> {
         let (a, out) = (self.plan.region(&gemm.a), self.plan.region(&gemm.out));
         let residual = gemm.residual.as_ref().map(|r| self.plan.region(r));
-        let total: usize = gemm.groups.iter().map(|g| cost::group(g)).sum();
+        let total: usize = gemm.groups.iter().map(cost::group).sum();
         for group in &gemm.groups {
             let (k, n, out_col) = (group.k as usize, group.n as usize, group.out_col as usize);
             let panels = n.div_ceil(PANEL);
@@ -173,7 +188,8 @@ impl Builder<'_> {
 
     /// First a task a head that packs its keys and values; then tasks of some rows of a head each.
     fn attention(&mut self, step: usize, attention: &Attention, cut: Cut) -> Result<()> {
-        let [q, k, v, out] = [&attention.q, &attention.k, &attention.v, &attention.out].map(|o| self.plan.region(o));
+        let [q, k, v, out] =
+            [&attention.q, &attention.k, &attention.v, &attention.out].map(|o| self.plan.region(o));
         let (tokens, heads) = (q.rows, attention.heads as usize);
         let d = q.cols / heads;
         let head_len = attention_work_bytes(tokens, 1, d) / ELEMENT;
@@ -186,7 +202,12 @@ impl Builder<'_> {
         let first = self.program.tasks.len();
         for head in 0..heads {
             let (keys, values) = work(head);
-            self.push(Task::PackHead { k: columns(&k, head * d, d), v: columns(&v, head * d, d), keys, values })?;
+            self.push(Task::PackHead {
+                k: columns(&k, head * d, d),
+                v: columns(&v, head * d, d),
+                keys,
+                values,
+            })?;
         }
         self.phase(step, first, cut)?;
 
@@ -215,7 +236,12 @@ impl Builder<'_> {
             patch_width: patches.patch_width as usize,
             across: image.cols / patches.patch_width as usize,
         };
-        self.by_rows(out.rows, cut, |first, n| Task::Patches { image, geometry, first, out: rows(&out, first, n) })
+        self.by_rows(out.rows, cut, |first, n| Task::Patches {
+            image,
+            geometry,
+            first,
+            out: rows(&out, first, n),
+        })
     }
 
     fn by_rows(&mut self, rows: usize, cut: Cut, task: impl Fn(usize, usize) -> Task) -> Result<()> {

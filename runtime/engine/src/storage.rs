@@ -49,7 +49,10 @@ impl Weights {
             Weights::Mapped { file, bytes } => {
                 // SAFETY: every bit pattern is an f32, and `align_to` takes only what is aligned.
                 let (before, weights, after) = unsafe { file[bytes.clone()].align_to::<f32>() };
-                assert!(before.is_empty() && after.is_empty(), "a map begins on a page, the section on a multiple of 64 KiB");
+                assert!(
+                    before.is_empty() && after.is_empty(),
+                    "a map begins on a page, the section on a multiple of 64 KiB"
+                );
                 weights
             }
         }

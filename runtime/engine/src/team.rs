@@ -183,7 +183,8 @@ impl Shared {
             if left == 0 {
                 return None;
             }
-            match self.ticket.compare_exchange_weak(ticket, ticket - 1, Ordering::Acquire, Ordering::Acquire) {
+            match self.ticket.compare_exchange_weak(ticket, ticket - 1, Ordering::Acquire, Ordering::Acquire)
+            {
                 Ok(_) => {
                     // SAFETY: a task of this job was just taken and hasn't ended: the caller doesn't write `job`.
                     let job = unsafe { *self.job.get() };
@@ -272,7 +273,10 @@ mod tests {
                 for _ in 0..50 {
                     let runs: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(0)).collect();
                     team.run(count, &|i, _| drop(runs[i].fetch_add(1, Ordering::Relaxed))).unwrap();
-                    assert!(runs.iter().all(|n| n.load(Ordering::Relaxed) == 1), "{threads} threads, {count} tasks");
+                    assert!(
+                        runs.iter().all(|n| n.load(Ordering::Relaxed) == 1),
+                        "{threads} threads, {count} tasks"
+                    );
                 }
             }
         }

@@ -117,14 +117,12 @@ enum {
     /* 3xx: the artifact can't be used by anyone, or not by this version. */
     FAR_ERROR_NOT_AN_ARTIFACT = 300,   /**< does not begin as a model.far does */
     FAR_ERROR_FORMAT_VERSION = 301,    /**< made for another version of the format */
-    FAR_ERROR_TRUNCATED = 302,         /**< shorter than its header says */
-    FAR_ERROR_CHECKSUM = 303,          /**< damaged: a checksum does not match */
-    FAR_ERROR_INVALID_ARTIFACT = 304,  /**< contradicts itself */
+    FAR_ERROR_CORRUPT = 302,           /**< shortened, lengthened or altered after it was written */
+    FAR_ERROR_INVALID_ARTIFACT = 303,  /**< breaks the specification of the format */
 
     /* 4xx: the artifact is good, but not for this machine. */
     FAR_ERROR_ARCH = 400,     /**< compiled for another architecture */
     FAR_ERROR_FEATURES = 401, /**< needs CPU features that are not here */
-    FAR_ERROR_ISA = 402,      /**< the instruction set asked for is not here */
 
     /* 5xx: the machine is short of something. */
     FAR_ERROR_OUT_OF_MEMORY = 500, /**< memory could not be had */

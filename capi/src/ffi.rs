@@ -26,16 +26,26 @@ impl Failure {
         message::record(text);
         Failure(status)
     }
+
+    /// A panic that was caught further inside, as `text` says.
+    pub(crate) fn panicked(text: fmt::Arguments<'_>) -> Failure {
+        message::record_panic(text);
+        Failure(FAR_ERROR_INTERNAL)
+    }
+
+    pub(crate) fn status(self) -> far_status {
+        self.0
+    }
 }
 
 /// Runs the body of a function of the C interface: a failure becomes its status, a panic [`FAR_ERROR_INTERNAL`].
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> far_status {
-    let outcome = message::with_panics_recorded(|| catch_unwind(AssertUnwindSafe(body)));
+    let outcome = message::with_panics_noted(|| catch_unwind(AssertUnwindSafe(body)));
     match outcome {
         Ok(Ok(())) => FAR_OK,
         Ok(Err(Failure(status))) => status,
         Err(payload) => {
-            message::record_panic(&*payload);
+            message::record_panic(format_args!("internal error, please report it"));
             // Dropping a payload of an unknown type may panic again, outside of any guard.
             std::mem::forget(payload);
             FAR_ERROR_INTERNAL

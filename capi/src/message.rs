@@ -1,23 +1,25 @@
 //! The last error of each thread, in memory that needs no allocation, and how the text of a panic gets there.
 //! May import: nothing of ours.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_char;
 use std::fmt::{self, Write as _};
 use std::sync::Once;
 
-/// Bytes of a message with its NUL.
-const CAPACITY: usize = 1024;
-
-struct Message {
-    /// UTF-8, then at least one NUL.
+/// One line of UTF-8 of less than `CAPACITY` bytes; what is longer is cut.
+struct Message<const CAPACITY: usize> {
+    /// The text, then at least one NUL.
     bytes: [u8; CAPACITY],
     len: usize,
 }
 
-impl Message {
-    const EMPTY: Message = Message { bytes: [0; CAPACITY], len: 0 };
+impl<const CAPACITY: usize> Message<CAPACITY> {
+    const EMPTY: Self = Message { bytes: [0; CAPACITY], len: 0 };
+
+    fn as_str(&self) -> &str {
+        // Written by `write_str` only, which writes whole characters.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
 
     fn replace(&mut self, text: fmt::Arguments<'_>) {
         self.len = 0;
@@ -27,7 +29,7 @@ impl Message {
     }
 }
 
-impl fmt::Write for Message {
+impl<const CAPACITY: usize> fmt::Write for Message<CAPACITY> {
     /// Control characters become spaces: a message is one line and holds no NUL.
     fn write_str(&mut self, s: &str) -> fmt::Result {
         for c in s.chars() {
@@ -44,9 +46,10 @@ impl fmt::Write for Message {
 }
 
 thread_local! {
-    static LAST: RefCell<Message> = const { RefCell::new(Message::EMPTY) };
+    static LAST: RefCell<Message<1024>> = const { RefCell::new(Message::EMPTY) };
+    /// What the hook saw of a panic during the current call.
+    static PANIC: RefCell<Message<256>> = const { RefCell::new(Message::EMPTY) };
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    static RECORDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What went wrong in the last call that failed on this thread.
@@ -69,32 +72,27 @@ pub(crate) fn record(text: fmt::Arguments<'_>) {
     });
 }
 
-/// Runs `body`; a panic in it is recorded instead of printed.
-pub(crate) fn with_panics_recorded<R>(body: impl FnOnce() -> R) -> R {
+/// Runs `body`; a panic in it is noted instead of printed.
+pub(crate) fn with_panics_noted<R>(body: impl FnOnce() -> R) -> R {
     install_hook();
-    RECORDED.set(false);
+    PANIC.with_borrow_mut(|panic| panic.replace(format_args!("")));
     let outer = INSIDE.replace(true);
     let result = body();
     INSIDE.set(outer);
     result
 }
 
-/// Records a panic that unwound to the boundary, unless the hook has done so with more detail.
-pub(crate) fn record_panic(payload: &(dyn Any + Send)) {
-    if RECORDED.get() {
-        return;
-    }
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    record(format_args!("internal error: {text}"));
+/// Replaces this thread's message by one about a panic during the current call: what the hook saw of it, if it did.
+pub(crate) fn record_panic(what: fmt::Arguments<'_>) {
+    PANIC.with_borrow(|panic| match panic.as_str() {
+        "" => record(what),
+        seen => record(format_args!("{what}: {seen}")),
+    });
 }
 
-/// Rust prints the message of a panic before it unwinds. A library must not, so panics below a call of ours are recorded, and all others go
-/// to the hook that was there. (`libfar.so` and `libfar.a` carry a Rust runtime of their own: there, no other code's
-/// panics come here.)
+/// Rust prints the message of a panic before it unwinds. A library must not print, so panics inside our calls and on the
+/// engine's threads are noted, and all others go to the hook that was there. (`libfar.so` and `libfar.a` carry a Rust
+/// runtime of their own, so there no other code's panics come here.)
 fn install_hook() {
     static ONCE: Once = Once::new();
     if std::thread::panicking() {
@@ -104,8 +102,11 @@ fn install_hook() {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if INSIDE.get() {
-                record(format_args!("internal error: {info}"));
-                RECORDED.set(true);
+                PANIC.with(|panic| {
+                    if let Ok(mut panic) = panic.try_borrow_mut() {
+                        panic.replace(format_args!("{info}"));
+                    }
+                });
             } else {
                 previous(info);
             }

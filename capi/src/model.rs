@@ -15,28 +15,37 @@ use crate::info::FAR_ABI_VERSION;
 use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
 use crate::tensor::{Port, far_tensor_info};
 
-/// A validated artifact, shared by all threads.
-pub struct far_model {
-    model: Arc<Model>,
+/// A validated artifact. The handle is one owner of it, each of its sessions another.
+pub struct far_model(Arc<Described>);
+
+/// A model with what C asks about it in C's terms.
+pub(crate) struct Described {
+    pub(crate) model: Arc<Model>,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
     name: CString,
     features: CString,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
 }
+
+// The header says that pointers to const may be used by many threads at once.
+const _: () = {
+    const fn shared_by_threads<T: Send + Sync>() {}
+    shared_by_threads::<Described>();
+};
 
 impl far_model {
     fn new(model: Arc<Model>) -> Result<far_model, Failure> {
-        Ok(far_model {
-            name: c_string(format_args!("{}", model.plan().model))?,
-            features: c_string(format_args!("{}", model.header().features))?,
+        Ok(far_model(Arc::new(Described {
             inputs: ports(model.inputs())?,
             outputs: ports(model.outputs())?,
+            name: c_string(format_args!("{}", model.plan().model))?,
+            features: c_string(format_args!("{}", model.header().features))?,
             model,
-        })
+        })))
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Model> {
-        &self.model
+    pub(crate) fn share(&self) -> Arc<Described> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -177,7 +186,7 @@ pub(crate) unsafe fn ask<H, T>(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_model_name(model: *const far_model, name: *mut *const c_char) -> far_status {
     // SAFETY: the caller's promise.
-    unsafe { ask(model, "model", name, "name", |model| model.name.as_ptr()) }
+    unsafe { ask(model, "model", name, "name", |model| model.0.name.as_ptr()) }
 }
 
 /// How many inputs the model has.
@@ -188,7 +197,7 @@ pub unsafe extern "C" fn far_model_name(model: *const far_model, name: *mut *con
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_model_input_count(model: *const far_model, count: *mut usize) -> far_status {
     // SAFETY: the caller's promise.
-    unsafe { ask(model, "model", count, "count", |model| model.inputs.len()) }
+    unsafe { ask(model, "model", count, "count", |model| model.0.inputs.len()) }
 }
 
 /// How many outputs the model has.
@@ -199,7 +208,7 @@ pub unsafe extern "C" fn far_model_input_count(model: *const far_model, count: *
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_model_output_count(model: *const far_model, count: *mut usize) -> far_status {
     // SAFETY: the caller's promise.
-    unsafe { ask(model, "model", count, "count", |model| model.outputs.len()) }
+    unsafe { ask(model, "model", count, "count", |model| model.0.outputs.len()) }
 }
 
 /// Bytes of the arena of each session.
@@ -210,7 +219,7 @@ pub unsafe extern "C" fn far_model_output_count(model: *const far_model, count: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_model_arena_size(model: *const far_model, size: *mut u64) -> far_status {
     // SAFETY: the caller's promise.
-    unsafe { ask(model, "model", size, "size", |model| model.model.plan().arena_bytes) }
+    unsafe { ask(model, "model", size, "size", |model| model.0.model.plan().arena_bytes) }
 }
 
 /// Describes an input.
@@ -225,7 +234,7 @@ pub unsafe extern "C" fn far_model_input_info(
     info: *mut far_tensor_info,
 ) -> far_status {
     // SAFETY: the caller's promise.
-    unsafe { describe(model, "input", |model| &model.inputs, index, info) }
+    unsafe { describe(model, "input", |model| &model.0.inputs, index, info) }
 }
 
 /// Describes an output.
@@ -240,7 +249,7 @@ pub unsafe extern "C" fn far_model_output_info(
     info: *mut far_tensor_info,
 ) -> far_status {
     // SAFETY: the caller's promise.
-    unsafe { describe(model, "output", |model| &model.outputs, index, info) }
+    unsafe { describe(model, "output", |model| &model.0.outputs, index, info) }
 }
 
 /// # Safety
@@ -284,10 +293,10 @@ pub unsafe extern "C" fn far_model_required_features(
         // SAFETY: the caller's promise.
         let (bits, names) = unsafe { (Out::optional(bits, "bits")?, Out::optional(names, "names")?) };
         if let Some(bits) = bits {
-            bits.set(model.model.header().features.0);
+            bits.set(model.0.model.header().features.0);
         }
         if let Some(names) = names {
-            names.set(model.features.as_ptr());
+            names.set(model.0.features.as_ptr());
         }
         Ok(())
     })

@@ -2,6 +2,11 @@
 //! May import: `ffi` (to record a message), the engine's error.
 
 use std::ffi::{CStr, c_char};
+use std::io;
+
+use far_engine::ErrorKind;
+
+use crate::ffi::Failure;
 
 /// What a function answers: [`FAR_OK`] or one of the errors. Ranges and numbers are never reused.
 pub type far_status = i32;
@@ -44,13 +49,11 @@ statuses! {
 
     FAR_ERROR_NOT_AN_ARTIFACT = 300, "Does not begin as an artifact does.";
     FAR_ERROR_FORMAT_VERSION = 301, "Made for another version of the format.";
-    FAR_ERROR_TRUNCATED = 302, "Shorter than its header says.";
-    FAR_ERROR_CHECKSUM = 303, "A checksum does not match.";
-    FAR_ERROR_INVALID_ARTIFACT = 304, "Contradicts itself.";
+    FAR_ERROR_CORRUPT = 302, "Shortened, lengthened or altered after it was written.";
+    FAR_ERROR_INVALID_ARTIFACT = 303, "Breaks the specification of the format.";
 
     FAR_ERROR_ARCH = 400, "Compiled for another architecture.";
     FAR_ERROR_FEATURES = 401, "Needs CPU features that are not here.";
-    FAR_ERROR_ISA = 402, "The instruction set asked for is not here.";
 
     FAR_ERROR_OUT_OF_MEMORY = 500, "Memory could not be had.";
     FAR_ERROR_THREAD = 501, "A thread could not be started.";
@@ -63,4 +66,30 @@ statuses! {
 #[unsafe(no_mangle)]
 pub extern "C" fn far_status_name(status: far_status) -> *const c_char {
     STATUSES.iter().find(|(value, _)| *value == status).map_or(c"unknown", |(_, name)| *name).as_ptr()
+}
+
+impl From<far_engine::Error> for Failure {
+    fn from(error: far_engine::Error) -> Failure {
+        let status = match error.kind() {
+            ErrorKind::Io => match &error {
+                far_engine::Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                    FAR_ERROR_FILE_NOT_FOUND
+                }
+                _ => FAR_ERROR_IO,
+            },
+            ErrorKind::NotAnArtifact => FAR_ERROR_NOT_AN_ARTIFACT,
+            ErrorKind::Version => FAR_ERROR_FORMAT_VERSION,
+            ErrorKind::Corrupt => FAR_ERROR_CORRUPT,
+            ErrorKind::InvalidArtifact => FAR_ERROR_INVALID_ARTIFACT,
+            ErrorKind::Architecture => FAR_ERROR_ARCH,
+            ErrorKind::Features => FAR_ERROR_FEATURES,
+            ErrorKind::OutOfMemory => FAR_ERROR_OUT_OF_MEMORY,
+            ErrorKind::Option => FAR_ERROR_OPTION,
+            ErrorKind::PortCount => FAR_ERROR_COUNT,
+            ErrorKind::PortLength => FAR_ERROR_SIZE,
+            ErrorKind::Thread => FAR_ERROR_THREAD,
+            _ => return Failure::panicked(format_args!("{error}")),
+        };
+        Failure::new(status, format_args!("{error}"))
+    }
 }

@@ -198,14 +198,30 @@ impl Port {
 /// Memory of the caller that was checked against a port: not NULL, aligned, and of the port's size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
-    pub(crate) data: *mut f32,
-    pub(crate) len: usize,
+    data: *mut f32,
+    len: usize,
 }
 
-// SAFETY: an address and a length; whoever makes a slice of it answers for that.
+// SAFETY: an address and a length, plain numbers; whoever makes a slice of them answers for that.
 unsafe impl Send for Region {}
 
 impl Region {
+    /// # Safety
+    ///
+    /// The memory is readable, and nobody writes to it during `'a`.
+    pub(crate) unsafe fn as_slice<'a>(self) -> &'a [f32] {
+        // SAFETY: not NULL, aligned and of a size that can be, checked when bound; the rest is the contract.
+        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+    }
+
+    /// # Safety
+    ///
+    /// The memory is readable and writable, and nobody else uses it during `'a`.
+    pub(crate) unsafe fn as_mut_slice<'a>(self) -> &'a mut [f32] {
+        // SAFETY: not NULL, aligned and of a size that can be, checked when bound; the rest is the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
+    }
+
     fn range(self) -> std::ops::Range<usize> {
         let start = self.data.addr();
         start..start + self.len * 4

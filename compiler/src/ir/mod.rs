@@ -5,6 +5,7 @@
 //! output; nodes stand in an order in which every input is there before it is used. Weights are f32 constants that
 //! several nodes may share.
 
+pub mod eval;
 mod op;
 
 use std::sync::Arc;

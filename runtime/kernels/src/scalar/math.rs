@@ -1,0 +1,105 @@
+//! tanh, exp, the normal distribution, and the activations made of them: the definition of their bits.
+//! May import: `math`.
+
+use far_format::layout::Activation;
+
+use crate::math::{COEFFICIENTS, OddRational};
+
+fn clamp_above(x: f32, limit: f32) -> f32 {
+    if x > limit { limit } else { x }
+}
+
+fn clamp_below(x: f32, limit: f32) -> f32 {
+    if x < limit { limit } else { x }
+}
+
+/// Horner's rule, lowest power first.
+fn polynomial(x: f32, coefficients: &[f32]) -> f32 {
+    let (highest, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
+    rest.iter().rev().fold(*highest, |sum, c| sum.mul_add(x, *c))
+}
+
+fn odd_rational<const N: usize>(x: f32, f: &OddRational<N>) -> f32 {
+    let x = clamp_below(clamp_above(x, f.limit), -f.limit);
+    let u = x * x;
+    (x * polynomial(u, &f.p)) / polynomial(u, &f.q)
+}
+
+/// Hyperbolic tangent; within [−1, 1].
+pub(crate) fn tanh(x: f32) -> f32 {
+    odd_rational(x, &COEFFICIENTS.tanh)
+}
+
+/// ½·erf(x/√2); within [−½, ½].
+pub(crate) fn half_erf(x: f32) -> f32 {
+    odd_rational(x, &COEFFICIENTS.half_erf)
+}
+
+/// `e^x`; overflows to infinity, underflows gradually.
+pub(crate) fn exp(x: f32) -> f32 {
+    let e = &COEFFICIENTS.exp;
+    let x = clamp_below(clamp_above(x, e.high), e.low);
+    let n = x.mul_add(e.log2e, e.round) - e.round;
+    let r = n.mul_add(e.neg_ln2_hi, x);
+    let r = n.mul_add(e.neg_ln2_lo, r);
+    let y = polynomial(r, &e.p).mul_add(r, 1.0).mul_add(r, 1.0);
+    // 2ⁿ alone may overflow; in two factors only the second product rounds. A NaN in n becomes the integer 0.
+    let n = n as i32;
+    let half = n >> 1;
+    y * pow2(half) * pow2(n - half)
+}
+
+/// 2ⁿ for a normal result.
+fn pow2(n: i32) -> f32 {
+    f32::from_bits(((n + 127) << 23).cast_unsigned())
+}
+
+/// The activation of one element.
+pub(crate) fn activate(act: Activation, x: f32) -> f32 {
+    match act {
+        Activation::None => x,
+        Activation::Gelu => x * (0.5 + half_erf(x)),
+        Activation::GeluTanh => {
+            let g = &COEFFICIENTS.gelu_tanh;
+            let half = 0.5 * x;
+            half.mul_add(tanh(x * (x * x).mul_add(g.cubic, g.linear)), half)
+        }
+        Activation::Tanh => tanh(x),
+        Activation::Relu => clamp_below(x, 0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exp, half_erf};
+
+    #[test]
+    fn exp_is_accurate_where_normal() {
+        let mut x = -87.33f32;
+        while x < 88.72 {
+            let exact = f64::from(x).exp();
+            let rounded = exact as f32;
+            let ulp = f64::from(f32::from_bits(rounded.to_bits() + 1)) - f64::from(rounded);
+            assert!((f64::from(exp(x)) - exact).abs() <= ulp, "exp({x:e}) = {:e}", exp(x));
+            x += 0.000_37;
+        }
+    }
+
+    #[test]
+    fn exp_of_special_values() {
+        assert!(exp(f32::NAN).is_nan());
+        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(88.8), f32::INFINITY);
+        assert_eq!(exp(0.0), 1.0);
+        let denormal = exp(-100.0);
+        assert!((f64::from(denormal) - (-100.0f64).exp()).abs() < 1e-45);
+    }
+
+    #[test]
+    fn half_erf_saturates_at_one_half() {
+        assert_eq!(half_erf(f32::INFINITY), 0.5);
+        assert_eq!(half_erf(-7.0), -0.5);
+        assert!(half_erf(f32::NAN).is_nan());
+    }
+}

@@ -80,7 +80,7 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const PANELS: usize>(
         }
         let weights = weights.add(PANEL);
         let mut k = 0;
-        while k + S::DEPTH <= call.k {
+        while S::DEPTH > 1 && k + S::DEPTH <= call.k {
             let mut rows = [s.row(a.add(k)); ROWS];
             for r in 1..ROWS {
                 rows[r] = s.row(a.add(r * call.a_stride + k));
@@ -96,16 +96,27 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const PANELS: usize>(
             k += S::DEPTH;
         }
         while k < call.k {
-            for p in 0..PANELS {
-                let w = s.load(weights.add(p * panel_len + k * PANEL));
-                for r in 0..ROWS {
-                    acc[r][p] = s.fma(s.splat(*a.add(r * call.a_stride + k)), w, acc[r][p]);
+            let mut w = [s.load(weights.add(k * PANEL)); PANELS];
+            for p in 1..PANELS {
+                w[p] = s.load(weights.add(p * panel_len + k * PANEL));
+            }
+            for r in 0..ROWS {
+                let x = s.splat(*a.add(r * call.a_stride + k));
+                for p in 0..PANELS {
+                    acc[r][p] = s.fma(x, w[p], acc[r][p]);
                 }
             }
             k += 1;
         }
         if call.act != Activation::None {
-            return finish(call, place, ROWS, PANELS, acc.as_ptr().cast());
+            // A copy: accumulators whose address is known to others would not live in registers.
+            let mut spilled = [[s.splat(0.0); PANELS]; ROWS];
+            for r in 0..ROWS {
+                for p in 0..PANELS {
+                    spilled[r][p] = acc[r][p];
+                }
+            }
+            return finish(call, place, ROWS, PANELS, spilled.as_ptr().cast());
         }
         for r in 0..ROWS {
             for p in 0..PANELS {

@@ -20,7 +20,7 @@ pub(crate) unsafe fn lstm<S: Simd, H: Simd, const BLOCKS: usize>(s: S, half: H, 
     let blocks = padded / PANEL;
     let groups = blocks / BLOCKS;
     let singles = blocks % BLOCKS;
-    let halves = usize::from(padded % PANEL != 0);
+    let halves = usize::from(!padded.is_multiple_of(PANEL));
     let jobs = groups + singles + halves;
     // SAFETY: `state` holds `2 * padded` elements, `gates` and `out` a row for each step; blocks lie one after the
     // other in `weights` and in a row of `gates`, and a block's first unit is below `hidden`.

@@ -73,7 +73,8 @@ fn tensors() {
 
 #[test]
 fn ports_and_sizes() {
-    let cases: [(fn(&mut Plan), &str); 6] = [
+    type Change = fn(&mut Plan);
+    let cases: [(Change, &str); 6] = [
         (
             |p| p.arena_bytes = 1 << 33,
             "plan: `arena_bytes` is out of range: expected at most 2^32, got `8589934592`",

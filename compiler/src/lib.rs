@@ -3,3 +3,4 @@
 
 pub mod error;
 pub mod ir;
+pub mod onnx;

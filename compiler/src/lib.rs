@@ -4,3 +4,4 @@
 pub mod error;
 pub mod ir;
 pub mod onnx;
+pub mod target;

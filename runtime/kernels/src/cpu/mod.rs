@@ -1,0 +1,43 @@
+//! What the CPU has and the operating system lets a process use. May import: `far_format::cpu`.
+
+use far_format::cpu::Features;
+
+/// The features of this CPU that kernels may rely on.
+pub fn detect() -> Features {
+    detect_arch()
+}
+
+/// Collects the features whose detection macro says yes.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! collect {
+    ($detected:ident: $($feature:ident $name:tt),* $(,)?) => {{
+        let mut found = Features::NONE;
+        $(if std::arch::$detected!($name) {
+            found = found.with(Features::$feature);
+        })*
+        found
+    }};
+}
+
+/// The macro also asks whether the operating system saves the wide registers.
+#[cfg(target_arch = "x86_64")]
+fn detect_arch() -> Features {
+    collect!(is_x86_feature_detected:
+        AVX2 "avx2", FMA "fma", F16C "f16c", AVX_VNNI "avxvnni",
+        AVX512F "avx512f", AVX512BW "avx512bw", AVX512VL "avx512vl", AVX512DQ "avx512dq",
+        AVX512_VNNI "avx512vnni", AVX512_BF16 "avx512bf16",
+    )
+}
+
+/// NEON is part of the architecture as far as Linux goes.
+#[cfg(target_arch = "aarch64")]
+fn detect_arch() -> Features {
+    Features::NEON.with(collect!(is_aarch64_feature_detected:
+        DOTPROD "dotprod", FP16 "fp16", I8MM "i8mm", BF16 "bf16",
+    ))
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn detect_arch() -> Features {
+    Features::NONE
+}

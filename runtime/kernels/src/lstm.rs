@@ -1,0 +1,98 @@
+//! The recurrence of one LSTM unit: arguments, their check, and what an implementation receives.
+//! May import: `matrix`, `table`, `far_format::layout`.
+
+use far_format::layout::{lstm_weight_len, padded_hidden};
+
+use crate::matrix::{Mat, MatMut};
+use crate::table::Descriptor;
+
+/// The recurrent half of one head in one direction, over all `T` steps.
+///
+/// With σ(x) = ½ + ½·tanh(x/2), whose inner ½ is in the weights and gates already, and h, c = 0 before the first step:
+///
+/// ```text
+/// i, o, f, g = gates[t] + R·h          by fused multiply-add in order of k
+/// i, o, f    = fma(½, tanh(·), ½)      g = tanh(g)
+/// c          = fma(f, c, i·g)
+/// h          = o·tanh(c)               → out[t]
+/// ```
+#[derive(Debug)]
+pub struct LstmArgs<'a> {
+    /// Pre-activations of the input half, `T × 4·padded_hidden(H)`, columns ordered as
+    /// [`pack::gate_columns`](crate::pack::gate_columns) says.
+    pub gates: Mat<'a>,
+    /// Recurrent weights as [`pack::lstm`](crate::pack::lstm) lays them out, `lstm_weight_len(H)` elements.
+    pub weights: &'a [f32],
+    /// Whether time runs from the last row to the first.
+    pub reverse: bool,
+    /// Scratch, [`lstm_state_len`] elements; need not be initialised and means nothing afterwards.
+    pub state: &'a mut [f32],
+    /// Hidden states, `T × H`.
+    pub out: MatMut<'a>,
+}
+
+/// f32 elements of the scratch that a unit of `hidden` needs: a row of zeros for h before the first step, and c.
+pub fn lstm_state_len(hidden: usize) -> usize {
+    2 * padded_hidden(hidden)
+}
+
+/// What an implementation receives. Shared with C: see `rvv/far_rvv.h`.
+///
+/// Whoever calls an implementation promises: `gates` is readable as `steps × 4·padded_hidden(hidden)`, `out` writable
+/// as `steps × hidden`, each with its stride; `weights` holds `lstm_weight_len(hidden)` and `state`
+/// `lstm_state_len(hidden)` elements; `out` and `state` overlap nothing.
+#[repr(C)]
+pub(crate) struct LstmCall {
+    pub(crate) steps: usize,
+    pub(crate) hidden: usize,
+    pub(crate) gates: *const f32,
+    pub(crate) gates_stride: usize,
+    pub(crate) weights: *const f32,
+    pub(crate) state: *mut f32,
+    pub(crate) out: *mut f32,
+    pub(crate) out_stride: usize,
+    pub(crate) reverse: bool,
+}
+
+/// An LSTM recurrence of one instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct LstmF32 {
+    pub(crate) descriptor: &'static Descriptor,
+    pub(crate) entry: unsafe fn(&LstmCall),
+}
+
+impl LstmF32 {
+    /// The kernel's name, e.g. `lstm_f32_neon`.
+    pub fn name(self) -> &'static str {
+        self.descriptor.lstm
+    }
+
+    /// Runs it. Panics if the shapes don't fit together.
+    pub fn run(self, mut args: LstmArgs<'_>) {
+        let (steps, hidden) = (args.out.rows(), args.out.cols());
+        assert_eq!(args.gates.rows(), steps, "rows of `gates` and `out` differ");
+        // `hidden² · 16` can't overflow for a matrix that lies in memory.
+        assert!(hidden < 1 << 28, "{hidden} hidden units are too many");
+        assert_eq!(
+            args.gates.cols(),
+            4 * padded_hidden(hidden),
+            "columns of `gates` for {hidden} hidden units"
+        );
+        assert_eq!(args.weights.len(), lstm_weight_len(hidden), "weights for {hidden} hidden units");
+        assert_eq!(args.state.len(), lstm_state_len(hidden), "state for {hidden} hidden units");
+        let call = LstmCall {
+            steps,
+            hidden,
+            gates: args.gates.as_ptr(),
+            gates_stride: args.gates.stride(),
+            weights: args.weights.as_ptr(),
+            state: args.state.as_mut_ptr(),
+            out: args.out.as_mut_ptr(),
+            out_stride: args.out.stride(),
+            reverse: args.reverse,
+        };
+        // SAFETY: this value exists only where the instructions do; the views promise the memory, the asserts above
+        // that the shapes fit, and `MatMut` and `&mut` that what is written overlaps nothing.
+        unsafe { (self.entry)(&call) }
+    }
+}

@@ -1,0 +1,76 @@
+//! The coefficients of tanh, exp and the normal distribution: one table for every instruction set, C included.
+//! May import: nothing of ours. `tools/fit.py` derives them.
+//!
+//! Errors are in units in the last place of the result, the largest over all floats; the slow tests measure them.
+//!
+//! A clamp to a limit is `if x > limit { limit } else { x }` (and its mirror image): a NaN stays what it is.
+
+/// `f(x) = x · P(x²) / Q(x²)` for an odd `f` that is constant beyond `limit`. `N` coefficients each, lowest power first.
+///
+/// x is clamped to ±`limit`; u = x·x; P and Q by Horner's rule with fused multiply-adds; then (x·P) / Q. At the limit
+/// the result is exactly the saturated value, and nowhere does it exceed it.
+#[repr(C)]
+pub(crate) struct OddRational<const N: usize> {
+    pub(crate) limit: f32,
+    pub(crate) p: [f32; N],
+    pub(crate) q: [f32; N],
+}
+
+/// `exp(x) = 2ⁿ · e^r` with n = round(x·log₂e) and r = x − n·ln 2.
+///
+/// x is clamped to `low ..= high`; n = fma(x, log₂e, `round`) − `round`, which rounds to an integer, ties to even;
+/// r = fma(n, −`ln2_hi`, x), then r = fma(n, −`ln2_lo`, r); e^r ≈ 1 + r + r²·P(r), by Horner's rule with fused
+/// multiply-adds down to the 1; times 2ⁿ, rounded once.
+#[repr(C)]
+pub(crate) struct Exp {
+    pub(crate) low: f32,
+    pub(crate) high: f32,
+    pub(crate) log2e: f32,
+    pub(crate) round: f32,
+    pub(crate) neg_ln2_hi: f32,
+    pub(crate) neg_ln2_lo: f32,
+    pub(crate) p: [f32; 5],
+}
+
+/// `gelu_tanh(x) = fma(½x, tanh(x · fma(x·x, cubic, linear)), ½x)`.
+#[repr(C)]
+pub(crate) struct GeluTanh {
+    pub(crate) linear: f32,
+    pub(crate) cubic: f32,
+}
+
+/// All of them. Shared with C: see `rvv/far_rvv.h`.
+#[repr(C)]
+pub(crate) struct Coefficients {
+    /// tanh, within 5.2 ULP.
+    pub(crate) tanh: OddRational<5>,
+    /// ½·erf(x/√2) = Φ(x) − ½, within 5.8 ULP; `gelu(x) = x · (½ + half_erf(x))`.
+    pub(crate) half_erf: OddRational<6>,
+    /// exp, within 1 ULP where the result is a normal number.
+    pub(crate) exp: Exp,
+    /// √(2/π) and √(2/π)·0.044715.
+    pub(crate) gelu_tanh: GeluTanh,
+}
+
+pub(crate) const COEFFICIENTS: Coefficients = Coefficients {
+    tanh: OddRational {
+        limit: 8.1096315,
+        p: [1.0, 0.134258687, 0.00354916626, 2.15084492e-05, 1.46481778e-08],
+        q: [1.0, 0.467591941, 0.0260799378, 0.000337394653, 8.29507712e-07],
+    },
+    half_erf: OddRational {
+        limit: 5.186377,
+        p: [0.398942292, 0.0330294073, 0.00462896749, 0.000160695417, 6.32372667e-06, 2.35910314e-08],
+        q: [1.0, 0.249458924, 0.0281801205, 0.00183865707, 7.11730972e-05, 1.21982453e-06],
+    },
+    exp: Exp {
+        low: -104.0,
+        high: 89.0,
+        log2e: core::f32::consts::LOG2_E,
+        round: 12582912.0, // 1.5 · 2²³: the ULP is 1 from here on
+        neg_ln2_hi: -core::f32::consts::LN_2,
+        neg_ln2_lo: 1.9046543e-9,
+        p: [0.5, 0.16666576, 0.041666552, 0.008363233, 0.001392625],
+    },
+    gelu_tanh: GeluTanh { linear: 0.79788456, cubic: 0.035677407 },
+};

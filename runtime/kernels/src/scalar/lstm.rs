@@ -1,0 +1,81 @@
+//! LSTM recurrence, four units with their four gates at a time. May import: `lstm`, `scalar::math`.
+
+use far_format::layout::{blocks, padded_hidden};
+
+use super::math::tanh;
+use crate::lstm::LstmCall;
+
+/// Units whose gates are accumulated together.
+const UNITS: usize = 4;
+
+/// # Safety
+/// The promises of [`LstmCall`].
+pub(crate) unsafe fn lstm(call: &LstmCall) {
+    let padded = padded_hidden(call.hidden);
+    // SAFETY: `state` holds `2 * padded` elements, `gates` and `out` a row for each step; a block's weights and gates
+    // lie one after the other, and its width is a multiple of `UNITS`.
+    unsafe {
+        call.state.write_bytes(0, 2 * padded);
+        let c = call.state.add(padded);
+        let mut h: *const f32 = call.state;
+        for step in 0..call.steps {
+            let t = if call.reverse { call.steps - 1 - step } else { step };
+            let gates = call.gates.add(t * call.gates_stride);
+            let out = call.out.add(t * call.out_stride);
+            let mut first = 0;
+            for width in blocks(call.hidden) {
+                for unit in (first..first + width).step_by(UNITS) {
+                    let weights = call.weights.add(first * 4 * call.hidden + unit - first);
+                    let acc = products(call.hidden, width, gates.add(4 * first + unit - first), weights, h);
+                    for (u, acc) in acc.iter().enumerate() {
+                        let y = cell(*acc, &mut *c.add(unit + u));
+                        if unit + u < call.hidden {
+                            *out.add(unit + u) = y;
+                        }
+                    }
+                }
+                first += width;
+            }
+            h = out;
+        }
+    }
+}
+
+/// Pre-activations of `UNITS` units: the input half plus R·h, by unit and gate.
+///
+/// # Safety
+/// At `gates` lie 4 gates, `width` apart; at `weights` `hidden` rows of them; at `h` the `hidden` hidden states.
+unsafe fn products(
+    hidden: usize,
+    width: usize,
+    gates: *const f32,
+    weights: *const f32,
+    h: *const f32,
+) -> [[f32; 4]; UNITS] {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut acc = [[0.0; 4]; UNITS];
+        for (u, acc) in acc.iter_mut().enumerate() {
+            for (gate, acc) in acc.iter_mut().enumerate() {
+                *acc = *gates.add(gate * width + u);
+            }
+        }
+        for k in 0..hidden {
+            let h = *h.add(k);
+            let row = weights.add(k * 4 * width);
+            for (u, acc) in acc.iter_mut().enumerate() {
+                for (gate, acc) in acc.iter_mut().enumerate() {
+                    *acc = h.mul_add(*row.add(gate * width + u), *acc);
+                }
+            }
+        }
+        acc
+    }
+}
+
+/// The new hidden state; `c` becomes the new cell state.
+fn cell([i, o, f, g]: [f32; 4], c: &mut f32) -> f32 {
+    let [i, o, f] = [i, o, f].map(|x| 0.5f32.mul_add(tanh(x), 0.5));
+    *c = f.mul_add(*c, i * tanh(g));
+    o * tanh(*c)
+}

@@ -5,5 +5,6 @@
 pub mod emit;
 pub mod error;
 pub mod ir;
+pub mod onnx;
 pub mod schedule;
 pub mod target;

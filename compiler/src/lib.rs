@@ -4,5 +4,6 @@
 
 pub mod error;
 pub mod ir;
+pub mod onnx;
 pub mod schedule;
 pub mod target;

@@ -6,5 +6,6 @@ pub mod emit;
 pub mod error;
 pub mod ir;
 pub mod onnx;
+pub mod passes;
 pub mod schedule;
 pub mod target;

@@ -24,6 +24,8 @@ mod lstm;
 mod math;
 pub mod matrix;
 pub mod pack;
+#[cfg(target_arch = "riscv64")]
+mod rvv;
 mod scalar;
 mod softmax;
 mod table;

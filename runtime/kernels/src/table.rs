@@ -7,6 +7,8 @@ use crate::gemm::GemmF32;
 use crate::isa::Isa;
 use crate::layer_norm::LayerNormF32;
 use crate::lstm::LstmF32;
+#[cfg(target_arch = "riscv64")]
+use crate::rvv;
 use crate::scalar;
 use crate::softmax::SoftmaxF32;
 
@@ -88,7 +90,7 @@ kernel_table! {
     Avx512 "avx512" if any(): avx512, gemm 14 x 32;
     Avx2 "avx2" if any(): avx2, gemm 6 x 16;
     Neon "neon" if any(): neon, gemm 6 x 16;
-    Rvv "rvv" if any(): rvv, gemm 6 x 16;
+    Rvv "rvv" if target_arch = "riscv64": rvv, gemm 14 x 16;
     Scalar "scalar" if all(): scalar, gemm 2 x 16;
 }
 

@@ -23,13 +23,13 @@ pub(crate) enum Scope {
     SlowKernels,
 }
 
-/// A CPU as QEMU shows it, and the best kernels that must run on it.
+/// A CPU as QEMU shows it, and the kernels that must run on it.
 pub(crate) struct Cpu {
     /// Short name for reports.
     pub(crate) name: &'static str,
     /// Value of QEMU's `-cpu`.
     pub(crate) qemu: &'static str,
-    /// The instruction sets whose kernels must be there, best first.
+    /// The instruction sets whose kernels must run, by alphabet.
     pub(crate) kernels: &'static [&'static str],
     /// When its tests run.
     pub(crate) scope: Scope,

@@ -4,6 +4,7 @@
 
 mod libtest;
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ const RUNTIME: [&str; 5] = ["far-format", "far-kernels", "far-engine", "far-tool
 struct Row {
     target: &'static str,
     cpu: &'static str,
-    proof: Option<libtest::Proof>,
+    proof: libtest::Proof,
     counts: libtest::Counts,
     seconds: u64,
 }
@@ -97,7 +98,7 @@ fn test(
         result(Error::Failed { command: command::line(&cargo), status, output });
         // A build that failed or a program that crashed gave no count.
         counts.failed = counts.failed.max(1);
-    } else if let Err(error) = judge(proof.as_ref(), arch, cpu) {
+    } else if let Err(error) = judge(&proof, arch, cpu) {
         result(error);
         counts.failed += 1;
     }
@@ -106,26 +107,26 @@ fn test(
     Ok(Row { target, cpu: name, proof, counts, seconds: begin.elapsed().as_secs() })
 }
 
-/// Whether the tests ran where, and with what, they had to.
-fn judge(proof: Option<&libtest::Proof>, arch: &str, cpu: Option<&Cpu>) -> Result<()> {
-    let Some(proof) = proof else {
+/// Whether the tests ran where, and with the kernels that, they had to.
+fn judge(proof: &libtest::Proof, arch: &str, cpu: Option<&Cpu>) -> Result<()> {
+    let (arch_seen, kernels_seen) = (list(&proof.archs), list(&proof.isas));
+    if arch_seen != arch {
         return Err(Error::Unexpected(format!(
-            "the tests for `{arch}` don't say which kernels ran: no line `far-kernels: arch=… isa=…` in their output"
+            "kernels were tested on `{arch_seen}`, expected `{arch}`: tests say so by lines `tested kernel: NAME on ARCH`"
         )));
-    };
-    if proof.arch != arch {
-        let text = format!("tests ran on `{}`, expected `{arch}`", proof.arch);
-        return Err(Error::Unexpected(text));
     }
     match cpu {
-        Some(cpu) if proof.isas != cpu.kernels => Err(Error::Unexpected(format!(
-            "kernels `{}` ran on `{}`, expected `{}`",
-            proof.isas.join(","),
+        Some(cpu) if kernels_seen != cpu.kernels.join(", ") => Err(Error::Unexpected(format!(
+            "kernels `{kernels_seen}` were tested on `{}`, expected `{}`",
             cpu.name,
-            cpu.kernels.join(",")
+            cpu.kernels.join(", ")
         ))),
         _ => Ok(()),
     }
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn report(rows: &[Row]) -> Result<()> {
@@ -133,13 +134,11 @@ fn report(rows: &[Row]) -> Result<()> {
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["target", "cpu", "arch seen", "kernels seen", "passed", "failed", "seconds"]);
     for row in rows {
-        let arch = row.proof.as_ref().map_or("-", |proof| &proof.arch);
-        let kernels = row.proof.as_ref().map_or("-".to_owned(), |proof| proof.isas.join(", "));
         table.add_row([
             row.target,
             row.cpu,
-            arch,
-            &kernels,
+            &list(&row.proof.archs),
+            &list(&row.proof.isas),
             &row.counts.passed.to_string(),
             &row.counts.failed.to_string(),
             &row.seconds.to_string(),
@@ -158,7 +157,8 @@ mod tests {
     use crate::platform::RISCV64;
 
     fn proof(arch: &str, isas: &[&str]) -> libtest::Proof {
-        libtest::Proof { arch: arch.to_owned(), isas: isas.iter().map(|isa| (*isa).to_owned()).collect() }
+        let isas = isas.iter().map(|isa| (*isa).to_owned()).collect();
+        libtest::Proof { archs: BTreeSet::from([arch.to_owned()]), isas }
     }
 
     #[test]
@@ -166,11 +166,11 @@ mod tests {
         let (vector, plain) = (&RISCV64.cpus[0], RISCV64.cpus.last().unwrap());
         let rvv = proof("riscv64", &["rvv", "scalar"]);
         let scalar = proof("riscv64", &["scalar"]);
-        assert!(judge(Some(&rvv), "riscv64", Some(vector)).is_ok());
-        assert!(judge(Some(&scalar), "riscv64", Some(plain)).is_ok());
-        assert!(judge(Some(&scalar), "riscv64", Some(vector)).is_err());
-        assert!(judge(Some(&rvv), "riscv64", Some(plain)).is_err());
-        assert!(judge(Some(&proof("x86_64", &["rvv", "scalar"])), "riscv64", Some(vector)).is_err());
-        assert!(judge(None, "riscv64", Some(vector)).is_err());
+        assert!(judge(&rvv, "riscv64", Some(vector)).is_ok());
+        assert!(judge(&scalar, "riscv64", Some(plain)).is_ok());
+        assert!(judge(&scalar, "riscv64", Some(vector)).is_err());
+        assert!(judge(&rvv, "riscv64", Some(plain)).is_err());
+        assert!(judge(&proof("x86_64", &["rvv", "scalar"]), "riscv64", Some(vector)).is_err());
+        assert!(judge(&libtest::Proof::default(), "riscv64", Some(vector)).is_err());
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Only the tests of the host
     #[arg(long)]
     host_only: bool,
+    /// Only the tests under QEMU
+    #[arg(long, conflicts_with = "host_only")]
+    cross_only: bool,
     /// Also the slow tests, and the kernels at more vector lengths
     #[arg(long)]
     slow: bool,
@@ -42,13 +45,10 @@ struct Row {
 
 /// Runs them and reports.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let clang = cross::install_for_host()?;
-    let mut cargo = workspace.cargo("test");
-    cargo.arg("--workspace");
-    if let Some(dir) = clang.libclang_dir().filter(|_| std::env::var_os("LIBCLANG_PATH").is_none()) {
-        cargo.env("LIBCLANG_PATH", dir);
+    let mut rows = Vec::new();
+    if !args.cross_only {
+        rows.push(test_host(workspace, args)?);
     }
-    let mut rows = vec![test(cargo, args, "host", std::env::consts::ARCH, None)?];
     if !args.host_only {
         let cross = Cross::set_up(workspace, None)?;
         for platform in CROSS {
@@ -58,6 +58,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         }
     }
     report(&rows)
+}
+
+fn test_host(workspace: &Workspace, args: &Args) -> Result<Row> {
+    let clang = cross::install_for_host()?;
+    let mut cargo = workspace.cargo("test");
+    cargo.arg("--workspace");
+    if let Some(dir) = clang.libclang_dir().filter(|_| std::env::var_os("LIBCLANG_PATH").is_none()) {
+        cargo.env("LIBCLANG_PATH", dir);
+    }
+    test(cargo, args, "host", std::env::consts::ARCH, None)
 }
 
 fn test_cross(

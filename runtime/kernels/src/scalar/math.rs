@@ -68,3 +68,38 @@ pub(crate) fn activate(act: Activation, x: f32) -> f32 {
         Activation::Relu => clamp_below(x, 0.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{exp, half_erf};
+
+    #[test]
+    fn exp_is_accurate_where_normal() {
+        let mut x = -87.33f32;
+        while x < 88.72 {
+            let exact = f64::from(x).exp();
+            let rounded = exact as f32;
+            let ulp = f64::from(f32::from_bits(rounded.to_bits() + 1)) - f64::from(rounded);
+            assert!((f64::from(exp(x)) - exact).abs() <= ulp, "exp({x:e}) = {:e}", exp(x));
+            x += 0.000_37;
+        }
+    }
+
+    #[test]
+    fn exp_of_special_values() {
+        assert!(exp(f32::NAN).is_nan());
+        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(88.8), f32::INFINITY);
+        assert_eq!(exp(0.0), 1.0);
+        let denormal = exp(-100.0);
+        assert!((f64::from(denormal) - (-100.0f64).exp()).abs() < 1e-45);
+    }
+
+    #[test]
+    fn half_erf_saturates_at_one_half() {
+        assert_eq!(half_erf(f32::INFINITY), 0.5);
+        assert_eq!(half_erf(-7.0), -0.5);
+        assert!(half_erf(f32::NAN).is_nan());
+    }
+}

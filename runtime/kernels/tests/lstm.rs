@@ -1,0 +1,149 @@
+//! LSTM recurrences: every set against the scalar one, bit for bit; the scalar one against f64.
+
+mod common;
+
+use common::{Fenced, Matrix, Random, oracle, sets};
+use far_format::layout::{lstm_weight_len, padded_hidden};
+use far_kernels::pack::Gate;
+use far_kernels::{Kernels, LstmArgs, lstm_state_len, pack};
+
+const HIDDEN: [usize; 17] = [1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 27, 32, 33, 40, 48, 57, 64];
+
+struct Case {
+    hidden: usize,
+    gates: Matrix,
+    weights: Fenced,
+}
+
+impl Case {
+    /// Plain or wild numbers, laid out as the kernels want them: padding is zero.
+    fn new(steps: usize, hidden: usize, wild: bool) -> Self {
+        let mut random = Random::new((steps * 1009 + hidden) as u64);
+        let mut fill = |row: &mut [f32], scale: f32| match wild {
+            true => random.fill_wild(row, scale, 150),
+            false => random.fill(row, scale),
+        };
+        let mut r = vec![0.0; 4 * hidden * hidden];
+        fill(&mut r, 0.4);
+        let mut weights = Fenced::new(lstm_weight_len(hidden));
+        pack::lstm(hidden, &r, &mut weights);
+        let gates = Matrix::filled(steps, 4 * padded_hidden(hidden), 4, |row| {
+            fill(row, 2.0);
+            for (x, column) in row.iter_mut().zip(pack::gate_columns(hidden)) {
+                *x = column.map_or(0.0, |_| *x);
+            }
+        });
+        Self { hidden, gates, weights }
+    }
+
+    fn run(&self, kernels: Kernels, reverse: bool) -> Matrix {
+        let mut out = Matrix::new(self.gates.rows, self.hidden, 3);
+        let mut state = Fenced::new(lstm_state_len(self.hidden));
+        state.fill(f32::NAN);
+        kernels.lstm().run(LstmArgs {
+            gates: self.gates.view(),
+            weights: &self.weights,
+            reverse,
+            state: &mut state,
+            out: out.view_mut(),
+        });
+        out
+    }
+}
+
+#[test]
+fn every_set_gives_the_scalar_bits() {
+    for set in sets(|k| k.lstm().name()) {
+        for hidden in HIDDEN {
+            for steps in [0, 1, 2, 5] {
+                for (wild, reverse) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let case = Case::new(steps, hidden, wild);
+                    let what = format!("{} T={steps} H={hidden} reverse={reverse}", set.lstm().name());
+                    case.run(set, reverse).assert_same(&case.run(oracle(), reverse), &what);
+                }
+            }
+        }
+    }
+}
+
+/// The formulas of [`LstmArgs`] in f64, without packing: `gates` by step, gate and unit, `r` by gate, unit and k.
+fn reference(
+    steps: &[usize],
+    gates: impl Fn(usize, Gate, usize) -> f64,
+    r: &[f32],
+    hidden: usize,
+) -> Vec<Vec<f64>> {
+    let (mut h, mut c) = (vec![0.0; hidden], vec![0.0; hidden]);
+    let mut out = vec![Vec::new(); steps.len()];
+    for &t in steps {
+        let sum = |gate: Gate, unit: usize, h: &[f64]| {
+            let row = &r[(gate as usize * hidden + unit) * hidden..][..hidden];
+            gates(t, gate, unit) + row.iter().zip(h).map(|(r, h)| f64::from(*r) * h).sum::<f64>()
+        };
+        let sigmoid_of_double = |x: f64| 1.0 / (1.0 + (-2.0 * x).exp());
+        let next: Vec<f64> = (0..hidden)
+            .map(|unit| {
+                let [i, o, f] =
+                    [Gate::Input, Gate::Output, Gate::Forget].map(|g| sigmoid_of_double(sum(g, unit, &h)));
+                c[unit] = f * c[unit] + i * sum(Gate::Cell, unit, &h).tanh();
+                o * c[unit].tanh()
+            })
+            .collect();
+        h = next;
+        out[t].clone_from(&h);
+    }
+    out
+}
+
+#[test]
+fn the_scalar_recurrence_is_the_recurrence() {
+    for (steps, hidden, reverse) in [(9, 5, false), (9, 27, true), (6, 40, false)] {
+        let mut random = Random::new(hidden as u64);
+        let mut r = vec![0.0; 4 * hidden * hidden];
+        random.fill(&mut r, 0.4);
+        let mut weights = vec![0.0; lstm_weight_len(hidden)];
+        pack::lstm(hidden, &r, &mut weights);
+        let mut gates = vec![0.0; steps * 4 * hidden];
+        random.fill(&mut gates, 2.0);
+        let gate = |t: usize, gate: Gate, unit: usize| gates[(t * 4 + gate as usize) * hidden + unit];
+        let mut t = 0..;
+        let packed_gates = Matrix::filled(steps, 4 * padded_hidden(hidden), 0, |row| {
+            let t = t.next().expect("as many rows as steps");
+            for (x, column) in row.iter_mut().zip(pack::gate_columns(hidden)) {
+                *x = column.map_or(0.0, |(g, unit)| gate(t, g, unit));
+            }
+        });
+        let mut out = Matrix::new(steps, hidden, 0);
+        oracle().lstm().run(LstmArgs {
+            gates: packed_gates.view(),
+            weights: &weights,
+            reverse,
+            state: &mut vec![0.0; lstm_state_len(hidden)],
+            out: out.view_mut(),
+        });
+        let mut order: Vec<usize> = (0..steps).collect();
+        if reverse {
+            order.reverse();
+        }
+        let expected = reference(&order, |t, g, u| f64::from(gate(t, g, u)), &r, hidden);
+        for (t, expected) in expected.iter().enumerate() {
+            for (got, want) in out.row(t).iter().zip(expected) {
+                assert!((f64::from(*got) - want).abs() < 2e-6, "T={t} of {steps}, H={hidden}: {want} {got}");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "state for 9 hidden units")]
+fn a_short_state_is_refused() {
+    let case = Case::new(2, 9, false);
+    let mut out = Matrix::new(2, 9, 0);
+    oracle().lstm().run(LstmArgs {
+        gates: case.gates.view(),
+        weights: &case.weights,
+        reverse: false,
+        state: &mut [0.0; 18],
+        out: out.view_mut(),
+    });
+}

@@ -77,13 +77,14 @@ pub fn values(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<Option<Matrix>>> {
                 })
             })
             .collect::<Result<_>>()?;
-        let output = eval(graph, node, &inputs);
+        let output = self::node(graph, node, &inputs);
         values[node.output.0 as usize] = Some(output);
     }
     Ok(values)
 }
 
-fn eval(graph: &Graph, node: &Node, inputs: &[&Matrix]) -> Matrix {
+/// What one node makes of its inputs.
+pub fn node(graph: &Graph, node: &Node, inputs: &[&Matrix]) -> Matrix {
     let weight = |id: WeightId| Weight { data: &graph.weight(id).data, cols: graph.weight(id).dims[1] };
     match &node.op {
         Op::PatchEmbed { patch, weight: w, bias } => {

@@ -4,18 +4,17 @@
 use std::ops::Range;
 
 use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_kernels::pack::Gate;
 
 use super::weights::Weights;
 use crate::ir::{Graph, LstmUnit, WeightId};
 
-/// Gates of a cell.
-const GATES: usize = 4;
-/// Those whose activation is the logistic function stand first: i, o, f.
-const LOGISTIC: usize = 3;
-
-/// What feeds gate `gate` is scaled by ½ where σ(x) = ½ + ½·tanh(x/2) is meant. Exact: a power of two.
-fn gate_scale(gate: usize) -> f32 {
-    if gate < LOGISTIC { 0.5 } else { 1.0 }
+/// Factor of what feeds a gate: ½ where σ(x) = ½ + ½·tanh(x/2) is meant. Exact, being a power of two.
+fn gate_scale(gate: Gate) -> f32 {
+    match gate {
+        Gate::Input | Gate::Output | Gate::Forget => 0.5,
+        Gate::Cell => 1.0,
+    }
 }
 
 /// Packs a dense block. Gives its offset.
@@ -57,7 +56,7 @@ impl GateGroup<'_> {
 
 /// Gate columns of one unit, padding included.
 pub(super) fn gate_columns(hidden: usize) -> usize {
-    GATES * padded_hidden(hidden)
+    Gate::ALL.len() * padded_hidden(hidden)
 }
 
 /// Groups units by what they read, in order of first appearance.
@@ -79,7 +78,7 @@ pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u
     let mut columns: Vec<Option<(&LstmUnit, usize, f32)>> = Vec::with_capacity(group.columns());
     for unit in &group.units {
         columns.extend(far_kernels::pack::gate_columns(unit.hidden).map(|column| {
-            column.map(|(gate, hidden)| (*unit, gate * unit.hidden + hidden, gate_scale(gate)))
+            column.map(|(gate, hidden)| (*unit, gate as usize * unit.hidden + hidden, gate_scale(gate)))
         }));
     }
     let weight = |row: usize, column: usize| {
@@ -97,9 +96,10 @@ pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u
 
 /// Packs the recurrent half of one unit: `R`. Gives its offset.
 pub(super) fn recurrence(graph: &Graph, unit: &LstmUnit, to: &mut Weights) -> u64 {
-    let gate_len = unit.hidden * unit.hidden;
+    let r = &graph.weight(unit.r).data;
+    let gates = Gate::ALL.iter().zip(r.chunks_exact(unit.hidden * unit.hidden));
     let scaled: Vec<f32> =
-        graph.weight(unit.r).data.iter().enumerate().map(|(i, x)| gate_scale(i / gate_len) * x).collect();
+        gates.flat_map(|(gate, rows)| rows.iter().map(|x| gate_scale(*gate) * x)).collect();
     let mut packed = vec![0.0; lstm_weight_len(unit.hidden)];
     far_kernels::pack::lstm(unit.hidden, &scaled, &mut packed);
     to.add(&packed)

@@ -5,7 +5,7 @@
 //! - A model's output is written by its producer straight into the caller's memory.
 //! - The inputs of a concatenation are written straight into its parts.
 //! - A slice is a part of its source.
-//! - A residual sum, and a LayerNorm, overwrite what they read when nobody reads it later.
+//! - A residual sum, a LayerNorm, an activation or an addition overwrites what it reads when nobody reads that later.
 //!
 //! Where that is impossible (an input of the model in a concatenation, a value wanted in two places), the value lives
 //! by itself and `lower` copies it.
@@ -153,8 +153,16 @@ impl Placer<'_> {
         self.homes[node.output.0 as usize] = Some(home);
         match &node.op {
             Op::ConcatRows | Op::ConcatCols => self.join(node, home),
-            Op::LayerNorm { .. } => self.in_place(index, node, node.inputs[0], home),
-            Op::Linear(linear) if linear.residual => self.in_place(index, node, node.inputs[1], home),
+            Op::LayerNorm { .. } | Op::Activation(_) => {
+                self.in_place(index, node, node.inputs[0], home);
+            }
+            Op::Linear(linear) if linear.residual => {
+                self.in_place(index, node, node.inputs[1], home);
+            }
+            Op::Add => {
+                let _done = self.in_place(index, node, node.inputs[0], home)
+                    || self.in_place(index, node, node.inputs[1], home);
+            }
             _ => {}
         }
         Ok(())
@@ -172,13 +180,15 @@ impl Placer<'_> {
         }
     }
 
-    /// Lets the node write over `input`, if this is its only and last reader.
-    fn in_place(&mut self, index: usize, node: &Node, input: ValueId, home: Operand) {
+    /// Lets the node write over `input`, if it is the last to read it and reads it once. Says whether it does.
+    fn in_place(&mut self, index: usize, node: &Node, input: ValueId, home: Operand) -> bool {
         let reads = node.inputs.iter().filter(|i| self.source(**i) == input).count();
-        if reads == 1 && self.is_free(input) && self.last_read[input.0 as usize] == index {
+        let possible = reads == 1 && self.is_free(input) && self.last_read[input.0 as usize] == index;
+        if possible {
             self.homes[input.0 as usize] = Some(home);
             self.overwritten[input.0 as usize] = index;
         }
+        possible
     }
 
     /// The value that a slice, or a slice of a slice, is a part of.

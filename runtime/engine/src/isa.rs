@@ -12,19 +12,21 @@ pub const ISA_VARIABLE: &str = "FAR_ISA";
 
 /// The best kernels that the CPU runs, the caller wants and the environment allows.
 pub(crate) fn choose(option: Option<Isa>) -> Result<Kernels> {
-    let variable = match env::var_os(ISA_VARIABLE) {
-        None => None,
-        Some(value) if value.is_empty() => None,
-        Some(value) => {
-            let name = value.to_string_lossy();
-            Some(name.parse().map_err(|_| unknown("environment variable `FAR_ISA`", &name))?)
-        }
+    let variable = env::var_os(ISA_VARIABLE);
+    below(option, variable.as_ref().map(|value| value.to_string_lossy()).as_deref())
+}
+
+/// The best kernels that this CPU runs and that are no better than either limit; an empty variable is none.
+fn below(option: Option<Isa>, variable: Option<&str>) -> Result<Kernels> {
+    const VARIABLE: &str = "environment variable `FAR_ISA`";
+    let variable = match variable {
+        None | Some("") => None,
+        Some(name) => Some(name.parse().map_err(|_| unknown(VARIABLE, name))?),
     };
-    let limits = [("environment variable `FAR_ISA`", variable), ("option `isa`", option)];
     let mut limit = usize::MAX;
-    for (origin, isa) in limits {
+    for (origin, isa) in [(VARIABLE, variable), ("option `isa`", option)] {
         if let Some(isa) = isa {
-            if isa.arch().is_some_and(|arch| Arch::HOST != Some(arch)) {
+            if !is_of_host(isa) {
                 return Err(unknown(origin, isa.name()));
             }
             limit = limit.min(rank(isa));
@@ -33,13 +35,43 @@ pub(crate) fn choose(option: Option<Isa>) -> Result<Kernels> {
     Ok(Kernels::available().find(|kernels| rank(kernels.isa()) <= limit).unwrap_or_else(Kernels::best))
 }
 
+fn is_of_host(isa: Isa) -> bool {
+    isa.arch().is_none_or(|arch| Arch::HOST == Some(arch))
+}
+
 /// Within an architecture [`Isa::ALL`] goes from the least to the best.
 fn rank(isa: Isa) -> usize {
     Isa::ALL.iter().position(|other| *other == isa).unwrap_or(0)
 }
 
 fn unknown(origin: &'static str, found: &str) -> Error {
-    let of_host = |isa: &&Isa| isa.arch().is_none_or(|arch| Arch::HOST == Some(arch));
-    let known: Vec<&str> = Isa::ALL.iter().rev().filter(of_host).map(|isa| isa.name()).collect();
+    let known: Vec<&str> = Isa::ALL.into_iter().filter(|isa| is_of_host(*isa)).map(Isa::name).collect();
     Error::Isa { origin, found: found.to_string(), known: known.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_limit_holds() {
+        let best = Kernels::best().isa();
+        assert_eq!(below(None, None).unwrap().isa(), best);
+        assert_eq!(below(None, Some("")).unwrap().isa(), best);
+        assert_eq!(below(Some(Isa::Scalar), Some(best.name())).unwrap().isa(), Isa::Scalar);
+        assert_eq!(below(Some(best), Some("scalar")).unwrap().isa(), Isa::Scalar);
+        // One that is of this architecture but not of this CPU is a limit like any other.
+        for isa in Isa::ALL.into_iter().filter(|isa| is_of_host(*isa)) {
+            assert!(rank(below(Some(isa), None).unwrap().isa()) <= rank(isa));
+        }
+    }
+
+    #[test]
+    fn others_are_errors() {
+        let error = below(None, Some("sse9")).unwrap_err().to_string();
+        assert!(error.starts_with("environment variable `FAR_ISA`: expected one of `scalar"), "{error}");
+        assert!(error.ends_with("got `sse9`"), "{error}");
+        let foreign = Isa::ALL.into_iter().find(|isa| !is_of_host(*isa)).unwrap();
+        assert!(below(Some(foreign), None).is_err());
+    }
 }

@@ -272,7 +272,10 @@ mod tests {
             for count in [0, 1, 2, 7, 500] {
                 for _ in 0..50 {
                     let runs: Vec<AtomicU32> = (0..count).map(|_| AtomicU32::new(0)).collect();
-                    team.run(count, &|i, _| drop(runs[i].fetch_add(1, Ordering::Relaxed))).unwrap();
+                    let count_run = |i: usize, _: &mut [f32]| {
+                        runs[i].fetch_add(1, Ordering::Relaxed);
+                    };
+                    team.run(count, &count_run).unwrap();
                     assert!(
                         runs.iter().all(|n| n.load(Ordering::Relaxed) == 1),
                         "{threads} threads, {count} tasks"

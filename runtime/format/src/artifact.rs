@@ -375,6 +375,3 @@ items! {
     GemmGroup: at most 4096, each at least 24 bytes;
     LstmUnit: at most 4096, each at least 21 bytes;
 }
-
-#[cfg(test)]
-mod tests;

@@ -218,6 +218,3 @@ fn cut(tensor: &Region, operand: &Operand) -> Result<Region, Problem> {
     let (col, cols) = inside(operand.col, operand.cols, tensor.cols, "the tensor's columns")?;
     Ok(Region { start: tensor.start + row * tensor.stride + col, rows, cols, ..*tensor })
 }
-
-#[cfg(test)]
-mod tests;

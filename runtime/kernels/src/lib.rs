@@ -23,10 +23,16 @@ mod layer_norm;
 mod lstm;
 mod math;
 pub mod matrix;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub mod pack;
 mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod simd;
 mod softmax;
 mod table;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use elementwise::{AddArgs, AddF32, MapArgs, MapF32};
 pub use far_format::layout::Activation;

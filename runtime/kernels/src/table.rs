@@ -7,8 +7,12 @@ use crate::gemm::GemmF32;
 use crate::isa::Isa;
 use crate::layer_norm::LayerNormF32;
 use crate::lstm::LstmF32;
+#[cfg(target_arch = "aarch64")]
+use crate::neon;
 use crate::scalar;
 use crate::softmax::SoftmaxF32;
+#[cfg(target_arch = "x86_64")]
+use crate::x86::{avx2, avx512};
 
 /// What is known of a set of kernels on every host.
 #[derive(Debug)]
@@ -85,9 +89,9 @@ macro_rules! kernel_table {
 
 // Each row: instruction set, its name, the targets it is compiled for, the module of its six functions, its GEMM tile.
 kernel_table! {
-    Avx512 "avx512" if any(): avx512, gemm 14 x 32;
-    Avx2 "avx2" if any(): avx2, gemm 6 x 16;
-    Neon "neon" if any(): neon, gemm 6 x 16;
+    Avx512 "avx512" if target_arch = "x86_64": avx512, gemm 14 x 32;
+    Avx2 "avx2" if target_arch = "x86_64": avx2, gemm 6 x 16;
+    Neon "neon" if target_arch = "aarch64": neon, gemm 6 x 16;
     Rvv "rvv" if any(): rvv, gemm 6 x 16;
     Scalar "scalar" if all(): scalar, gemm 2 x 16;
 }

@@ -10,6 +10,9 @@ use crate::layout::{attention_work_bytes, gemm_weight_len, lstm_weight_len, padd
 use crate::plan::{Attention, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
 use crate::region::{Region, Space};
 
+/// Most heads of one attention.
+const MAX_HEADS: usize = 4096;
+
 type Checked<T = ()> = Result<T, Stop>;
 
 impl From<(&'static str, Problem)> for Stop {
@@ -151,8 +154,8 @@ impl Checker<'_> {
         let v = self.operand("v", &attention.v)?;
         let out = self.target("out", &attention.out)?;
         let heads = attention.heads as usize;
-        if heads == 0 || !q.cols.is_multiple_of(heads) {
-            let expected = "a divisor of the columns of `q`";
+        if heads == 0 || heads > MAX_HEADS || !q.cols.is_multiple_of(heads) {
+            let expected = "a divisor of the columns of `q`, 4096 or less";
             return Err(Stop::Rule("heads", Problem::Value { expected, found: heads as u64 }));
         }
         if !attention.scale.is_finite() {

@@ -20,8 +20,9 @@ pub(crate) use softmax::softmax;
 /// Lanes over which a reduction runs.
 const LANES: usize = 16;
 
-/// Adds or compares lane l with lane l + half, for half = 8, 4, 2, 1.
-fn tree(mut lanes: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
+/// Combines lane l with lane l + half, for half = 8, 4, 2, 1.
+#[inline(always)]
+pub(crate) fn tree(mut lanes: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
     while half > 0 {
         for l in 0..half {

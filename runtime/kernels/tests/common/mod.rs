@@ -7,12 +7,12 @@ use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::{Isa, Kernels};
 
 /// The scalar kernels, which define every bit.
-pub fn oracle() -> Kernels {
+pub(crate) fn oracle() -> Kernels {
     Kernels::of(Isa::Scalar).expect("scalar kernels run everywhere")
 }
 
 /// Every set that this CPU runs. Prints the names, so that a cross run can prove what it tested.
-pub fn sets(name: impl Fn(Kernels) -> &'static str) -> Vec<Kernels> {
+pub(crate) fn sets(name: impl Fn(Kernels) -> &'static str) -> Vec<Kernels> {
     let sets: Vec<Kernels> = Kernels::available().collect();
     for set in &sets {
         #[allow(clippy::print_stdout)] // read by the cross tests
@@ -24,14 +24,14 @@ pub fn sets(name: impl Fn(Kernels) -> &'static str) -> Vec<Kernels> {
 }
 
 /// A small generator of reproducible numbers (xorshift64*).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn bits(&mut self) -> u32 {
+    pub(crate) fn bits(&mut self) -> u32 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -39,17 +39,17 @@ impl Random {
     }
 
     /// Uniform in [−1, 1).
-    pub fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.bits() >> 8) as f32 / (1 << 23) as f32 - 1.0
     }
 
     /// Plain numbers.
-    pub fn fill(&mut self, data: &mut [f32], scale: f32) {
+    pub(crate) fn fill(&mut self, data: &mut [f32], scale: f32) {
         data.fill_with(|| self.unit() * scale);
     }
 
     /// Plain numbers, and now and then one of the others: one in `rarity`.
-    pub fn fill_wild(&mut self, data: &mut [f32], scale: f32, rarity: u32) {
+    pub(crate) fn fill_wild(&mut self, data: &mut [f32], scale: f32, rarity: u32) {
         const OTHERS: [f32; 9] = [
             f32::NAN,
             f32::INFINITY,
@@ -70,7 +70,7 @@ impl Random {
 
 /// f32 elements between two unreadable pages: reading or writing past the end kills the test. What precedes the
 /// first element up to the page's start is filled with a pattern that [`Fenced::check`] looks for.
-pub struct Fenced {
+pub(crate) struct Fenced {
     map: *mut libc::c_void,
     map_len: usize,
     data: *mut f32,
@@ -80,7 +80,7 @@ pub struct Fenced {
 const PATTERN: u32 = 0x7fc0_dead;
 
 impl Fenced {
-    pub fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         let page = 65536; // a multiple of every page size in use
         let body = (len * 4).div_ceil(page).max(1) * page;
         let map_len = body + 2 * page;
@@ -104,7 +104,7 @@ impl Fenced {
     }
 
     /// A matrix with `gap` elements between rows; only its elements are filled.
-    pub fn check(&self, rows: usize, cols: usize, stride: usize) {
+    pub(crate) fn check(&self, rows: usize, cols: usize, stride: usize) {
         for (i, x) in self.iter().enumerate() {
             let inside = i / stride.max(1) < rows && i % stride.max(1) < cols;
             assert!(inside || x.to_bits() == PATTERN, "element {i} outside of {rows} × {cols} was written");
@@ -143,22 +143,22 @@ impl DerefMut for Fenced {
 }
 
 /// A matrix in fenced memory: its last element is the last one readable, the gaps between rows hold the pattern.
-pub struct Matrix {
-    pub memory: Fenced,
-    pub rows: usize,
-    pub cols: usize,
-    pub stride: usize,
+pub(crate) struct Matrix {
+    pub(crate) memory: Fenced,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) stride: usize,
 }
 
 impl Matrix {
-    pub fn new(rows: usize, cols: usize, gap: usize) -> Self {
+    pub(crate) fn new(rows: usize, cols: usize, gap: usize) -> Self {
         let stride = cols + gap;
         let len = if rows == 0 { 0 } else { (rows - 1) * stride + cols };
         Self { memory: Fenced::new(len), rows, cols, stride }
     }
 
     /// Filled row by row.
-    pub fn filled(rows: usize, cols: usize, gap: usize, mut fill: impl FnMut(&mut [f32])) -> Self {
+    pub(crate) fn filled(rows: usize, cols: usize, gap: usize, mut fill: impl FnMut(&mut [f32])) -> Self {
         let mut m = Self::new(rows, cols, gap);
         for r in 0..rows {
             let start = r * m.stride;
@@ -167,20 +167,20 @@ impl Matrix {
         m
     }
 
-    pub fn view(&self) -> Mat<'_> {
+    pub(crate) fn view(&self) -> Mat<'_> {
         Mat::new(&self.memory, self.rows, self.cols, self.stride)
     }
 
-    pub fn view_mut(&mut self) -> MatMut<'_> {
+    pub(crate) fn view_mut(&mut self) -> MatMut<'_> {
         MatMut::new(&mut self.memory, self.rows, self.cols, self.stride)
     }
 
-    pub fn row(&self, r: usize) -> &[f32] {
+    pub(crate) fn row(&self, r: usize) -> &[f32] {
         &self.memory[r * self.stride..r * self.stride + self.cols]
     }
 
     /// The same elements, in memory of its own.
-    pub fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let mut rows = (0..self.rows).map(|r| self.row(r));
         Self::filled(self.rows, self.cols, self.stride - self.cols, |to| {
             to.copy_from_slice(rows.next().expect("as many rows"));
@@ -188,7 +188,7 @@ impl Matrix {
     }
 
     /// That each element has the bits of `expected`'s (any NaN is as good as another) and nothing around was written.
-    pub fn assert_same(&self, expected: &Matrix, what: &str) {
+    pub(crate) fn assert_same(&self, expected: &Matrix, what: &str) {
         assert_eq!((self.rows, self.cols), (expected.rows, expected.cols));
         self.memory.check(self.rows, self.cols, self.stride);
         for r in 0..self.rows {

@@ -1,0 +1,247 @@
+//! How far the kernels are from the core's fused multiply-add limit, on the shapes of FAR-DeiT.
+//!
+//! `cargo run --release -p far-kernels --example peak [ISA]`; least times, so run it on a quiet core.
+#![allow(unsafe_code, clippy::print_stdout)] // a tool: it measures with bare instructions, and prints
+
+use std::hint::black_box;
+
+use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_kernels::matrix::{Mat, MatMut};
+use far_kernels::{
+    Activation, GemmArgs, Isa, Kernels, LayerNormArgs, LstmArgs, MapArgs, SoftmaxArgs, lstm_state_len,
+};
+
+const TOKENS: usize = 197;
+
+fn main() {
+    let wanted = std::env::args().nth(1).map(|name| name.parse::<Isa>().unwrap_or_else(|e| panic!("{e}")));
+    for kernels in Kernels::available().filter(|k| wanted.is_none_or(|isa| isa == k.isa())) {
+        let peak = peak(kernels.isa());
+        println!("{}: {peak:.1} GFLOP/s at most", kernels.isa());
+        gemm(kernels, peak);
+        lstm(kernels, peak);
+        rows(kernels);
+    }
+}
+
+/// Least seconds of a call, over about a tenth of a second.
+fn least(mut call: impl FnMut()) -> f64 {
+    let begin = cpu_seconds();
+    let mut least = f64::INFINITY;
+    let mut calls = 0;
+    while calls < 5 || cpu_seconds() - begin < 0.1 {
+        let start = cpu_seconds();
+        call();
+        least = least.min(cpu_seconds() - start);
+        calls += 1;
+    }
+    least
+}
+
+/// Seconds that this thread has run: what others do on the core in between is not counted.
+fn cpu_seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec to write to.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(status, 0, "no clock for the thread's time");
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+fn gemm(kernels: Kernels, peak: f64) {
+    let shapes =
+        [(192, 192), (192, 768), (768, 192), (384, 384), (384, 1536), (1536, 384), (768, 3072), (3072, 768)];
+    for (k, n) in shapes {
+        for (act, in_place) in
+            [(Activation::None, false), (Activation::None, true), (Activation::Gelu, false)]
+        {
+            let a = noise(TOKENS * k);
+            let weights = noise(gemm_weight_len(k, n));
+            let mut out = vec![0.0; TOKENS * n];
+            let seconds = least(|| {
+                let ptr = out.as_mut_ptr();
+                // SAFETY: `out`, which the kernel allows to be the residual.
+                let residual = in_place.then(|| unsafe { Mat::from_raw(ptr, TOKENS, n, n) });
+                kernels.gemm().run(GemmArgs {
+                    a: Mat::new(&a, TOKENS, k, k),
+                    weights: &weights,
+                    act,
+                    residual,
+                    // SAFETY: as above.
+                    out: unsafe { MatMut::from_raw(ptr, TOKENS, n, n) },
+                });
+                black_box(&mut out);
+                if in_place {
+                    out.fill(0.0);
+                }
+            });
+            let rate = 2.0 * (TOKENS * k * n) as f64 / seconds / 1e9;
+            let epilogue = format!("{act:?}{}", if in_place { " + residual" } else { "" });
+            println!(
+                "{} K={k} N={n} {epilogue}: {rate:.1} GFLOP/s, {:.1} %",
+                kernels.gemm().name(),
+                100.0 * rate / peak
+            );
+        }
+    }
+}
+
+fn lstm(kernels: Kernels, peak: f64) {
+    const UNITS: usize = 6;
+    for hidden in [16, 24, 32, 40, 48, 64] {
+        let weights = noise(UNITS * lstm_weight_len(hidden));
+        let width = 4 * padded_hidden(hidden);
+        let gates = noise(TOKENS * width * UNITS);
+        let mut out = vec![0.0; TOKENS * hidden * UNITS];
+        let mut state = vec![0.0; lstm_state_len(hidden)];
+        let seconds = least(|| {
+            for unit in 0..UNITS {
+                kernels.lstm().run(LstmArgs {
+                    gates: Mat::new(&gates, TOKENS, width * UNITS, width * UNITS).part(
+                        0,
+                        unit * width,
+                        TOKENS,
+                        width,
+                    ),
+                    weights: &weights[unit * lstm_weight_len(hidden)..][..lstm_weight_len(hidden)],
+                    reverse: unit % 2 == 1,
+                    state: &mut state,
+                    out: MatMut::new(&mut out, TOKENS, hidden * UNITS, hidden * UNITS).part(
+                        0,
+                        unit * hidden,
+                        TOKENS,
+                        hidden,
+                    ),
+                });
+            }
+            black_box(&mut out);
+        });
+        let limit = 2.0 * (UNITS * TOKENS * 4 * hidden * hidden) as f64 / peak / 1e9;
+        println!(
+            "{} {UNITS} units of H={hidden}: {:.3} ms, {:.2} times the limit",
+            kernels.lstm().name(),
+            seconds * 1e3,
+            seconds / limit
+        );
+    }
+}
+
+fn rows(kernels: Kernels) {
+    let cols = 768;
+    let x = noise(TOKENS * cols);
+    let mut out = x.clone();
+    let each = 1e9 / (TOKENS * cols) as f64;
+    for act in [Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
+        let seconds = least(|| {
+            kernels.map().run(MapArgs {
+                act,
+                x: Mat::new(&x, TOKENS, cols, cols),
+                out: MatMut::new(&mut out, TOKENS, cols, cols),
+            });
+        });
+        println!("{} {act:?}: {:.3} ns an element", kernels.map().name(), seconds * each);
+    }
+    let seconds = least(|| {
+        kernels.layer_norm().run(LayerNormArgs {
+            x: Mat::new(&x, TOKENS, cols, cols),
+            eps: 1e-6,
+            affine: None,
+            out: MatMut::new(&mut out, TOKENS, cols, cols),
+        });
+    });
+    println!("{}: {:.3} ns an element", kernels.layer_norm().name(), seconds * each);
+    let seconds = least(|| {
+        kernels.softmax().run(SoftmaxArgs { scale: 0.125, x: MatMut::new(&mut out, TOKENS, cols, cols) });
+    });
+    println!("{}: {:.3} ns an element", kernels.softmax().name(), seconds * each);
+}
+
+fn noise(len: usize) -> Vec<f32> {
+    let mut x = 1u32;
+    let next = || {
+        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (x >> 8) as f32 / (1 << 25) as f32 - 0.25
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// GFLOP/s of independent chains of fused multiply-adds in registers.
+fn peak(isa: Isa) -> f64 {
+    const TIMES: usize = 100_000;
+    let (lanes, chains, run): (usize, usize, fn(usize)) = match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => (16, 14, |n| {
+            // SAFETY: asked for only where the kernels of this instruction set are there.
+            unsafe { x86::chains_512(n) }
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => (8, 12, |n| {
+            // SAFETY: as above.
+            unsafe { x86::chains_256(n) }
+        }),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => (4, 16, neon_chains),
+        _ => (1, 16, scalar_chains),
+    };
+    2.0 * (lanes * chains * TIMES) as f64 / least(|| run(TIMES)) / 1e9
+}
+
+fn scalar_chains(times: usize) {
+    let mut acc = [0.0f32; 16];
+    let (a, b) = (black_box(0.5), black_box(0.25));
+    for _ in 0..times {
+        for acc in &mut acc {
+            *acc = f32::mul_add(*acc, a, b);
+        }
+    }
+    black_box(acc);
+}
+
+#[cfg(target_arch = "aarch64")]
+fn neon_chains(times: usize) {
+    use std::arch::aarch64::{vdupq_n_f32, vfmaq_f32};
+    // SAFETY: NEON is always there.
+    unsafe {
+        let mut acc = [vdupq_n_f32(0.0); 16];
+        let a = vdupq_n_f32(black_box(0.5));
+        for _ in 0..times {
+            for acc in &mut acc {
+                *acc = vfmaq_f32(a, *acc, a);
+            }
+        }
+        black_box(acc);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+    use std::hint::black_box;
+
+    /// # Safety
+    /// The CPU has AVX-512F.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn chains_512(times: usize) {
+        let mut acc = [_mm512_setzero_ps(); 14];
+        let a = _mm512_set1_ps(black_box(0.5));
+        for _ in 0..times {
+            for acc in &mut acc {
+                *acc = _mm512_fmadd_ps(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+
+    /// # Safety
+    /// The CPU has AVX2 and FMA.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn chains_256(times: usize) {
+        let mut acc = [_mm256_setzero_ps(); 12];
+        let a = _mm256_set1_ps(black_box(0.5));
+        for _ in 0..times {
+            for acc in &mut acc {
+                *acc = _mm256_fmadd_ps(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+}

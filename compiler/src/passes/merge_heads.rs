@@ -226,7 +226,7 @@ fn merge_lstms(graph: &mut Graph, concat: usize, parts: &[Part]) -> Option<(Stri
     }
     let names: BTreeSet<_> = heads.iter().collect();
     for (unit, head) in units.iter_mut().zip(&heads) {
-        unit.head = names.range(..head).count();
+        unit.head = names.iter().take_while(|name| **name < head).count();
     }
     let name = common_path(nodes.iter().map(|node| graph.nodes[*node].name.as_str()));
     let note = format!("`{name}`: one LSTM of {} units", units.len());

@@ -50,7 +50,7 @@ fn needed_rows(graph: &Graph) -> Vec<Range<usize>> {
     }
     for node in graph.nodes.iter().rev() {
         let output = &mut needed[node.output.0 as usize];
-        if output.is_empty() {
+        if output.start == output.end {
             continue;
         }
         *output = computable(graph, node, output.clone());

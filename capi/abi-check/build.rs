@@ -29,7 +29,8 @@ fn main() {
 
 /// The header in Rust, with types of its own.
 fn header() -> String {
-    let bindings = bindgen::Builder::default().header(HEADER).allowlist_item("(far|FAR)_.*").layout_tests(false);
+    let bindings =
+        bindgen::Builder::default().header(HEADER).allowlist_item("(far|FAR)_.*").layout_tests(false);
     match bindings.generate() {
         Ok(bindings) => bindings.to_string(),
         Err(error) => panic!(

@@ -74,7 +74,7 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const c_void, size: usize, what: &str) 
     if isize::try_from(size).is_err() {
         return Err(Failure::new(
             FAR_ERROR_SIZE,
-            format_args!("`{what}` is said to have {size} bytes, more than a process can have"),
+            format_args!("`{what}`: `{size}` bytes are more than a process can have"),
         ));
     }
     // SAFETY: not NULL and of a size that can be, checked above; readable and constant by the contract.
@@ -177,7 +177,7 @@ pub(crate) unsafe fn read_struct<T: Versioned>(pointer: *const T, what: &str) ->
             return Err(Failure::new(
                 FAR_ERROR_STRUCT_SIZE,
                 format_args!(
-                    "`{what}` sets a field at offset {offset} that this library does not know: it knows the first {} \
+                    "`{what}` sets a field at offset `{offset}` that this library doesn't know: it knows the first `{}` \
                      bytes; hint: the program was compiled for a newer libfar",
                     size_of::<T>()
                 ),
@@ -192,7 +192,11 @@ pub(crate) unsafe fn read_struct<T: Versioned>(pointer: *const T, what: &str) ->
 /// # Safety
 ///
 /// `pointer` is NULL or points at `struct_size` bytes that may be written, of which the first hold `struct_size` itself.
-pub(crate) unsafe fn write_struct<T: Versioned>(pointer: *mut T, what: &str, value: T) -> Result<(), Failure> {
+pub(crate) unsafe fn write_struct<T: Versioned>(
+    pointer: *mut T,
+    what: &str,
+    value: T,
+) -> Result<(), Failure> {
     // SAFETY: the same contract.
     let size = unsafe { struct_size(pointer, what) }?;
     let known = size.min(size_of::<T>());
@@ -205,10 +209,12 @@ pub(crate) unsafe fn write_struct<T: Versioned>(pointer: *mut T, what: &str, val
     Ok(())
 }
 
+/// The size of a struct as the caller knows it.
+///
 /// # Safety
 ///
 /// `pointer` is NULL or points at a readable `usize`.
-unsafe fn struct_size<T: Versioned>(pointer: *const T, what: &str) -> Result<usize, Failure> {
+pub(crate) unsafe fn struct_size<T: Versioned>(pointer: *const T, what: &str) -> Result<usize, Failure> {
     present(pointer, what)?;
     // SAFETY: not NULL and aligned, checked above; readable by the contract.
     let size = unsafe { pointer.cast::<usize>().read() };
@@ -216,7 +222,7 @@ unsafe fn struct_size<T: Versioned>(pointer: *const T, what: &str) -> Result<usi
         return Err(Failure::new(
             FAR_ERROR_STRUCT_SIZE,
             format_args!(
-                "`{what}.struct_size` is {size}, expected {}; hint: begin with the struct's *_INIT macro",
+                "`{what}.struct_size`: expected `{}`, got `{size}`; hint: start from the macro for the struct",
                 size_of::<T>()
             ),
         ));
@@ -231,7 +237,10 @@ fn present<T>(pointer: *const T, what: &str) -> Result<NonNull<T>, Failure> {
     if !pointer.is_aligned() {
         return Err(Failure::new(
             FAR_ERROR_ALIGNMENT,
-            format_args!("`{what}` is {pointer:p}, expected a multiple of {}", align_of::<T>()),
+            format_args!(
+                "`{what}`: expected an address that is a multiple of `{}`, got `{pointer:p}`",
+                align_of::<T>()
+            ),
         ));
     }
     Ok(present)
@@ -260,5 +269,55 @@ pub(crate) fn vec_of<T>(capacity: usize) -> Result<Vec<T>, Failure> {
 }
 
 fn out_of_memory(bytes: usize) -> Failure {
-    Failure::new(FAR_ERROR_OUT_OF_MEMORY, format_args!("could not allocate {bytes} bytes"))
+    Failure::new(FAR_ERROR_OUT_OF_MEMORY, format_args!("out of memory: can't allocate `{bytes}` bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test::last_error;
+
+    #[test]
+    fn a_panic_becomes_a_status_with_its_text_and_place() {
+        assert_eq!(guard(|| panic!("the answer is {}", 42)), FAR_ERROR_INTERNAL);
+        let message = last_error();
+        assert!(message.starts_with("internal error, please report it: "), "{message}");
+        assert!(message.contains("the answer is 42") && message.contains("ffi.rs"), "{message}");
+    }
+
+    #[test]
+    fn a_panic_of_any_type_is_contained() {
+        assert_eq!(guard(|| std::panic::panic_any(vec![1, 2, 3])), FAR_ERROR_INTERNAL);
+        assert_eq!(guard(|| std::panic::resume_unwind(Box::new(7))), FAR_ERROR_INTERNAL);
+        assert_eq!(last_error(), "internal error, please report it");
+    }
+
+    #[test]
+    fn a_failure_becomes_its_status() {
+        assert_eq!(
+            guard(|| Err(Failure::new(FAR_ERROR_SIZE, format_args!("too {}", "long")))),
+            FAR_ERROR_SIZE
+        );
+        assert_eq!(last_error(), "too long");
+        assert_eq!(guard(|| Ok(())), FAR_OK);
+    }
+
+    #[test]
+    fn a_panic_while_freeing_is_contained() {
+        struct Bad(#[expect(dead_code, reason = "a handle has a size")] u8);
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("not today");
+            }
+        }
+        let handle = into_handle(Bad(1)).unwrap();
+        // SAFETY: just made, and not used again.
+        unsafe { free_handle(handle) };
+    }
+
+    #[test]
+    fn strings_for_c_hold_no_nul() {
+        assert_eq!(c_string(format_args!("a{}c", '\0')).unwrap().as_c_str(), c"a c");
+        assert_eq!(c_string(format_args!("")).unwrap().as_c_str(), c"");
+    }
 }

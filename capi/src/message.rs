@@ -101,7 +101,7 @@ fn install_hook() {
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if INSIDE.get() {
+            if INSIDE.get() || is_engine_thread() {
                 PANIC.with(|panic| {
                     if let Ok(mut panic) = panic.try_borrow_mut() {
                         panic.replace(format_args!("{info}"));
@@ -112,4 +112,9 @@ fn install_hook() {
             }
         }));
     });
+}
+
+/// The engine names its threads `far-1` and so on; it catches their panics and reports them to the caller.
+fn is_engine_thread() -> bool {
+    std::thread::current().name().is_some_and(|name| name.starts_with("far-"))
 }

@@ -1,5 +1,5 @@
 //! Models: opening, freeing, and what they say about themselves.
-//! May import: `ffi`, `status`, `tensor`, the engine's model.
+//! May import: `ffi`, `status`, `port`, `tensor`, the engine's model.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -9,11 +9,13 @@ use std::sync::Arc;
 use far_engine::Model;
 
 use crate::ffi::{
-    Failure, Out, Versioned, bytes, c_string, free_handle, guard, into_handle, read_struct, reference, vec_of, write_struct,
+    Failure, Out, Versioned, bytes, c_string, free_handle, guard, into_handle, read_struct, reference,
+    vec_of, write_struct,
 };
 use crate::info::FAR_ABI_VERSION;
+use crate::port::Port;
 use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
-use crate::tensor::{Port, far_tensor_info};
+use crate::tensor::far_tensor_info;
 
 /// A validated artifact. The handle is one owner of it, each of its sessions another.
 pub struct far_model(Arc<Described>);
@@ -34,7 +36,7 @@ const _: () = {
 };
 
 impl far_model {
-    fn new(model: Arc<Model>) -> Result<far_model, Failure> {
+    pub(crate) fn new(model: Arc<Model>) -> Result<far_model, Failure> {
         Ok(far_model(Arc::new(Described {
             inputs: ports(model.inputs())?,
             outputs: ports(model.outputs())?,
@@ -95,7 +97,10 @@ unsafe fn check_options(options: *const far_model_options) -> Result<(), Failure
         ));
     }
     if flags != 0 {
-        return Err(Failure::new(FAR_ERROR_OPTION, format_args!("`options.flags` is {flags:#x}, expected 0")));
+        return Err(Failure::new(
+            FAR_ERROR_OPTION,
+            format_args!("`options.flags`: expected `0`, got `{flags:#x}`"),
+        ));
     }
     Ok(())
 }
@@ -268,7 +273,7 @@ unsafe fn describe(
         let Some(port) = ports.get(index) else {
             return Err(Failure::new(
                 FAR_ERROR_INDEX,
-                format_args!("{kind} {index} was asked for, the model has {}", ports.len()),
+                format_args!("{kind} `{index}`: the model has `{}`, counted from 0", ports.len()),
             ));
         };
         // SAFETY: the same contract.

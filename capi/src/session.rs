@@ -1,19 +1,19 @@
 //! Sessions: making one, running it, and what it says about itself.
-//! May import: `ffi`, `status`, `tensor`, `model`, the engine's session.
+//! May import: `ffi`, `status`, `port`, `tensor`, `model`, the engine's session.
 
 use std::ffi::{CString, c_char};
 use std::mem;
 use std::sync::{Arc, Mutex, TryLockError};
 
-use far_engine::{Session, SessionOptions};
-use far_kernels::Isa;
+use far_engine::{Isa, Session, SessionOptions};
 
 use crate::ffi::{
     Failure, Out, Versioned, c_string, free_handle, guard, into_handle, read_struct, reference, vec_of,
 };
 use crate::model::{Described, ask, far_model};
+use crate::port::{Region, bind, check_disjoint};
 use crate::status::{FAR_ERROR_BUSY, FAR_ERROR_INTERNAL, FAR_ERROR_OPTION, FAR_ERROR_POISONED, far_status};
-use crate::tensor::{Region, bind, check_disjoint, far_input, far_output};
+use crate::tensor::{far_input, far_output};
 
 /// Instruction set.
 pub type far_isa = i32;
@@ -46,7 +46,8 @@ pub struct far_session_options {
 // SAFETY: `repr(C)`, `struct_size` first, integers only, 8 + 4 + 4 bytes.
 unsafe impl Versioned for far_session_options {
     const FIRST_SIZE: usize = 16;
-    const DEFAULT: Self = far_session_options { struct_size: size_of::<Self>(), threads: 0, isa: FAR_ISA_BEST };
+    const DEFAULT: Self =
+        far_session_options { struct_size: size_of::<Self>(), threads: 0, isa: FAR_ISA_BEST };
 }
 
 /// What one run needs; one caller at a time.
@@ -69,6 +70,15 @@ struct Running {
     output_slices: Vec<&'static mut [f32]>,
     /// Whether a run ended with a panic.
     poisoned: bool,
+}
+
+impl Running {
+    /// After an internal error nobody knows what state the session is in.
+    fn conclude(&mut self, result: Result<(), far_engine::Error>) -> Result<(), Failure> {
+        let result = result.map_err(Failure::from);
+        self.poisoned = matches!(&result, Err(failure) if failure.status() == FAR_ERROR_INTERNAL);
+        result
+    }
 }
 
 // A session may be used by one thread after another.
@@ -107,24 +117,20 @@ fn engine_options(options: &far_session_options) -> Result<SessionOptions, Failu
         other => {
             return Err(Failure::new(
                 FAR_ERROR_OPTION,
-                format_args!("`options.isa` is {other}, expected one of FAR_ISA_*"),
+                format_args!("`options.isa`: expected one of FAR_ISA_*, got `{other}`"),
             ));
         }
     };
-    let threads = match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n as usize,
-    };
-    Ok(SessionOptions { threads, isa })
+    Ok(SessionOptions { threads: options.threads as usize, isa, ..SessionOptions::default() })
 }
 
 impl far_session {
     fn new(model: Arc<Described>, options: &far_session_options) -> Result<far_session, Failure> {
-        let session = Session::new(Arc::clone(&model.model), engine_options(options)?)?;
+        let session = Session::new(Arc::clone(&model.model), &engine_options(options)?)?;
         Ok(far_session {
-            kernels: Kernels::new(session.kernels())?,
+            kernels: Kernels::new(&session.kernels())?,
             threads: session.threads(),
-            memory: session.memory_bytes(),
+            memory: session.memory_bytes() as u64,
             running: Mutex::new(Running {
                 session,
                 inputs: vec_of(model.inputs.len())?,
@@ -153,7 +159,9 @@ impl far_session {
             Err(TryLockError::WouldBlock) => {
                 return Err(Failure::new(
                     FAR_ERROR_BUSY,
-                    format_args!("the session is running in another thread; hint: make a session for each thread"),
+                    format_args!(
+                        "the session is running in another thread; hint: make a session for each thread"
+                    ),
                 ));
             }
             Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
@@ -178,18 +186,16 @@ impl far_session {
         let result = running.session.run(&inputs, &mut outputs);
         running.input_slices = recycle(inputs);
         running.output_slices = recycle(outputs);
-        result.map_err(|error| {
-            let failure = Failure::from(error);
-            running.poisoned = failure.status() == FAR_ERROR_INTERNAL;
-            failure
-        })
+        running.conclude(result)
     }
 }
 
 fn poisoned() -> Failure {
     Failure::new(
         FAR_ERROR_POISONED,
-        format_args!("an earlier run of this session ended with an internal error; hint: free it and make another"),
+        format_args!(
+            "an earlier run of this session ended with an internal error; hint: free it and make another"
+        ),
     )
 }
 
@@ -301,4 +307,68 @@ pub unsafe extern "C" fn far_session_threads(session: *const far_session, thread
 pub unsafe extern "C" fn far_session_memory_used(session: *const far_session, size: *mut u64) -> far_status {
     // SAFETY: the caller's promise.
     unsafe { ask(session, "session", size, "size", |session| session.memory) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::status::{FAR_ERROR_BUSY, FAR_ERROR_POISONED, FAR_OK};
+    use crate::test::{A, B, NARROW, WIDE, input, last_error, output};
+
+    fn session() -> far_session {
+        let model = far_engine::Model::from_bytes(&crate::test::artifact()).unwrap();
+        far_session::new(far_model::new(model).unwrap().share(), &far_session_options::DEFAULT).unwrap()
+    }
+
+    fn run(session: &mut far_session) -> far_status {
+        let (mut sum, mut features) = ([0.0; WIDE], [0.0; NARROW]);
+        let (inputs, outputs) = ([input(&A), input(&B)], [output(&mut sum), output(&mut features)]);
+        // SAFETY: memory of this function.
+        unsafe { far_session_run(session, inputs.as_ptr(), 2, outputs.as_ptr(), 2) }
+    }
+
+    #[test]
+    fn a_second_run_at_the_same_time_is_refused() {
+        let mut session = session();
+        let handle: *mut far_session = &mut session;
+        // SAFETY: only shared references are made of the handle.
+        let other = unsafe { &*handle }.running.lock().unwrap();
+        // SAFETY: NULL is refused later than the lock.
+        let status = unsafe { far_session_run(handle, std::ptr::null(), 0, std::ptr::null(), 0) };
+        assert_eq!(status, FAR_ERROR_BUSY);
+        drop(other);
+        assert_eq!(run(&mut session), FAR_OK);
+    }
+
+    #[test]
+    fn a_session_that_panicked_is_poisoned() {
+        let mut session = session();
+        assert_eq!(run(&mut session), FAR_OK);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _running = session.running.lock().unwrap();
+            std::panic::resume_unwind(Box::new(()));
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(run(&mut session), FAR_ERROR_POISONED);
+    }
+
+    #[test]
+    fn a_session_whose_step_panicked_is_poisoned() {
+        let mut session = session();
+        let panicked = far_engine::Error::Panicked { step: "linear".to_string() };
+        let failure = session.running.lock().unwrap().conclude(Err(panicked)).unwrap_err();
+        assert_eq!(failure.status(), FAR_ERROR_INTERNAL);
+        assert!(last_error().contains("`linear`"), "{}", last_error());
+        assert_eq!(run(&mut session), FAR_ERROR_POISONED);
+    }
+
+    #[test]
+    fn capacity_is_recycled() {
+        let vec: Vec<&'static [f32]> = Vec::with_capacity(5);
+        let (memory, capacity) = (vec.as_ptr().addr(), vec.capacity());
+        let recycled: Vec<&[f32]> = recycle(vec);
+        assert_eq!((recycled.as_ptr().addr(), recycled.capacity()), (memory, capacity));
+    }
 }

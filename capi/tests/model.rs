@@ -1,27 +1,23 @@
 //! Opening models through the C interface, asking them, and every way in which opening fails.
-#![allow(unsafe_code, reason = "the C interface is unsafe to call; each call passes live handles and memory of the test")]
+#![allow(
+    unsafe_code,
+    reason = "the C interface is unsafe to call; each call passes live handles and memory of the test"
+)]
 #![allow(clippy::undocumented_unsafe_blocks)]
 
 mod common;
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::CString;
 use std::path::Path;
 use std::ptr::{self, null, null_mut};
 
 use far::*;
 use far_format::cpu::{Arch, Features};
 
+use common::{input, last_error, output, text};
+
 /// Where failed calls must not write.
 const UNTOUCHED: *mut far_model = ptr::without_provenance_mut(0xdead_beef);
-
-fn text(pointer: *const c_char) -> String {
-    assert!(!pointer.is_null());
-    unsafe { CStr::from_ptr(pointer) }.to_str().unwrap().to_string()
-}
-
-fn last_error() -> String {
-    text(far_last_error())
-}
 
 fn open(bytes: &[u8]) -> Result<*mut far_model, far_status> {
     let mut model = UNTOUCHED;
@@ -109,24 +105,6 @@ fn opens_at_any_alignment_and_keeps_no_pointer() {
 /// Runs the fixture by position and checks its second output.
 unsafe fn run(session: *mut far_session, a: &[f32], b: &[f32], sum: &mut [f32]) {
     let mut features = [0.0f32; common::NARROW];
-    let input = |data: &[f32]| far_input {
-        struct_size: size_of::<far_input>(),
-        name: null(),
-        data: data.as_ptr().cast(),
-        size: size_of_val(data),
-        dtype: FAR_DTYPE_F32,
-        rank: 0,
-        dims: null(),
-    };
-    let output = |data: &mut [f32]| far_output {
-        struct_size: size_of::<far_output>(),
-        name: null(),
-        data: data.as_mut_ptr().cast(),
-        size: size_of_val(data),
-        dtype: FAR_DTYPE_F32,
-        rank: 0,
-        dims: null(),
-    };
     let (inputs, outputs) = ([input(a), input(b)], [output(sum), output(&mut features)]);
     let status = unsafe { far_session_run(session, inputs.as_ptr(), 2, outputs.as_ptr(), 2) };
     assert_eq!(status, FAR_OK, "{}", last_error());
@@ -199,7 +177,8 @@ fn null_is_refused_everywhere() {
     let bytes = common::artifact();
     let model = open(&bytes).unwrap();
     let (data, size) = (bytes.as_ptr().cast(), bytes.len());
-    let (mut other, mut name, mut count, mut arena, mut info) = (UNTOUCHED, null(), 0usize, 0u64, info_init());
+    let (mut other, mut name, mut count, mut arena, mut info) =
+        (UNTOUCHED, null(), 0usize, 0u64, info_init());
     unsafe {
         for (status, what) in [
             (far_model_open(null(), null(), &mut other), "path"),
@@ -252,7 +231,8 @@ fn options_of_other_versions() {
     let bytes = common::artifact();
     let open_with = |options: *const far_model_options| {
         let mut model = null_mut();
-        let status = unsafe { far_model_open_memory(bytes.as_ptr().cast(), bytes.len(), options, &mut model) };
+        let status =
+            unsafe { far_model_open_memory(bytes.as_ptr().cast(), bytes.len(), options, &mut model) };
         unsafe { far_model_free(model) };
         status
     };
@@ -262,10 +242,17 @@ fn options_of_other_versions() {
         flags: 0,
     };
     assert_eq!(open_with(&good), FAR_OK);
-    assert_eq!(open_with(&far_model_options { abi_version: FAR_ABI_VERSION + 1, ..good }), FAR_ERROR_ABI_VERSION);
+    assert_eq!(
+        open_with(&far_model_options { abi_version: FAR_ABI_VERSION + 1, ..good }),
+        FAR_ERROR_ABI_VERSION
+    );
     assert_eq!(open_with(&far_model_options { flags: 1, ..good }), FAR_ERROR_OPTION);
     for struct_size in [0, 8, 15, 5000, usize::MAX] {
-        assert_eq!(open_with(&far_model_options { struct_size, ..good }), FAR_ERROR_STRUCT_SIZE, "{struct_size}");
+        assert_eq!(
+            open_with(&far_model_options { struct_size, ..good }),
+            FAR_ERROR_STRUCT_SIZE,
+            "{struct_size}"
+        );
     }
 
     // A program compiled for a newer libfar: fine as long as it sets nothing that this one does not know.

@@ -7,7 +7,8 @@ use far_abi_check::{committed_symbols, libraries, succeed};
 
 #[test]
 fn exactly_the_committed_symbols_are_exported() {
-    let nm = succeed(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(&libraries().shared));
+    let nm =
+        succeed(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(&libraries().shared));
     let text = String::from_utf8(nm.stdout).expect("symbols are ASCII");
     let exported: BTreeSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(exported, committed_symbols(), "libfar.so (left) and abi/far-0.symbols (right) differ");

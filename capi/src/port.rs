@@ -101,12 +101,13 @@ impl Region {
     }
 }
 
-/// Checks what a caller gives against the ports of its kind and leaves the region of each port in `bound`, which has room for it.
+/// Checks what a caller gives against the ports of its kind and leaves the region of each port in `bound`,
+/// which has room for it.
 ///
 /// # Safety
 ///
-/// `given` is NULL or points at `count` structs as [`read_struct`] wants them; their names are NULL or strings, their dims NULL or
-/// arrays of their rank.
+/// `given` is NULL or points at `count` structs as [`read_struct`] wants them; their names are NULL or
+/// strings, their dims NULL or arrays of their rank.
 pub(crate) unsafe fn bind<T: Given>(
     ports: &[Port],
     given: *const T,

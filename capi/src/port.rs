@@ -37,14 +37,12 @@ impl Port {
         for (to, from) in known.iter_mut().zip(&port.dims) {
             *to = u64::from(*from);
         }
-        let elements = known.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim));
-        let Some(elements) = elements.filter(|n| n.checked_mul(4).is_some()) else {
-            return Err(Failure::new(
-                FAR_ERROR_INVALID_ARTIFACT,
-                format_args!("the dimensions of `{}` are too large: `{:?}`", port.name, port.dims),
-            ));
-        };
-        Ok(Port { name: c_string(format_args!("{}", port.name))?, rank, dims, elements })
+        Ok(Port {
+            name: c_string(format_args!("{}", port.name))?,
+            rank,
+            dims,
+            elements: port.elements() as u64,
+        })
     }
 
     pub(crate) fn info(&self) -> far_tensor_info {

@@ -14,7 +14,7 @@ use std::process::Command;
 use crate::command;
 use crate::console::step;
 use crate::error::{Error, Result};
-use crate::platform::{CROSS, Platform};
+use crate::platform::{CROSS, Cpu, Platform};
 use crate::workspace::Workspace;
 
 pub(crate) use clang::Clang;
@@ -141,9 +141,9 @@ impl Cross {
         let mut variables = self.common_variables();
         for platform in CROSS {
             variables.extend(self.variables(platform));
-            let cpu = platform.cpus.first().map_or("max", |cpu| cpu.qemu);
-            let runner = format!("{} -cpu {cpu}", platform.qemu());
-            variables.push((platform.cargo_variable("RUNNER"), runner));
+            if let Some(cpu) = platform.cpus.first() {
+                variables.push((platform.cargo_variable("RUNNER"), runner(platform, cpu)));
+            }
             variables.push((platform.cargo_variable("RUSTFLAGS"), CRT_STATIC.to_owned()));
         }
         let mut text = String::from(
@@ -154,6 +154,11 @@ impl Cross {
         }
         crate::workspace::write(&self.dir.join("env.sh"), &text)
     }
+}
+
+/// What cargo runs the platform's programs with.
+pub(crate) fn runner(platform: &Platform, cpu: &Cpu) -> String {
+    format!("{} -cpu {}", platform.qemu(), cpu.qemu)
 }
 
 /// Programs that bring their libc along: they run under QEMU whatever libraries the machine has.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod ir;
 pub mod onnx;
 pub mod passes;
+pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod target;

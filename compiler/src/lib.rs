@@ -9,6 +9,7 @@
 pub mod emit;
 pub mod error;
 pub mod ir;
+pub mod masks;
 pub mod onnx;
 pub mod passes;
 pub mod reference;

@@ -1,2 +1,51 @@
-//! Placeholder.
-fn main() {}
+//! The project's own commands: `cargo xtask COMMAND`.
+
+mod command;
+mod console;
+mod cross;
+mod demo;
+mod error;
+mod platform;
+mod sdk;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use workspace::Workspace;
+
+/// The project's own commands
+#[derive(clap::Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Cli {
+    /// Set up cross builds for aarch64 and riscv64, and show that they work
+    Cross(cross::Args),
+    /// Compile a real model for several targets, run it there from C, and compare
+    Demo(demo::Args),
+    /// Build libfar and the command `far` for all platforms into one folder
+    Sdk(sdk::Args),
+    /// Run all tests, on the host and under QEMU
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let run = || {
+        let workspace = Workspace::find()?;
+        match cli {
+            Cli::Cross(args) => cross::run(&workspace, &args),
+            Cli::Demo(args) => demo::run(&workspace, &args),
+            Cli::Sdk(args) => sdk::run(&workspace, &args),
+            Cli::Test(args) => test::run(&workspace, &args),
+        }
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

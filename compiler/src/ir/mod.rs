@@ -5,11 +5,21 @@
 //! output; nodes stand in an order in which every input is there before it is used. Weights are f32 constants that
 //! several nodes may share.
 
+mod edit;
+pub mod eval;
 mod op;
+mod shape;
+#[cfg(test)]
+mod tests;
+pub mod text;
+mod verify;
 
 use std::sync::Arc;
 
+pub use edit::Use;
 pub use op::{Activation, Direction, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Op};
+pub use shape::output_shape;
+pub use verify::verify;
 
 /// Index of a value in [`Graph::values`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,1 +1,40 @@
-//! Placeholder.
+//! Runs `model.far` artifacts.
+//!
+//! A [`Model`] is an artifact, proved once and shared; a [`Session`] owns what one caller needs to run it. Everything
+//! that can fail fails when they are made: [`Session::run`] allocates nothing and gives the same bits whatever the
+//! number of threads and whatever the kernels.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), far_engine::Error> {
+//! use far_engine::{Model, Session, SessionOptions};
+//!
+//! let model = Model::open("model.far".as_ref())?;
+//! let mut session = Session::new(model, &SessionOptions::default())?;
+//! let image = vec![0.0; session.model().inputs()[0].elements()];
+//! let mut logits = vec![0.0; session.model().outputs()[0].elements()];
+//! session.run(&[&image], &mut [&mut logits])?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! May import: `far_format`, `far_kernels`. Unsafe code is in `exec`, `storage` and `team` only.
+
+mod buffer;
+mod cost;
+mod error;
+mod exec;
+mod isa;
+mod model;
+mod profile;
+mod program;
+mod session;
+mod storage;
+mod team;
+
+pub use error::{Error, ErrorKind, Result, Side};
+pub use far_format::plan::Port;
+pub use far_kernels::Isa;
+pub use isa::{ISA_VARIABLE, choose_kernels};
+pub use model::Model;
+pub use profile::Profile;
+pub use session::{MAX_THREADS, Session, SessionOptions};

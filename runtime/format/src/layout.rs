@@ -1,4 +1,5 @@
 //! How packed weights lie in memory: the part of the specification that compiler, engine and kernels share.
+//! Sizes saturate instead of overflowing, so that an absurd size never passes for a small one.
 //! May import: nothing of ours.
 
 /// Width in f32 lanes of one weight panel of a GEMM, the same on every architecture: a wider machine takes two
@@ -35,20 +36,21 @@ pub fn blocks(hidden: usize) -> impl Iterator<Item = usize> {
 
 /// Units including padding: the sum of [`blocks`].
 pub fn padded_hidden(hidden: usize) -> usize {
-    hidden.next_multiple_of(8)
+    hidden.div_ceil(8).saturating_mul(8)
 }
 
-/// f32 elements of the packed weights of one [`GemmGroup`].
+/// f32 elements of the packed weights of one [`GemmGroup`](crate::plan::GemmGroup).
 pub fn gemm_weight_len(k: usize, n: usize) -> usize {
-    n.div_ceil(PANEL) * (k + 1) * PANEL
+    n.div_ceil(PANEL).saturating_mul(k.saturating_add(1)).saturating_mul(PANEL)
 }
 
-/// f32 elements of the packed recurrent weights of one [`LstmUnit`].
+/// f32 elements of the packed recurrent weights of one [`LstmUnit`](crate::plan::LstmUnit).
 pub fn lstm_weight_len(hidden: usize) -> usize {
-    hidden * 4 * padded_hidden(hidden)
+    hidden.saturating_mul(4).saturating_mul(padded_hidden(hidden))
 }
 
-/// Bytes of [`Attention::work`]: per head, the keys as panels over tokens and the values as panels over `d`.
+/// Bytes of [`Attention::work`](crate::plan::Attention::work): per head, the keys as panels over tokens and the values as panels over `d`.
 pub fn attention_work_bytes(tokens: usize, heads: usize, d: usize) -> usize {
-    heads * (gemm_weight_len(d, tokens) + gemm_weight_len(tokens, d)) * 4
+    let head = gemm_weight_len(d, tokens).saturating_add(gemm_weight_len(tokens, d));
+    heads.saturating_mul(head).saturating_mul(4)
 }

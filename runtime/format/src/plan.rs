@@ -59,6 +59,13 @@ pub struct Port {
     pub dims: Vec<u32>,
 }
 
+impl Port {
+    /// The number of f32 elements: the product of the dimensions, saturating.
+    pub fn elements(&self) -> usize {
+        self.dims.iter().fold(1, |product, dim| product.saturating_mul(*dim as usize))
+    }
+}
+
 /// A rectangle of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operand {
@@ -102,7 +109,7 @@ pub enum StepOp {
         act: Activation,
         /// Input.
         x: Operand,
-        /// Output, same shape.
+        /// Output, same shape; may be exactly `x`'s own memory.
         out: Operand,
     },
     /// `out = a + b`.
@@ -111,7 +118,7 @@ pub enum StepOp {
         a: Operand,
         /// Second term, same shape.
         b: Operand,
-        /// Output, same shape.
+        /// Output, same shape; may be exactly the memory of `a` or `b`.
         out: Operand,
     },
     /// `out = x`.

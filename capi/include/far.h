@@ -1,0 +1,370 @@
+/*
+ * far.h: run compiled FAR models (model.far) from C and C++.
+ *
+ *     far_model *model = NULL;
+ *     far_session *session = NULL;
+ *     far_status status = far_model_open("model.far", NULL, &model);
+ *     if (status == FAR_OK) status = far_session_new(model, NULL, &session);
+ *     if (status == FAR_OK) {
+ *         far_input image = FAR_INPUT_F32(pixels, 1 * 28 * 28);
+ *         far_output logits = FAR_OUTPUT_F32(answer, 10);
+ *         status = far_session_run(session, &image, 1, &logits, 1);
+ *     }
+ *     if (status != FAR_OK) fprintf(stderr, "%s: %s\n", far_status_name(status), far_last_error());
+ *     far_session_free(session);
+ *     far_model_free(model);
+ *
+ * LINKING
+ *
+ *     static    cc app.c -Iinclude lib/TRIPLE/libfar.a -lpthread -lm -ldl
+ *     shared    cc app.c -Iinclude -Llib/TRIPLE -lfar
+ *
+ *   The header is C99, and as well C11 and C++17. libfar is for 64-bit little-endian Linux on x86-64,
+ *   aarch64 and riscv64. It needs libc, libm, libpthread and the compiler's unwinder (libgcc_s or
+ *   libgcc_eh: a C compiler links it by itself); -ldl only where glibc is older than 2.34. Fully
+ *   static programs (-static) work; where the linker then warns of getaddrinfo and getpwuid_r, libfar
+ *   calls neither. A program that loads libfar.so at run time opens models with
+ *   FAR_MODEL_OPTIONS_INIT: far_model_open() then checks that the program and the library have the
+ *   same FAR_ABI_VERSION.
+ *
+ * ERRORS
+ *
+ *   Every function that can fail returns a far_status, FAR_OK (0) or what went wrong, and hands its
+ *   results out through pointers. A function that fails writes nothing through them: variables and
+ *   buffers stay as they were. (One exception: after FAR_ERROR_INTERNAL the contents of the output
+ *   buffers of a run are unspecified.) far_last_error() is the text for people, kept for each thread.
+ *
+ *   NULL, a wrong size, shape, type, name or index, and any file however damaged, give a status and
+ *   do no harm. libfar never prints, never exits, and installs no signal handlers. A panic inside it
+ *   ends at this boundary as FAR_ERROR_INTERNAL; the session it happened in answers
+ *   FAR_ERROR_POISONED from then on and can only be freed. What can't be detected is a pointer that
+ *   is neither NULL nor valid, such as a handle that was freed before.
+ *
+ * OWNERSHIP
+ *
+ *   What far_model_open*() and far_session_new() hand out belongs to the caller until
+ *   far_model_free() or far_session_free(). Freeing NULL does nothing. A session keeps alive what it
+ *   needs of its model: the two may be freed in either order.
+ *
+ *   Strings and lists that libfar hands out are constant, belong to libfar, and live as long as the
+ *   handle they were asked of; those asked of no handle live for ever, but for far_last_error(). All
+ *   strings are UTF-8 and end with NUL. What the caller passes in is used during the call only.
+ *
+ * THREADS
+ *
+ *   A handle that is passed as a pointer to const may be used by any number of threads at once. A
+ *   model never changes: share one, and give each thread that runs it a session of its own. A session
+ *   may be used by one thread after another. Two runs of one session at the same time are a mistake
+ *   and the second gets FAR_ERROR_BUSY. Freeing a handle that another thread is using is undefined.
+ *   Results are the same, bit for bit, on every architecture, instruction set and number of threads.
+ *
+ *     function                                           at once with others on the same handle
+ *     far_model_*, but far_model_free                    yes
+ *     far_session_new                                    yes, on the same model
+ *     far_session_kernels, _threads, _memory_used        yes, also during a run
+ *     far_session_run                                    no: FAR_ERROR_BUSY
+ *     far_model_free, far_session_free                   no
+ *     all others                                         have no handle: yes
+ *
+ * STRUCTS
+ *
+ *   Structs begin with their size, which tells the library what the program was compiled with. Start
+ *   each from its macro, *_INIT or FAR_INPUT_F32 and FAR_OUTPUT_F32. They grow only at the end. A
+ *   library that is newer than the program takes missing fields as not set; one that is older answers
+ *   FAR_ERROR_STRUCT_SIZE where a field that it does not know is set, rather than to ignore it.
+ */
+#ifndef FAR_H
+#define FAR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Version of this header, and of the library it came with. */
+#define FAR_VERSION "0.1.0"
+
+/**
+ * Version of the binary interface. Within one version functions and fields are only added. 0 is not
+ * frozen yet: any two builds may differ.
+ */
+#define FAR_ABI_VERSION 0
+
+/** The most dimensions that an input or output has. */
+#define FAR_MAX_RANK 8
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status ---- */
+
+/** What a function answers: FAR_OK or one of FAR_ERROR_*. Ranges and numbers are never reused. */
+typedef int32_t far_status;
+
+enum {
+    FAR_OK = 0,
+
+    /* 1xx: the call is wrong. */
+    FAR_ERROR_NULL_POINTER = 100, /**< a pointer that is needed is NULL */
+    FAR_ERROR_STRUCT_SIZE = 101,  /**< struct_size is not that of a known version; see STRUCTS */
+    FAR_ERROR_ABI_VERSION = 102,  /**< the program was compiled for another FAR_ABI_VERSION */
+    FAR_ERROR_OPTION = 103,       /**< an option has a value that can't be met */
+    FAR_ERROR_INDEX = 104,        /**< no input or output of that index */
+    FAR_ERROR_COUNT = 105,        /**< not as many inputs or outputs as the model has */
+    FAR_ERROR_NAME = 106,         /**< no input or output of that name, or the same one twice */
+    FAR_ERROR_DTYPE = 107,        /**< not the element type that the model has there */
+    FAR_ERROR_SHAPE = 108,        /**< not the dimensions that the model has there */
+    FAR_ERROR_SIZE = 109,         /**< not the number of bytes that the shape takes */
+    FAR_ERROR_ALIGNMENT = 110,    /**< a pointer is not aligned to what it points at */
+    FAR_ERROR_OVERLAP = 111,      /**< an output overlaps an input or another output */
+    FAR_ERROR_BUSY = 112,         /**< the session is running in another thread */
+
+    /* 2xx: the file can't be read. */
+    FAR_ERROR_FILE_NOT_FOUND = 200, /**< there is no such file */
+    FAR_ERROR_IO = 201,             /**< the system refused; the message says why */
+
+    /* 3xx: the artifact can't be used, here or elsewhere. */
+    FAR_ERROR_NOT_AN_ARTIFACT = 300,  /**< does not begin as a model.far does */
+    FAR_ERROR_FORMAT_VERSION = 301,   /**< made for another version of the format */
+    FAR_ERROR_CORRUPT = 302,          /**< shortened, lengthened or altered after it was written */
+    FAR_ERROR_INVALID_ARTIFACT = 303, /**< breaks the specification of the format */
+
+    /* 4xx: the artifact is good, but not for this machine. */
+    FAR_ERROR_ARCH = 400,     /**< compiled for another architecture */
+    FAR_ERROR_FEATURES = 401, /**< needs CPU features that are not here */
+
+    /* 5xx: the machine is short of something. */
+    FAR_ERROR_OUT_OF_MEMORY = 500, /**< memory could not be had */
+    FAR_ERROR_THREAD = 501,        /**< a thread could not be started */
+
+    /* 9xx: a bug in libfar; please report it with its message. */
+    FAR_ERROR_INTERNAL = 900, /**< a panic was caught */
+    FAR_ERROR_POISONED = 901  /**< an earlier run of this session ended with FAR_ERROR_INTERNAL */
+};
+
+/** The name of a status, such as "FAR_ERROR_SHAPE"; "unknown" for any other number. Never NULL. */
+const char *far_status_name(far_status status);
+
+/**
+ * What went wrong in the last call that failed on this thread, in one line: what, where, expected and
+ * got. "" where none has failed. Never NULL, at most 1023 bytes, valid until the next call on this
+ * thread that fails.
+ */
+const char *far_last_error(void);
+
+/* ---- Library and machine ---- */
+
+/** Version of the library, such as "0.1.0". Never NULL. */
+const char *far_version(void);
+
+/** Version of the library's binary interface, to be compared with FAR_ABI_VERSION. */
+uint32_t far_abi_version(void);
+
+/** Architecture that the library was built for: "x86_64", "aarch64" or "riscv64". Never NULL. */
+const char *far_cpu_arch(void);
+
+/* CPU features, as bits. Bits are never reused. */
+#define FAR_FEATURE_AVX2 (1ull << 0)        /**< x86-64: 256-bit integer and float vectors */
+#define FAR_FEATURE_FMA (1ull << 1)         /**< x86-64: fused multiply-add */
+#define FAR_FEATURE_AVX512F (1ull << 2)     /**< x86-64: 512-bit vectors */
+#define FAR_FEATURE_AVX512BW (1ull << 3)    /**< x86-64: 512-bit vectors of bytes and words */
+#define FAR_FEATURE_AVX512VL (1ull << 4)    /**< x86-64: AVX-512 at 128 and 256 bits */
+#define FAR_FEATURE_AVX512DQ (1ull << 5)    /**< x86-64: 512-bit vectors of double and quad words */
+#define FAR_FEATURE_AVX512_VNNI (1ull << 6) /**< x86-64: int8 dot products, 512-bit */
+#define FAR_FEATURE_AVX512_BF16 (1ull << 7) /**< x86-64: bfloat16 dot products, 512-bit */
+#define FAR_FEATURE_AVX_VNNI (1ull << 8)    /**< x86-64: int8 dot products, 256-bit */
+#define FAR_FEATURE_F16C (1ull << 9)        /**< x86-64: conversion of half precision */
+#define FAR_FEATURE_NEON (1ull << 16)       /**< aarch64: Advanced SIMD */
+#define FAR_FEATURE_DOTPROD (1ull << 17)    /**< aarch64: int8 dot products */
+#define FAR_FEATURE_FP16 (1ull << 18)       /**< aarch64: half-precision arithmetic */
+#define FAR_FEATURE_I8MM (1ull << 19)       /**< aarch64: int8 matrix products */
+#define FAR_FEATURE_BF16 (1ull << 20)       /**< aarch64: bfloat16 dot products */
+#define FAR_FEATURE_V (1ull << 32)          /**< riscv64: vector extension 1.0, VLEN >= 128 */
+#define FAR_FEATURE_ZVFH (1ull << 33)       /**< riscv64: half-precision vectors */
+
+/**
+ * What this CPU and its operating system offer: FAR_FEATURE_* bits, and the same as text such as
+ * "avx2+fma" ("none" for none). Either pointer may be NULL.
+ *
+ * Statuses: 110, 5xx, 9xx.
+ */
+far_status far_cpu_features(uint64_t *bits, const char **names);
+
+/* ---- Model ---- */
+
+/** A validated artifact. Never changes; may be shared by all threads. */
+typedef struct far_model far_model;
+
+/** How a model is opened. Start from FAR_MODEL_OPTIONS_INIT. */
+typedef struct far_model_options {
+    size_t struct_size;   /**< sizeof(far_model_options) */
+    uint32_t abi_version; /**< FAR_ABI_VERSION; checked against the library's */
+    uint32_t flags;       /**< 0: none is defined */
+} far_model_options;
+
+#define FAR_MODEL_OPTIONS_INIT { sizeof(far_model_options), FAR_ABI_VERSION, 0 }
+
+/**
+ * Opens the artifact in file `path` and validates all of it. The file is mapped, so its weights are
+ * shared between processes and come in as they are used; it must not be changed while the model is
+ * open (to replace it by renaming another over it is fine). `options` may be NULL.
+ *
+ * Statuses: 1xx, 2xx, 3xx, 4xx, 5xx, 9xx.
+ */
+far_status far_model_open(const char *path, const far_model_options *options, far_model **model);
+
+/**
+ * Opens the artifact in the `size` bytes at `data`, at any alignment, and validates all of it. They
+ * are copied: the caller's memory may be reused at once. `options` may be NULL.
+ *
+ * Statuses: 1xx, 3xx, 4xx, 5xx, 9xx.
+ */
+far_status far_model_open_memory(const void *data, size_t size, const far_model_options *options,
+                                 far_model **model);
+
+/** Gives a model back. NULL is fine. Sessions of the model keep working. */
+void far_model_free(far_model *model);
+
+/** Element type. */
+typedef int32_t far_dtype;
+
+enum {
+    FAR_DTYPE_F32 = 1 /**< IEEE 754 binary32 */
+};
+
+/** One input or output of a model. Start from FAR_TENSOR_INFO_INIT. */
+typedef struct far_tensor_info {
+    size_t struct_size;          /**< sizeof(far_tensor_info), set before the call */
+    const char *name;            /**< name in the source model; lives as long as the model */
+    far_dtype dtype;             /**< element type */
+    uint32_t rank;               /**< number of dimensions, at most FAR_MAX_RANK */
+    uint64_t dims[FAR_MAX_RANK]; /**< the dimensions, outermost first; 0 past the rank */
+    uint64_t element_count;      /**< product of the dimensions, at least 1 */
+    uint64_t size;               /**< bytes: element_count times the size of an element */
+} far_tensor_info;
+
+#define FAR_TENSOR_INFO_INIT { sizeof(far_tensor_info), NULL, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 }, 0, 0 }
+
+/** The model's name. Statuses: 100, 110. */
+far_status far_model_name(const far_model *model, const char **name);
+
+/** How many inputs the model has. Statuses: 100, 110. */
+far_status far_model_input_count(const far_model *model, size_t *count);
+
+/** How many outputs the model has. Statuses: 100, 110. */
+far_status far_model_output_count(const far_model *model, size_t *count);
+
+/** Describes input `index`, counted from 0. Statuses: 100, 101, 104, 110. */
+far_status far_model_input_info(const far_model *model, size_t index, far_tensor_info *info);
+
+/** Describes output `index`, counted from 0. Statuses: 100, 101, 104, 110. */
+far_status far_model_output_info(const far_model *model, size_t index, far_tensor_info *info);
+
+/**
+ * The CPU features that the model needs at least, in the form in which far_cpu_features() says which
+ * are there. `bits` or `names` may be NULL. Statuses: 100, 110.
+ */
+far_status far_model_required_features(const far_model *model, uint64_t *bits, const char **names);
+
+/** Bytes of the arena: what each session of the model takes for its values. Statuses: 100, 110. */
+far_status far_model_arena_size(const far_model *model, uint64_t *size);
+
+/* ---- Session ---- */
+
+/** What a run needs: arena, scratch memory and threads. One run at a time. */
+typedef struct far_session far_session;
+
+/** Instruction set that libfar has kernels for. */
+typedef int32_t far_isa;
+
+enum {
+    FAR_ISA_BEST = 0,   /**< the best that the CPU has */
+    FAR_ISA_SCALAR = 1, /**< portable code */
+    FAR_ISA_AVX2 = 2,   /**< x86-64: AVX2 with FMA */
+    FAR_ISA_AVX512 = 3, /**< x86-64: AVX-512 */
+    FAR_ISA_NEON = 4,   /**< aarch64: Advanced SIMD */
+    FAR_ISA_RVV = 5     /**< riscv64: vector extension 1.0 */
+};
+
+/** How a session runs. Start from FAR_SESSION_OPTIONS_INIT. */
+typedef struct far_session_options {
+    size_t struct_size; /**< sizeof(far_session_options) */
+    uint32_t threads;   /**< how many compute, the caller's included; 0: one for each CPU there is */
+    far_isa isa;        /**< an upper limit: kernels of no better instruction set are used */
+} far_session_options;
+
+#define FAR_SESSION_OPTIONS_INIT { sizeof(far_session_options), 0, FAR_ISA_BEST }
+
+/**
+ * Makes a session of a model. All memory that its runs need is taken here, and its threads are
+ * started; a session of one thread starts none. `options` may be NULL. The environment variable
+ * FAR_ISA (scalar, avx2, avx512, neon or rvv) is a limit of the instruction set too.
+ *
+ * Statuses: 100, 101, 103, 110, 5xx, 9xx.
+ */
+far_status far_session_new(const far_model *model, const far_session_options *options,
+                           far_session **session);
+
+/** Gives a session back and ends its threads. NULL is fine. */
+void far_session_free(far_session *session);
+
+/** What the caller supplies for one input. */
+typedef struct far_input {
+    size_t struct_size;   /**< sizeof(far_input) */
+    const char *name;     /**< which input; NULL: the one of the same position */
+    const void *data;     /**< elements, row-major, aligned to their type */
+    size_t size;          /**< bytes at data: as many as the shape takes */
+    far_dtype dtype;      /**< element type */
+    uint32_t rank;        /**< how many dimensions are at dims */
+    const uint64_t *dims; /**< to be compared with the model's; NULL, with rank 0: not given */
+} far_input;
+
+/** Where one output goes. */
+typedef struct far_output {
+    size_t struct_size;   /**< sizeof(far_output) */
+    const char *name;     /**< which output; NULL: the one of the same position */
+    void *data;           /**< room for the elements, row-major, aligned to their type */
+    size_t size;          /**< bytes at data: as many as the shape takes */
+    far_dtype dtype;      /**< element type */
+    uint32_t rank;        /**< how many dimensions are at dims */
+    const uint64_t *dims; /**< to be compared with the model's; NULL, with rank 0: not given */
+} far_output;
+
+/** A far_input by position: `count` floats at `pointer`. */
+#define FAR_INPUT_F32(pointer, count)                                                              \
+    { sizeof(far_input), NULL, (pointer), (count) * sizeof(float), FAR_DTYPE_F32, 0, NULL }
+
+/** A far_output by position: room for `count` floats at `pointer`. */
+#define FAR_OUTPUT_F32(pointer, count)                                                             \
+    { sizeof(far_output), NULL, (pointer), (count) * sizeof(float), FAR_DTYPE_F32, 0, NULL }
+
+/**
+ * Runs the model once. Each input and each output of the model is given exactly once, by name or by
+ * position. All elements of an array have the same struct_size, which is also the distance between
+ * them. Everything is checked before the first byte is written. Allocates nothing, and waits for
+ * nothing but the session's own threads.
+ *
+ * Statuses: 100, 101, 105 to 112, 9xx.
+ */
+far_status far_session_run(far_session *session, const far_input *inputs, size_t input_count,
+                           const far_output *outputs, size_t output_count);
+
+/**
+ * The kernels that run, such as "gemm_f32_14x32_avx512", each once: `*count` strings at `*names`, alive
+ * as long as the session. Statuses: 100, 110.
+ */
+far_status far_session_kernels(const far_session *session, const char *const **names, size_t *count);
+
+/** How many threads compute, the caller's included. Statuses: 100, 110. */
+far_status far_session_threads(const far_session *session, size_t *threads);
+
+/**
+ * Bytes of memory that the session holds: arena and scratch, without the model and the stacks of its
+ * threads. Statuses: 100, 110.
+ */
+far_status far_session_memory_used(const far_session *session, uint64_t *size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FAR_H */

@@ -1,0 +1,310 @@
+//! Models: opening, freeing, and what they say about themselves.
+//! May import: `ffi`, `status`, `port`, `tensor`, the engine's model.
+
+use std::ffi::{CStr, CString, OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use far_engine::Model;
+
+use crate::ffi::{
+    Failure, Out, Versioned, bytes, c_string, free_handle, guard, into_handle, read_struct, reference,
+    vec_of, write_struct,
+};
+use crate::info::FAR_ABI_VERSION;
+use crate::port::Port;
+use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
+use crate::tensor::far_tensor_info;
+
+/// A validated artifact. The handle is one owner of it, each of its sessions another.
+pub struct far_model(Arc<Described>);
+
+/// A model with what C asks about it in C's terms.
+pub(crate) struct Described {
+    pub(crate) model: Arc<Model>,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    name: CString,
+    features: CString,
+}
+
+// The header says that pointers to const may be used by many threads at once.
+const _: () = {
+    const fn shared_by_threads<T: Send + Sync>() {}
+    shared_by_threads::<Described>();
+};
+
+impl far_model {
+    pub(crate) fn new(model: Arc<Model>) -> Result<far_model, Failure> {
+        Ok(far_model(Arc::new(Described {
+            inputs: ports(model.inputs())?,
+            outputs: ports(model.outputs())?,
+            name: c_string(format_args!("{}", model.plan().model))?,
+            features: c_string(format_args!("{}", model.header().features))?,
+            model,
+        })))
+    }
+
+    pub(crate) fn share(&self) -> Arc<Described> {
+        Arc::clone(&self.0)
+    }
+}
+
+fn ports(ports: &[far_format::plan::Port]) -> Result<Vec<Port>, Failure> {
+    let mut described = vec_of(ports.len())?;
+    for port in ports {
+        described.push(Port::new(port)?);
+    }
+    Ok(described)
+}
+
+/// How a model is opened.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct far_model_options {
+    /// Size of this struct as the caller knows it.
+    pub struct_size: usize,
+    /// [`FAR_ABI_VERSION`] as the caller knows it.
+    pub abi_version: u32,
+    /// None is defined.
+    pub flags: u32,
+}
+
+// SAFETY: `repr(C)`, `struct_size` first, integers only, 8 + 4 + 4 bytes.
+unsafe impl Versioned for far_model_options {
+    const FIRST_SIZE: usize = 16;
+    const DEFAULT: Self =
+        far_model_options { struct_size: size_of::<Self>(), abi_version: FAR_ABI_VERSION, flags: 0 };
+}
+
+/// # Safety
+///
+/// As for [`read_struct`].
+unsafe fn check_options(options: *const far_model_options) -> Result<(), Failure> {
+    if options.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the same contract.
+    let far_model_options { abi_version, flags, .. } = unsafe { read_struct(options, "options") }?;
+    if abi_version != FAR_ABI_VERSION {
+        return Err(Failure::new(
+            FAR_ERROR_ABI_VERSION,
+            format_args!(
+                "the program was compiled for version `{abi_version}` of the binary interface, this libfar has \
+                 version `{FAR_ABI_VERSION}`; hint: link it against the far.h that came with this library"
+            ),
+        ));
+    }
+    if flags != 0 {
+        return Err(Failure::new(
+            FAR_ERROR_OPTION,
+            format_args!("`options.flags`: expected `0`, got `{flags:#x}`"),
+        ));
+    }
+    Ok(())
+}
+
+/// Opens the artifact in a file.
+///
+/// # Safety
+///
+/// `path` is NULL or a string, `options` NULL or as [`read_struct`] wants it, `model` NULL or may be written
+/// through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_open(
+    path: *const c_char,
+    options: *const far_model_options,
+    model: *mut *mut far_model,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (path, model) = unsafe { (reference(path, "path")?, Out::new(model, "model")?) };
+        // SAFETY: the caller's promise.
+        unsafe { check_options(options) }?;
+        // SAFETY: not NULL, so a string by the caller's promise.
+        let path = unsafe { CStr::from_ptr(path) };
+        let opened = Model::open(Path::new(OsStr::from_bytes(path.to_bytes())))?;
+        model.set(into_handle(far_model::new(opened)?)?);
+        Ok(())
+    })
+}
+
+/// Opens the artifact in memory, which is copied.
+///
+/// # Safety
+///
+/// `data` is NULL or has `size` readable bytes, `options` is NULL or as [`read_struct`] wants it, `model` is
+/// NULL or may be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_open_memory(
+    data: *const c_void,
+    size: usize,
+    options: *const far_model_options,
+    model: *mut *mut far_model,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
+        // SAFETY: the caller's promise.
+        unsafe { check_options(options) }?;
+        let opened = Model::from_bytes(data)?;
+        model.set(into_handle(far_model::new(opened)?)?);
+        Ok(())
+    })
+}
+
+/// Gives a model back.
+///
+/// # Safety
+///
+/// `model` is NULL or a handle that is used by nobody else and not used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_free(model: *mut far_model) {
+    // SAFETY: the caller's promise; handles come from `into_handle`.
+    unsafe { free_handle(model) };
+}
+
+/// Body of the functions that ask a handle one question.
+///
+/// # Safety
+///
+/// `handle` is NULL or a live handle, `out` NULL or may be written through.
+pub(crate) unsafe fn ask<H, T>(
+    handle: *const H,
+    what: &str,
+    out: *mut T,
+    out_name: &str,
+    answer: impl FnOnce(&H) -> T,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the same contract.
+        let (handle, out) = unsafe { (reference(handle, what)?, Out::new(out, out_name)?) };
+        out.set(answer(handle));
+        Ok(())
+    })
+}
+
+/// The model's name.
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle, `name` NULL or may be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_name(model: *const far_model, name: *mut *const c_char) -> far_status {
+    // SAFETY: the caller's promise.
+    unsafe { ask(model, "model", name, "name", |model| model.0.name.as_ptr()) }
+}
+
+/// How many inputs the model has.
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle, `count` NULL or may be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_input_count(model: *const far_model, count: *mut usize) -> far_status {
+    // SAFETY: the caller's promise.
+    unsafe { ask(model, "model", count, "count", |model| model.0.inputs.len()) }
+}
+
+/// How many outputs the model has.
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle, `count` NULL or may be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_output_count(model: *const far_model, count: *mut usize) -> far_status {
+    // SAFETY: the caller's promise.
+    unsafe { ask(model, "model", count, "count", |model| model.0.outputs.len()) }
+}
+
+/// Bytes of the arena of each session.
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle, `size` NULL or may be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_arena_size(model: *const far_model, size: *mut u64) -> far_status {
+    // SAFETY: the caller's promise.
+    unsafe { ask(model, "model", size, "size", |model| model.0.model.plan().arena_bytes) }
+}
+
+/// Describes an input.
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle, `info` NULL or as [`write_struct`] wants it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_input_info(
+    model: *const far_model,
+    index: usize,
+    info: *mut far_tensor_info,
+) -> far_status {
+    // SAFETY: the caller's promise.
+    unsafe { describe(model, "input", |model| &model.0.inputs, index, info) }
+}
+
+/// Describes an output.
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle, `info` NULL or as [`write_struct`] wants it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_output_info(
+    model: *const far_model,
+    index: usize,
+    info: *mut far_tensor_info,
+) -> far_status {
+    // SAFETY: the caller's promise.
+    unsafe { describe(model, "output", |model| &model.0.outputs, index, info) }
+}
+
+/// # Safety
+///
+/// `model` is NULL or a live handle, `info` NULL or as [`write_struct`] wants it.
+unsafe fn describe(
+    model: *const far_model,
+    kind: &str,
+    ports: impl FnOnce(&far_model) -> &[Port],
+    index: usize,
+    info: *mut far_tensor_info,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the same contract.
+        let ports = ports(unsafe { reference(model, "model") }?);
+        let Some(port) = ports.get(index) else {
+            return Err(Failure::new(
+                FAR_ERROR_INDEX,
+                format_args!("{kind} `{index}`: the model has `{}`, counted from 0", ports.len()),
+            ));
+        };
+        // SAFETY: the same contract.
+        unsafe { write_struct(info, "info", port.info()) }
+    })
+}
+
+/// The CPU features that the model needs at least.
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle; `bits` and `names` are NULL or may be written through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_required_features(
+    model: *const far_model,
+    bits: *mut u64,
+    names: *mut *const c_char,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let model = unsafe { reference(model, "model") }?;
+        // SAFETY: the caller's promise.
+        let (bits, names) = unsafe { (Out::optional(bits, "bits")?, Out::optional(names, "names")?) };
+        if let Some(bits) = bits {
+            bits.set(model.0.model.header().features.0);
+        }
+        if let Some(names) = names {
+            names.set(model.0.features.as_ptr());
+        }
+        Ok(())
+    })
+}

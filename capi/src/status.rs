@@ -1,0 +1,95 @@
+//! Status codes, their names, and how the errors of the engine map to them.
+//! May import: `ffi` (to record a message), the engine's error.
+
+use std::ffi::{CStr, c_char};
+use std::io;
+
+use far_engine::ErrorKind;
+
+use crate::ffi::Failure;
+
+/// What a function answers: [`FAR_OK`] or one of the errors. Ranges and numbers are never reused.
+pub type far_status = i32;
+
+macro_rules! statuses {
+    ($($name:ident = $value:literal, $doc:literal;)*) => {
+        $(#[doc = $doc] pub const $name: far_status = $value;)*
+
+        /// Every status and its name, in order.
+        pub const STATUSES: &[(far_status, &CStr)] = &[$(($value, c_name(concat!(stringify!($name), "\0")))),*];
+    };
+}
+
+const fn c_name(with_nul: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(with_nul.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => panic!("a name ends with its only NUL"),
+    }
+}
+
+statuses! {
+    FAR_OK = 0, "It worked.";
+
+    FAR_ERROR_NULL_POINTER = 100, "A pointer that is needed is NULL.";
+    FAR_ERROR_STRUCT_SIZE = 101, "`struct_size` is too small, or larger and not zero where this library knows no field.";
+    FAR_ERROR_ABI_VERSION = 102, "The program was compiled for another ABI version.";
+    FAR_ERROR_OPTION = 103, "An option has a value that does not exist.";
+    FAR_ERROR_INDEX = 104, "No input or output of that index.";
+    FAR_ERROR_COUNT = 105, "Not as many inputs or outputs as the model has.";
+    FAR_ERROR_NAME = 106, "No input or output of that name, or the same one twice.";
+    FAR_ERROR_DTYPE = 107, "Not the element type that the model has there.";
+    FAR_ERROR_SHAPE = 108, "Not the dimensions that the model has there.";
+    FAR_ERROR_SIZE = 109, "Not the number of bytes that the shape takes.";
+    FAR_ERROR_ALIGNMENT = 110, "A pointer is not aligned to what it points at.";
+    FAR_ERROR_OVERLAP = 111, "An output overlaps an input or another output.";
+    FAR_ERROR_BUSY = 112, "The session is running in another thread.";
+
+    FAR_ERROR_FILE_NOT_FOUND = 200, "There is no such file.";
+    FAR_ERROR_IO = 201, "The operating system refused.";
+
+    FAR_ERROR_NOT_AN_ARTIFACT = 300, "Does not begin as an artifact does.";
+    FAR_ERROR_FORMAT_VERSION = 301, "Made for another version of the format.";
+    FAR_ERROR_CORRUPT = 302, "Shortened, lengthened or altered after it was written.";
+    FAR_ERROR_INVALID_ARTIFACT = 303, "Breaks the specification of the format.";
+
+    FAR_ERROR_ARCH = 400, "Compiled for another architecture.";
+    FAR_ERROR_FEATURES = 401, "Needs CPU features that are not here.";
+
+    FAR_ERROR_OUT_OF_MEMORY = 500, "Memory could not be had.";
+    FAR_ERROR_THREAD = 501, "A thread could not be started.";
+
+    FAR_ERROR_INTERNAL = 900, "A panic was caught.";
+    FAR_ERROR_POISONED = 901, "An earlier run of this session panicked.";
+}
+
+/// The name of a status.
+#[unsafe(no_mangle)]
+pub extern "C" fn far_status_name(status: far_status) -> *const c_char {
+    STATUSES.iter().find(|(value, _)| *value == status).map_or(c"unknown", |(_, name)| *name).as_ptr()
+}
+
+impl From<far_engine::Error> for Failure {
+    fn from(error: far_engine::Error) -> Failure {
+        let status = match error.kind() {
+            ErrorKind::Io => match &error {
+                far_engine::Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                    FAR_ERROR_FILE_NOT_FOUND
+                }
+                _ => FAR_ERROR_IO,
+            },
+            ErrorKind::NotAnArtifact => FAR_ERROR_NOT_AN_ARTIFACT,
+            ErrorKind::Version => FAR_ERROR_FORMAT_VERSION,
+            ErrorKind::Corrupt => FAR_ERROR_CORRUPT,
+            ErrorKind::InvalidArtifact => FAR_ERROR_INVALID_ARTIFACT,
+            ErrorKind::Architecture => FAR_ERROR_ARCH,
+            ErrorKind::Features => FAR_ERROR_FEATURES,
+            ErrorKind::OutOfMemory => FAR_ERROR_OUT_OF_MEMORY,
+            ErrorKind::Option => FAR_ERROR_OPTION,
+            ErrorKind::PortCount => FAR_ERROR_COUNT,
+            ErrorKind::PortLength => FAR_ERROR_SIZE,
+            ErrorKind::Thread => FAR_ERROR_THREAD,
+            _ => return Failure::panicked(format_args!("{error}")),
+        };
+        Failure::new(status, format_args!("{error}"))
+    }
+}

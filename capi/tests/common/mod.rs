@@ -1,0 +1,141 @@
+//! A small artifact to test with, built by hand, and how to hand memory to the C interface.
+#![allow(dead_code, unsafe_code, reason = "each test file uses a part; text() reads a C string")]
+
+use std::ffi::{CStr, c_char};
+use std::ptr::null;
+
+use far::{FAR_DTYPE_F32, far_input, far_last_error, far_output};
+use far_format::ArtifactParts;
+use far_format::cpu::{Arch, Features};
+use far_format::layout::{Activation, gemm_weight_len};
+use far_format::plan::{Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor};
+
+pub(crate) const ROWS: usize = 2;
+pub(crate) const COLS: usize = 4;
+pub(crate) const FEATURES: usize = 3;
+
+/// Elements of `a`, of `b` and of `sum`.
+pub(crate) const WIDE: usize = ROWS * COLS;
+/// Elements of `features`.
+pub(crate) const NARROW: usize = ROWS * FEATURES;
+
+pub(crate) const A: [f32; WIDE] = [1.0, -2.0, 3.0, -4.0, -5.0, 6.0, -7.0, 8.0];
+pub(crate) const B: [f32; WIDE] = [0.5, 0.5, 0.5, 0.5, 10.0, 20.0, 30.0, 40.0];
+
+fn weight(k: usize, n: usize) -> f32 {
+    (k * FEATURES + n) as f32
+}
+
+const BIAS: [f32; FEATURES] = [100.0, 200.0, 300.0];
+
+/// `sum = a + b`.
+pub(crate) fn sum(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+/// `features = relu(a) · W + bias`.
+pub(crate) fn features(a: &[f32]) -> Vec<f32> {
+    let mut out = Vec::new();
+    for row in a.chunks(COLS) {
+        for (n, bias) in BIAS.iter().enumerate() {
+            out.push(row.iter().enumerate().fold(*bias, |acc, (k, x)| acc + x.max(0.0) * weight(k, n)));
+        }
+    }
+    out
+}
+
+/// Inputs `a` [1, 2, 4] and `b` [2, 4]; outputs `sum` [2, 4] and `features` [2, 3]; model `fixture`.
+pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
+    let matrix =
+        |place, cols: usize| Tensor { place, rows: ROWS as u32, cols: cols as u32, stride: cols as u32 };
+    let whole =
+        |tensor, cols: usize| Operand { tensor, row: 0, col: 0, rows: ROWS as u32, cols: cols as u32 };
+    let [a, b, relu, sum, features] =
+        [whole(0, COLS), whole(1, COLS), whole(2, COLS), whole(3, COLS), whole(4, FEATURES)];
+    let port = |name: &str, dims: &[u32]| Port { name: name.to_string(), dims: dims.to_vec() };
+    let step = |name: &str, op| Step { name: name.to_string(), op };
+    let group = GemmGroup { a_col: 0, k: COLS as u32, out_col: 0, n: FEATURES as u32, weights: 0 };
+    let plan = Plan {
+        model: "fixture".to_string(),
+        tensors: vec![
+            matrix(Place::Input(0), COLS),
+            matrix(Place::Input(1), COLS),
+            matrix(Place::Arena(0), COLS),
+            matrix(Place::Output(0), COLS),
+            matrix(Place::Output(1), FEATURES),
+        ],
+        inputs: vec![port("a", &[1, ROWS as u32, COLS as u32]), port("b", &[ROWS as u32, COLS as u32])],
+        outputs: vec![
+            port("sum", &[ROWS as u32, COLS as u32]),
+            port("features", &[ROWS as u32, FEATURES as u32]),
+        ],
+        steps: vec![
+            step("add", StepOp::Add { a, b, out: sum }),
+            step("relu", StepOp::Map { act: Activation::Relu, x: a, out: relu }),
+            step(
+                "linear",
+                StepOp::Gemm(Gemm {
+                    a: relu,
+                    out: features,
+                    residual: None,
+                    act: Activation::None,
+                    groups: vec![group],
+                }),
+            ),
+        ],
+        arena_bytes: 64,
+    };
+    let mut weights = vec![0.0; gemm_weight_len(COLS, FEATURES)];
+    far_kernels::pack::gemm(COLS, FEATURES, weight, Some(&BIAS), &mut weights);
+    let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+    far_format::write(&ArtifactParts {
+        arch,
+        features: needs,
+        target: "test",
+        plan: &plan,
+        weights: &weights,
+    })
+    .expect("the fixture keeps the rules of the format")
+}
+
+/// The artifact for the machine that the test runs on.
+pub(crate) fn artifact() -> Vec<u8> {
+    artifact_for(Arch::HOST.expect("libfar is built for a known architecture"), Features::NONE)
+}
+
+/// An input by position.
+pub(crate) fn input(data: &[f32]) -> far_input {
+    far_input {
+        struct_size: size_of::<far_input>(),
+        name: null(),
+        data: data.as_ptr().cast(),
+        size: size_of_val(data),
+        dtype: FAR_DTYPE_F32,
+        rank: 0,
+        dims: null(),
+    }
+}
+
+/// An output by position.
+pub(crate) fn output(data: &mut [f32]) -> far_output {
+    far_output {
+        struct_size: size_of::<far_output>(),
+        name: null(),
+        data: data.as_mut_ptr().cast(),
+        size: size_of_val(data),
+        dtype: FAR_DTYPE_F32,
+        rank: 0,
+        dims: null(),
+    }
+}
+
+/// A string of the library.
+pub(crate) fn text(pointer: *const c_char) -> String {
+    assert!(!pointer.is_null());
+    // SAFETY: strings of the library end with NUL and live long enough for a copy.
+    unsafe { CStr::from_ptr(pointer) }.to_str().unwrap().to_string()
+}
+
+pub(crate) fn last_error() -> String {
+    text(far_last_error())
+}

@@ -1,0 +1,185 @@
+//! Writes what was compiled: one file, or a folder with everything an application needs. Either all of it is there
+//! afterwards or nothing has changed. May import: the rest of `emit`, `error`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use super::Sdk;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What the user asked for by the name of the output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The artifact alone: the name ends in `.far`.
+    File(PathBuf),
+    /// `model.far`, `include/`, `lib/TRIPLE/` and `report.json`.
+    Folder(PathBuf),
+}
+
+impl Output {
+    /// By the name.
+    pub fn of(path: &Path) -> Output {
+        match path.extension() == Some(OsStr::new("far")) {
+            true => Output::File(path.into()),
+            false => Output::Folder(path.into()),
+        }
+    }
+}
+
+/// Writes the artifact or the folder. `report` is JSON text.
+pub fn write(output: &Output, artifact: &[u8], report: &str, triple: &str) -> Result<()> {
+    match output {
+        Output::File(path) => write_file(path, artifact),
+        Output::Folder(path) => write_folder(path, artifact, report, triple),
+    }
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let io = |e| io_error("the artifact can't be written", path, e);
+    if path.is_dir() {
+        return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    let mut file = new_file(parent(path)).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.persist(path).map_err(|e| io(e.error))?;
+    Ok(())
+}
+
+fn write_folder(path: &Path, artifact: &[u8], report: &str, triple: &str) -> Result<()> {
+    let replaces = is_replaceable(path)?;
+    let sdk = Sdk::find()?;
+    let libraries = sdk.libraries(triple)?;
+    let io = |e| io_error("the output folder can't be written", path, e);
+    let aside = new_folder(parent(path)).map_err(io)?;
+    let fill = || -> io::Result<()> {
+        fs::write(aside.path().join("model.far"), artifact)?;
+        fs::write(aside.path().join("report.json"), report)?;
+        let include = aside.path().join("include");
+        fs::create_dir(&include)?;
+        for entry in fs::read_dir(sdk.include())? {
+            let header = entry?.path();
+            if header.is_file() {
+                copy_into(&header, &include)?;
+            }
+        }
+        let lib = aside.path().join("lib").join(triple);
+        fs::create_dir_all(&lib)?;
+        libraries.iter().try_for_each(|library| copy_into(library, &lib))
+    };
+    fill().map_err(io)?;
+    if replaces {
+        let aside_too = new_folder(parent(path)).map_err(io)?;
+        let old = aside_too.path().join("old");
+        fs::rename(path, &old).map_err(io)?;
+        publish(aside, path).map_err(|e| match fs::rename(&old, path) {
+            Ok(()) => io(e),
+            Err(_) => io(e).hint(format!("the old folder is at `{}`", aside_too.keep().display())),
+        })
+    } else {
+        publish(aside, path).map_err(io)
+    }
+}
+
+fn publish(folder: TempDir, path: &Path) -> io::Result<()> {
+    fs::rename(folder.path(), path)?;
+    let _moved = folder.keep();
+    Ok(())
+}
+
+/// Whether a folder is in the way that an earlier run made. Anything else in the way is an error.
+fn is_replaceable(path: &Path) -> Result<bool> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let ours = path.join("model.far").is_file();
+    let empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if path.is_dir() && (ours || empty()) {
+        return Ok(true);
+    }
+    Err(Error::new(ErrorKind::Io, "the output exists and is no folder that farc wrote")
+        .in_file(path)
+        .expected("nothing, an empty folder, or one with `model.far` in it")
+        .got(if path.is_dir() { "another folder" } else { "a file" })
+        .hint("choose another name; a name that ends in `.far` gets the artifact alone"))
+}
+
+fn copy_into(file: &Path, folder: &Path) -> io::Result<()> {
+    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::copy(file, folder.join(name)).map(drop)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".farc-");
+    #[cfg(unix)]
+    let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+fn new_folder(folder: &Path) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".farc-");
+    #[cfg(unix)]
+    let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder.tempdir_in(folder)
+}
+
+fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
+    let ours = Error::new(ErrorKind::Io, format!("{what}: {error}")).in_file(path);
+    match error.kind() {
+        io::ErrorKind::NotFound => ours.hint("the folder above it must exist"),
+        _ => ours,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_decides_what_is_written() {
+        assert_eq!(Output::of(Path::new("a/b.far")), Output::File("a/b.far".into()));
+        assert_eq!(Output::of(Path::new("a/b")), Output::Folder("a/b".into()));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.far");
+        for bytes in [&b"first"[..], b"2nd"] {
+            write_file(&path, bytes).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn foreign_folders_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_replaceable(&folder.path().join("new")).unwrap());
+        assert!(is_replaceable(folder.path()).unwrap(), "it is empty");
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert_eq!(is_replaceable(folder.path()).unwrap_err().kind, ErrorKind::Io);
+        fs::write(folder.path().join("model.far"), "").unwrap();
+        assert!(is_replaceable(folder.path()).unwrap());
+    }
+
+    #[test]
+    fn a_missing_parent_is_an_error_with_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_file(&folder.path().join("no/x.far"), b"").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Io);
+        assert!(error.hint.is_some());
+    }
+}

@@ -1,0 +1,34 @@
+//! Plan and packed weights → the file `model.far`, and the folder that an application links against.
+//! May import: `schedule`, `target`, `report`, `error`; far-format.
+
+mod bundle;
+mod sdk;
+
+use far_format::ArtifactParts;
+
+pub use bundle::{Output, write};
+pub use sdk::Sdk;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::schedule::Scheduled;
+use crate::target::Target;
+
+/// The bytes of the artifact. The writer proves the plan first: what it refuses here, no board would have run.
+pub fn artifact(scheduled: &Scheduled, target: &Target) -> Result<Vec<u8>> {
+    let parts = ArtifactParts {
+        arch: target.arch,
+        features: target.requires(),
+        target: &target.name,
+        plan: &scheduled.plan,
+        weights: &scheduled.weights,
+    };
+    far_format::write(&parts).map_err(|e| {
+        let kind = match e {
+            far_format::Error::OutOfMemory { .. } | far_format::Error::Limit { .. } => {
+                ErrorKind::LimitExceeded
+            }
+            _ => ErrorKind::Internal,
+        };
+        Error::new(kind, format!("the artifact can't be written: {e}"))
+    })
+}

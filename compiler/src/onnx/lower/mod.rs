@@ -1,0 +1,344 @@
+//! Lowers the nodes one by one. May import: the rest of `onnx`, `error`, `ir`.
+
+mod arith;
+mod attention;
+mod linear;
+mod lstm;
+mod matrix;
+mod norm;
+mod patch;
+mod shape;
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use super::ImportOptions;
+use super::fold;
+use super::names::{self, ModulePath};
+use super::node::Node;
+use super::order;
+use super::proto::{Input, Model};
+use super::recognise::Tensor;
+use super::tensor::Const;
+use super::view::View;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ir::{self, Graph, Op, Port, Shape, ValueId, WeightId};
+
+/// Elements that may be computed for each that may be stored in the file.
+const BUDGET: usize = 4;
+
+/// Lowers a model whose nodes are in order.
+pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Graph> {
+    let uses = order::uses(&model);
+    let images =
+        model.nodes.iter().filter(|node| node.op() == "Conv").filter_map(|node| node.inputs().next()?);
+    let images: HashSet<String> = images.map(str::to_owned).collect();
+    let mut importer = Importer {
+        graph: Graph { name: model.name, ..Graph::default() },
+        tensors: model.constants.into_iter().map(|(name, c)| (name, Tensor::Const(c))).collect(),
+        unread: uses.clone(),
+        uses,
+        opset: model.opset,
+        max_nodes: options.max_nodes,
+        max_elements: options.max_elements,
+        budget: options.max_elements.saturating_mul(BUDGET),
+        path: ModulePath { text: String::new(), guessed: true },
+        guessed: HashSet::new(),
+    };
+    for input in &model.inputs {
+        importer.input(input, images.contains(&input.name)).map_err(|e| e.at_field(&input.name))?;
+    }
+    for node in &model.nodes {
+        importer.node(node).map_err(|e| e.at_node(node.label()))?;
+    }
+    for name in &model.outputs {
+        importer.output(name).map_err(|e| e.at_field(name))?;
+    }
+    Ok(importer.graph)
+}
+
+/// The graph that is being made, and what the tensors of the ONNX graph are in its terms.
+struct Importer {
+    graph: Graph,
+    tensors: HashMap<String, Tensor>,
+    /// How many readers each tensor has.
+    uses: HashMap<String, usize>,
+    /// How many of them are still to come.
+    unread: HashMap<String, usize>,
+    opset: i64,
+    /// Most nodes of the graph.
+    max_nodes: usize,
+    /// Most elements of one constant.
+    max_elements: usize,
+    /// Elements that may still be computed; what a hostile model can cost.
+    budget: usize,
+    /// Where the node being lowered came from.
+    path: ModulePath,
+    /// Nodes of the graph whose name is only a guess.
+    guessed: HashSet<ValueId>,
+}
+
+/// A node and the tensors that it reads.
+struct Call<'a> {
+    node: &'a Node,
+    inputs: Vec<Option<Tensor>>,
+}
+
+impl Call<'_> {
+    /// An input that must be there.
+    fn input(&self, index: usize) -> Result<&Tensor> {
+        self.inputs.get(index).and_then(Option::as_ref).ok_or_else(|| {
+            Error::new(ErrorKind::BrokenModel, format!("input {index} of {} is missing", self.node.op()))
+        })
+    }
+
+    /// An input that must be constant if it is there.
+    fn constant(&self, index: usize, name: &str) -> Result<Option<&Const>> {
+        match self.inputs.get(index).and_then(Option::as_ref) {
+            None => Ok(None),
+            Some(Tensor::Const(c)) => Ok(Some(c)),
+            Some(_) => Err(Error::new(ErrorKind::UnsupportedOp, format!("input `{name}` is not constant"))
+                .at_field(name)
+                .expected("a constant")
+                .got("a tensor that depends on the model's input")),
+        }
+    }
+
+    /// An input that must be there and constant.
+    fn required_constant(&self, index: usize, name: &str) -> Result<&Const> {
+        self.input(index)?;
+        self.constant(index, name)?.ok_or_else(|| Error::new(ErrorKind::Internal, "input was there"))
+    }
+
+    /// Refuses more inputs than there is use for.
+    fn at_most(&self, count: usize) -> Result<()> {
+        match self.inputs.iter().skip(count).any(Option::is_some) {
+            true => {
+                Err(Error::new(ErrorKind::BrokenModel, format!("{} has too many inputs", self.node.op()))
+                    .expected(format!("at most {count}"))
+                    .got(self.inputs.len().to_string()))
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+impl Importer {
+    fn input(&mut self, input: &Input, image: bool) -> Result<()> {
+        let dims = &input.dims;
+        let tokens = token_axes(dims);
+        let shape = match (image, dims.as_slice()) {
+            (true, [1, channels, height, width]) => {
+                Shape::Image { channels: *channels, height: *height, width: *width }
+            }
+            (true, _) => {
+                return Err(Error::new(ErrorKind::ShapeMismatch, "unsupported shape of an image")
+                    .expected("[1, channels, height, width]")
+                    .got(format!("{dims:?}"))
+                    .hint("export the model with batch size 1"));
+            }
+            (false, _) => {
+                let rows = dims[tokens.clone()].iter().product();
+                let cols = dims.iter().product::<usize>() / rows;
+                super::view::check_size(rows, cols)?;
+                Shape::Matrix { rows, cols }
+            }
+        };
+        let value = self.graph.add_value(&input.name, shape);
+        let tensor = match shape {
+            Shape::Image { channels, height, width } => {
+                Tensor::Image { value, dims: [1, channels, height, width] }
+            }
+            Shape::Matrix { rows, cols } => {
+                Tensor::Tokens(View::whole(value, rows, cols, dims.clone(), tokens))
+            }
+        };
+        self.graph.inputs.push(Port { name: input.name.clone(), value, dims: dims.clone() });
+        self.tensors.insert(input.name.clone(), tensor);
+        Ok(())
+    }
+
+    fn node(&mut self, node: &Node) -> Result<()> {
+        let inputs: Vec<Option<Tensor>> =
+            node.inputs().map(|name| name.and_then(|name| self.tensors.get(name).cloned())).collect();
+        self.path = names::module_path(node, &inputs);
+        let outputs = self.lower(&Call { node, inputs })?;
+        for name in node.inputs().flatten() {
+            self.read(name);
+        }
+        for (index, name) in node.outputs().enumerate() {
+            let Some(name) = name else { continue };
+            match outputs.get(index) {
+                Some(tensor) => {
+                    self.spend(match tensor {
+                        Tensor::Const(c) => c.len(),
+                        Tensor::Tokens(view) => view.cols.len(),
+                        Tensor::Image { .. } | Tensor::Partial(_) => 0,
+                    })?;
+                    self.tensors.insert(name.to_owned(), tensor.clone());
+                }
+                None if !self.uses.contains_key(name) => {}
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::UnsupportedOp,
+                        format!("output {index} of {} is not supported", node.op()),
+                    )
+                    .at_field(name)
+                    .hint("change the model so that nothing reads this output"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a tensor has been read, and forgets it after the last time.
+    fn read(&mut self, name: &str) {
+        let left = self.unread.get_mut(name);
+        if left.is_some_and(|left| {
+            *left -= 1;
+            *left == 0
+        }) {
+            self.tensors.remove(name);
+        }
+    }
+
+    fn lower(&mut self, call: &Call<'_>) -> Result<Vec<Tensor>> {
+        let node = call.node;
+        if !node.domain().is_empty() {
+            return Err(unknown_op(node));
+        }
+        let constants: Vec<Option<&Const>> =
+            call.inputs.iter().map(|input| input.as_ref().and_then(Tensor::constant)).collect();
+        if call.inputs.iter().flatten().all(|input| input.constant().is_some())
+            && let Some(folded) = fold::fold(node, self.opset, &constants, self.max_elements)?
+        {
+            return Ok(folded.into_iter().map(Tensor::Const).collect());
+        }
+        let tensor = match node.op() {
+            "Conv" => self.conv(call)?,
+            "MatMul" => self.matmul(call)?,
+            "Gemm" => self.gemm(call)?,
+            "LSTM" => self.lstm(call)?,
+            "LayerNormalization" => self.layer_normalization(call)?,
+            "Gelu" => self.gelu(call)?,
+            "Softmax" => self.softmax(call)?,
+            "ReduceMean" => self.reduce_mean(call)?,
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" => self.binary(call)?,
+            "Neg" | "Sqrt" | "Reciprocal" | "Erf" | "Tanh" | "Relu" => self.unary(call)?,
+            "Shape" => Tensor::Const(fold::shape_of(node, &call.input(0)?.dims())?),
+            "Cast" => self.cast(call)?,
+            "Concat" => self.concat(call)?,
+            _ => return self.rearrange(call),
+        };
+        Ok(vec![tensor])
+    }
+
+    /// Makes the tensor an output of the graph.
+    fn output(&mut self, name: &str) -> Result<()> {
+        let tensor = self.tensors.get(name).cloned();
+        let tensor =
+            tensor.ok_or_else(|| Error::new(ErrorKind::Internal, format!("`{name}` was never made")))?;
+        self.path = ModulePath { text: name.to_owned(), guessed: true };
+        let (value, dims) = match tensor {
+            Tensor::Const(c) => {
+                let value = self.constant(1, c.len(), c.floats()?)?;
+                (value, c.dims().to_vec())
+            }
+            other => {
+                let view = self.tokens(&other)?;
+                if !view.is_row_major() {
+                    return Err(Error::new(
+                        ErrorKind::UnsupportedOp,
+                        format!("output `{name}` has its channels before its tokens"),
+                    )
+                    .expected("tokens by channels")
+                    .got(format!("{:?}", view.dims))
+                    .hint("leave out the transposition at the end of the model"));
+                }
+                let view = self.upright(&view)?;
+                (self.matrix(&view)?, view.dims)
+            }
+        };
+        self.graph.outputs.push(Port { name: name.to_owned(), value, dims });
+        self.read(name);
+        Ok(())
+    }
+
+    /// Adds a node to the graph.
+    fn emit(&mut self, op: Op, inputs: Vec<ValueId>, rows: usize, cols: usize) -> Result<ValueId> {
+        if self.graph.nodes.len() >= self.max_nodes {
+            return Err(Error::new(ErrorKind::LimitExceeded, "the model becomes too many operations")
+                .expected(format!("at most {}", self.max_nodes))
+                .got("more"));
+        }
+        let output = self.graph.add_value(&self.path.text, Shape::Matrix { rows, cols });
+        self.graph.nodes.push(ir::Node { name: self.path.text.clone(), op, inputs, output });
+        if self.path.guessed {
+            self.guessed.insert(output);
+        }
+        Ok(output)
+    }
+
+    /// A matrix that is known.
+    fn constant(&mut self, rows: usize, cols: usize, data: Vec<f32>) -> Result<ValueId> {
+        let weight = self.weight(rows, cols, data)?;
+        self.emit(Op::Constant(weight), Vec::new(), rows, cols)
+    }
+
+    /// A constant of the graph.
+    fn weight(&mut self, rows: usize, cols: usize, data: Vec<f32>) -> Result<WeightId> {
+        self.spend(data.len())?;
+        Ok(self.graph.add_weight(rows, cols, data))
+    }
+
+    /// A constant of one row.
+    fn vector(&mut self, data: Vec<f32>) -> Result<WeightId> {
+        self.weight(1, data.len(), data)
+    }
+
+    /// Takes elements off the budget; before they are allocated where they are many.
+    fn spend(&mut self, elements: usize) -> Result<()> {
+        self.budget = self.budget.checked_sub(elements).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, "the constants that the model computes are too large")
+                .expected(format!("at most {} elements", self.max_elements.saturating_mul(BUDGET)))
+                .got("more")
+        })?;
+        Ok(())
+    }
+
+    /// Whether the tensor at an input of the node was made for this node alone.
+    fn is_sole_reader(&self, call: &Call<'_>, index: usize) -> bool {
+        let name = call.node.inputs().nth(index).flatten();
+        name.is_some_and(|name| self.uses.get(name) == Some(&1))
+            && matches!(call.inputs[index], Some(Tensor::Tokens(View { fresh: true, .. })))
+    }
+}
+
+/// Which axis of an input runs over the tokens: the first longer than 1 that is not the last.
+fn token_axes(dims: &[usize]) -> Range<usize> {
+    match dims.split_last() {
+        None | Some((_, [])) => 0..0,
+        Some((_, front)) => {
+            let axis = front.iter().position(|d| *d > 1).unwrap_or(front.len() - 1);
+            axis..axis + 1
+        }
+    }
+}
+
+/// An operator that has no counterpart.
+fn unknown_op(node: &Node) -> Error {
+    let name = if node.domain().is_empty() {
+        node.op().to_owned()
+    } else {
+        format!("{}::{}", node.domain(), node.op())
+    };
+    let hint = match node.op() {
+        "Attention" => "export with `opset_version=17`, so that attention is spelled out",
+        "Erf" => "only GELU is known of the functions made of it",
+        _ if !node.domain().is_empty() => "export the model without fused operators of one runtime",
+        "If" | "Loop" | "Scan" => "export the model with control flow resolved (traced with fixed shapes)",
+        "GRU" | "RNN" => "the recurrent layers must be LSTMs",
+        _ => "see the list of supported operators in the documentation",
+    };
+    Error::new(ErrorKind::UnsupportedOp, format!("unsupported operator `{name}`")).hint(hint)
+}

@@ -1,0 +1,61 @@
+//! Imports ONNX models: the only place of the compiler, besides the judge, that knows protobuf.
+//! May import: `error`, `ir`.
+//!
+//! The file is decoded within limits and its nodes are brought into order (`proto`, `order`); then each node is lowered
+//! in turn. Nodes whose inputs are all constant are evaluated (`fold`). A tensor of tokens is a [view](view) of columns
+//! of IR values, so that everything that only moves data costs nothing (`rearrange`). Functions that exporters spell
+//! out in primitives are put together again by algebra (`recognise`). What is left becomes ops (`lower`).
+//!
+//! Nothing is ignored: what has no counterpart in the IR is an error that names the node and a way out.
+
+mod fold;
+mod info;
+mod lower;
+mod names;
+mod node;
+mod order;
+mod proto;
+mod rearrange;
+mod recognise;
+mod tensor;
+#[cfg(test)]
+mod testing;
+mod view;
+mod wire;
+
+pub use info::{ModelInfo, TensorInfo, inspect};
+
+use crate::error::Result;
+use crate::ir::Graph;
+
+/// Limits on what is accepted.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// Most bytes of the file.
+    pub max_bytes: usize,
+    /// Most nodes of its graph, and of the graph that is made from it.
+    pub max_nodes: usize,
+    /// Most elements of all its constants together, and of any tensor that is computed from them.
+    pub max_elements: usize,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self { max_bytes: i32::MAX as usize, max_nodes: 1 << 16, max_elements: 1 << 29 }
+    }
+}
+
+/// Brings a model into the IR.
+///
+/// The batch size must be 1; one that the model leaves open is taken as 1. Nodes of the graph are named by the path of
+/// the module that they came from, where the exporter tells it.
+///
+/// # Errors
+///
+/// `BrokenModel` for a file that is no sound ONNX model, `LimitExceeded` beyond `options`, `UnsupportedOp`,
+/// `UnsupportedAttribute` and `ShapeMismatch` for what can't be represented; the node is named.
+pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph> {
+    let mut model = proto::decode(bytes, options)?;
+    order::sort(&mut model)?;
+    lower::lower(model, options)
+}

@@ -1,0 +1,128 @@
+//! Weights of the graph → packed weights of the kernels.
+//! May import: `weights`, `ir`; far-format (sizes) and far-kernels (packing).
+
+use std::ops::Range;
+
+use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_kernels::pack::Gate;
+
+use super::weights::Weights;
+use crate::ir::{Graph, LstmUnit, WeightId};
+
+/// Factor of what feeds a gate: ½ where σ(x) = ½ + ½·tanh(x/2) is meant. Exact, being a power of two.
+fn gate_scale(gate: Gate) -> f32 {
+    match gate {
+        Gate::Input | Gate::Output | Gate::Forget => 0.5,
+        Gate::Cell => 1.0,
+    }
+}
+
+/// Packs a dense block. Gives its offset.
+pub(super) fn linear(graph: &Graph, weight: WeightId, bias: Option<WeightId>, to: &mut Weights) -> u64 {
+    let [k, n] = graph.weight(weight).dims;
+    let data = &graph.weight(weight).data;
+    let mut packed = vec![0.0; gemm_weight_len(k, n)];
+    let bias = bias.map(|b| &*graph.weight(b).data);
+    far_kernels::pack::gemm(k, n, |row, col| data[row * n + col], bias, &mut packed);
+    to.add(&packed)
+}
+
+/// Packs `n` columns that are zero whatever the input.
+pub(super) fn zero_columns(n: usize, to: &mut Weights) -> u64 {
+    to.add(&vec![0.0; gemm_weight_len(0, n)])
+}
+
+/// Packs `x ⊙ scale + shift` for one column.
+pub(super) fn affine_column(scale: f32, shift: f32, to: &mut Weights) -> u64 {
+    let mut packed = vec![0.0; gemm_weight_len(1, 1)];
+    far_kernels::pack::gemm(1, 1, |_, _| scale, Some(&[shift]), &mut packed);
+    to.add(&packed)
+}
+
+/// Units that read the same columns, and so share one product for their gates.
+pub(super) struct GateGroup<'a> {
+    /// Columns of the input.
+    pub(super) input: Range<usize>,
+    /// The units, in the order of their gate columns.
+    pub(super) units: Vec<&'a LstmUnit>,
+}
+
+impl GateGroup<'_> {
+    /// Gate columns, padding included.
+    pub(super) fn columns(&self) -> usize {
+        self.units.iter().map(|u| gate_columns(u.hidden)).sum()
+    }
+}
+
+/// Gate columns of one unit, padding included.
+pub(super) fn gate_columns(hidden: usize) -> usize {
+    Gate::ALL.len() * padded_hidden(hidden)
+}
+
+/// Groups units by what they read, in order of first appearance.
+pub(super) fn gate_groups(units: &[LstmUnit]) -> Vec<GateGroup<'_>> {
+    let mut groups: Vec<GateGroup<'_>> = Vec::new();
+    for unit in units {
+        match groups.iter_mut().find(|g| g.input == unit.input) {
+            Some(group) => group.units.push(unit),
+            None => groups.push(GateGroup { input: unit.input.clone(), units: vec![unit] }),
+        }
+    }
+    groups
+}
+
+/// Packs the input half of the gates of a group: `W` and the biases. Gives its offset.
+pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u64 {
+    let k = group.input.len();
+    // For each packed column: the unit's weights and the row of W that it is, or padding.
+    let mut columns: Vec<Option<(&LstmUnit, usize, f32)>> = Vec::with_capacity(group.columns());
+    for unit in &group.units {
+        columns.extend(far_kernels::pack::gate_columns(unit.hidden).map(|column| {
+            column.map(|(gate, hidden)| (*unit, gate as usize * unit.hidden + hidden, gate_scale(gate)))
+        }));
+    }
+    let weight = |row: usize, column: usize| {
+        columns[column]
+            .map_or(0.0, |(unit, gate_row, scale)| scale * graph.weight(unit.w).data[gate_row * k + row])
+    };
+    let bias: Vec<f32> = columns
+        .iter()
+        .map(|c| c.map_or(0.0, |(unit, gate_row, scale)| scale * graph.weight(unit.bias).data[gate_row]))
+        .collect();
+    let mut packed = vec![0.0; gemm_weight_len(k, columns.len())];
+    far_kernels::pack::gemm(k, columns.len(), weight, Some(&bias), &mut packed);
+    to.add(&packed)
+}
+
+/// Packs the recurrent half of one unit: `R`. Gives its offset.
+pub(super) fn recurrence(graph: &Graph, unit: &LstmUnit, to: &mut Weights) -> u64 {
+    let r = &graph.weight(unit.r).data;
+    let gates = Gate::ALL.iter().zip(r.chunks_exact(unit.hidden * unit.hidden));
+    let scaled: Vec<f32> =
+        gates.flat_map(|(gate, rows)| rows.iter().map(|x| gate_scale(*gate) * x)).collect();
+    let mut packed = vec![0.0; lstm_weight_len(unit.hidden)];
+    far_kernels::pack::lstm(unit.hidden, &scaled, &mut packed);
+    to.add(&packed)
+}
+
+/// Scales, then shifts, of a LayerNorm; the missing half is the identity. Gives their offset.
+pub(super) fn layer_norm(
+    graph: &Graph,
+    cols: usize,
+    scale: Option<WeightId>,
+    shift: Option<WeightId>,
+    to: &mut Weights,
+) -> Option<u64> {
+    if scale.is_none() && shift.is_none() {
+        return None;
+    }
+    let mut both = vec![1.0; cols];
+    both.resize(2 * cols, 0.0);
+    if let Some(scale) = scale {
+        both[..cols].copy_from_slice(&graph.weight(scale).data);
+    }
+    if let Some(shift) = shift {
+        both[cols..].copy_from_slice(&graph.weight(shift).data);
+    }
+    Some(to.add(&both))
+}

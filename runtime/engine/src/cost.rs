@@ -1,0 +1,120 @@
+//! How much work a step is, and into how many tasks that is worth cutting. May import: nothing of this crate.
+
+use std::iter::FusedIterator;
+
+use far_format::CheckedPlan;
+use far_format::layout::padded_hidden;
+use far_format::plan::{GemmGroup, StepOp};
+
+/// Below this the caller runs a step alone: to hand it out would take about as long. In multiply-adds.
+const ALONE: usize = 1 << 16;
+
+/// A task is no smaller than this, in multiply-adds.
+const TASK: usize = 1 << 15;
+
+/// So many tasks a thread: enough to even out unequal threads, few enough to be large.
+const TASKS_PER_THREAD: usize = 4;
+
+/// Multiply-adds that one tanh, exp or erf counts for.
+const FUNCTION: usize = 16;
+
+/// Multiply-adds of a step, roughly.
+pub(crate) fn step(plan: &CheckedPlan, op: &StepOp) -> usize {
+    let size = |operand| {
+        let region = plan.region(operand);
+        region.rows * region.cols
+    };
+    match op {
+        StepOp::Gemm(gemm) => gemm
+            .groups
+            .iter()
+            .fold(0usize, |sum, g| sum.saturating_add(group(g)))
+            .saturating_mul(gemm.a.rows as usize),
+        StepOp::Lstm(lstm) => {
+            let unit = |hidden: usize| (hidden + FUNCTION).saturating_mul(4 * padded_hidden(hidden));
+            let units = lstm.units.iter().fold(0usize, |sum, u| sum.saturating_add(unit(u.hidden as usize)));
+            units.saturating_mul(lstm.gates.rows as usize)
+        }
+        StepOp::Attention(attention) => {
+            let tokens = attention.q.rows as usize;
+            let scores =
+                tokens.saturating_mul(2 * attention.q.cols as usize + FUNCTION * attention.heads as usize);
+            scores.saturating_mul(tokens)
+        }
+        StepOp::LayerNorm(norm) => size(&norm.x) * 4,
+        StepOp::Map { x, .. } => size(x) * FUNCTION,
+        StepOp::Patches(patches) => size(&patches.out),
+        StepOp::Add { out: x, .. } | StepOp::Copy { x, .. } | StepOp::MeanRows { x, .. } => size(x),
+    }
+}
+
+/// Multiply-adds of one row of a group; a group of depth 0 still writes.
+pub(crate) fn group(group: &GemmGroup) -> usize {
+    (group.k as usize + 1).saturating_mul(group.n as usize)
+}
+
+/// Into how many tasks a step is to be cut, at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) tasks: usize,
+}
+
+impl Cut {
+    /// For a step of that cost.
+    pub(crate) fn new(cost: usize, threads: usize) -> Cut {
+        if threads <= 1 || cost < ALONE {
+            return Cut { tasks: 1 };
+        }
+        Cut { tasks: (cost / TASK).min(threads.saturating_mul(TASKS_PER_THREAD)).max(1) }
+    }
+
+    /// For a part of the step.
+    pub(crate) fn share(self, part: usize, whole: usize) -> Cut {
+        let tasks = (self.tasks as u128 * part as u128).div_ceil(whole.max(1) as u128);
+        Cut { tasks: (tasks as usize).clamp(1, self.tasks) }
+    }
+
+    /// `0..len` in about that many ranges, each a start and a length; all but the last are multiples of `unit`.
+    pub(crate) fn ranges(
+        self,
+        len: usize,
+        unit: usize,
+    ) -> impl ExactSizeIterator<Item = (usize, usize)> + FusedIterator {
+        let size = len.div_ceil(self.tasks).next_multiple_of(unit).max(1);
+        (0..len.div_ceil(size)).map(move |i| (i * size, size.min(len - i * size)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_once_and_in_order() {
+        for tasks in [1, 2, 3, 8, 100] {
+            for len in [0, 1, 2, 13, 64, 197] {
+                for unit in [1, 2, 14] {
+                    let mut end = 0;
+                    let ranges = Cut { tasks }.ranges(len, unit);
+                    assert!(ranges.len() <= tasks);
+                    for (start, n) in ranges {
+                        assert_eq!(start, end);
+                        assert!(n > 0 && start.is_multiple_of(unit));
+                        end += n;
+                    }
+                    assert_eq!(end, len);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn small_steps_stay_whole() {
+        assert_eq!(Cut::new(ALONE - 1, 8).tasks, 1);
+        assert_eq!(Cut::new(usize::MAX, 1).tasks, 1);
+        assert_eq!(Cut::new(ALONE, 8).tasks, 2);
+        assert_eq!(Cut::new(usize::MAX, 8).tasks, 32);
+        assert_eq!(Cut { tasks: 10 }.share(1, 3).tasks, 4);
+        assert_eq!(Cut { tasks: 10 }.share(0, 3).tasks, 1);
+    }
+}

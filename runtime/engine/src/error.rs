@@ -1,0 +1,227 @@
+//! What can go wrong between a file and its answers. May import: nothing of this crate.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use far_format::cpu::{Arch, Features};
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The stable classes of [`Error`]: the C interface's status codes follow them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The file can't be read.
+    Io,
+    /// Not a `.far` file.
+    NotAnArtifact,
+    /// A version of the format that this library can't read.
+    Version,
+    /// Shortened, lengthened or altered after it was written.
+    Corrupt,
+    /// Breaks the specification of the format.
+    InvalidArtifact,
+    /// Compiled for another architecture.
+    Architecture,
+    /// Needs features that this CPU lacks.
+    Features,
+    /// Memory is short.
+    OutOfMemory,
+    /// An option has a value that can't be met.
+    Option,
+    /// Not as many inputs or outputs as the model has.
+    PortCount,
+    /// An input or output of the wrong length.
+    PortLength,
+    /// The system gives no more threads.
+    Thread,
+    /// A defect of this library.
+    Internal,
+}
+
+/// Which of the caller's buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// What the model reads.
+    Input,
+    /// What the model writes.
+    Output,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Input => "input",
+            Side::Output => "output",
+        })
+    }
+}
+
+/// Why something wasn't done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file can't be read.
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The artifact is refused.
+    Artifact(far_format::Error),
+    /// The artifact was compiled for another architecture.
+    Architecture {
+        /// What it is for.
+        artifact: Arch,
+        /// What this library was built for, where it knows.
+        host: Option<Arch>,
+    },
+    /// The CPU lacks features that the artifact needs.
+    Features {
+        /// What it needs.
+        needed: Features,
+        /// What this CPU has.
+        present: Features,
+    },
+    /// An allocation failed.
+    OutOfMemory {
+        /// What it was for.
+        what: &'static str,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// An ISA that doesn't exist, or whose kernels aren't in this library.
+    Isa {
+        /// Where it was asked for.
+        origin: &'static str,
+        /// What was asked for.
+        found: String,
+        /// What there is, best first.
+        known: String,
+    },
+    /// More threads than can be sensible.
+    Threads {
+        /// Most.
+        limit: usize,
+        /// Asked for.
+        found: usize,
+    },
+    /// The system gives no more threads.
+    Spawn {
+        /// How many there were, the caller's included.
+        running: usize,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Not as many inputs or outputs as the model has.
+    PortCount {
+        /// Which of them.
+        side: Side,
+        /// The model's.
+        expected: usize,
+        /// The caller's.
+        found: usize,
+    },
+    /// A buffer that isn't as long as its port.
+    PortLength {
+        /// Input or output.
+        side: Side,
+        /// Its number.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// f32 elements of the port.
+        expected: usize,
+        /// f32 elements of the buffer.
+        found: usize,
+    },
+    /// A step panicked: a defect of this library, contained.
+    Panicked {
+        /// The step's name.
+        step: String,
+    },
+}
+
+impl Error {
+    /// Its class.
+    pub fn kind(&self) -> ErrorKind {
+        use far_format::ErrorKind as Format;
+        match self {
+            Error::Io { .. } => ErrorKind::Io,
+            Error::Artifact(error) => match error.kind() {
+                Format::NotAnArtifact => ErrorKind::NotAnArtifact,
+                Format::Version => ErrorKind::Version,
+                Format::Corrupt => ErrorKind::Corrupt,
+                Format::OutOfMemory => ErrorKind::OutOfMemory,
+                _ => ErrorKind::InvalidArtifact,
+            },
+            Error::Architecture { .. } => ErrorKind::Architecture,
+            Error::Features { .. } => ErrorKind::Features,
+            Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Error::Isa { .. } | Error::Threads { .. } => ErrorKind::Option,
+            Error::Spawn { .. } => ErrorKind::Thread,
+            Error::PortCount { .. } => ErrorKind::PortCount,
+            Error::PortLength { .. } => ErrorKind::PortLength,
+            Error::Panicked { .. } => ErrorKind::Internal,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { path, source } => write!(f, "can't read `{}`: {source}", path.display()),
+            Error::Artifact(error) => write!(f, "{error}"),
+            Error::Architecture { artifact, host: Some(host) } => {
+                write!(
+                    f,
+                    "artifact for another architecture: it is for `{artifact}`, this library for `{host}`"
+                )
+            }
+            Error::Architecture { artifact, host: None } => {
+                write!(f, "artifact for `{artifact}`, this library's architecture is not supported")
+            }
+            Error::Features { needed, present } => write!(
+                f,
+                "artifact needs CPU features `{needed}`, this CPU has `{present}`, missing `{}`",
+                needed.missing_from(*present)
+            ),
+            Error::OutOfMemory { what, bytes } => {
+                write!(f, "out of memory: can't allocate `{bytes}` bytes for {what}")
+            }
+            Error::Isa { origin, found, known } => {
+                write!(f, "{origin}: expected one of `{known}`, got `{found}`")
+            }
+            Error::Threads { limit, found } => {
+                write!(f, "threads: expected at most `{limit}`, got `{found}`")
+            }
+            Error::Spawn { running, source } => write!(f, "can't start thread `{running}`: {source}"),
+            Error::PortCount { side, expected, found } => {
+                write!(f, "wrong number of {side}s: expected `{expected}`, got `{found}`")
+            }
+            Error::PortLength { side, index, name, expected, found } => {
+                write!(f, "{side} `{index}` (`{name}`): expected `{expected}` f32 elements, got `{found}`")
+            }
+            Error::Panicked { step } => write!(f, "internal error in step `{step}`, please report it"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } | Error::Spawn { source, .. } => Some(source),
+            Error::Artifact(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<far_format::Error> for Error {
+    fn from(error: far_format::Error) -> Error {
+        Error::Artifact(error)
+    }
+}

@@ -1,0 +1,99 @@
+//! An artifact that was proved and fits this machine. May import: `storage`, `error`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use far_format::cpu::{Arch, Features};
+use far_format::plan::Port;
+use far_format::{CheckedPlan, Header};
+
+use crate::error::{Error, Result};
+use crate::storage::{Weights, map};
+
+/// A model: immutable, shared by any number of [sessions](crate::Session) and threads.
+#[derive(Debug)]
+pub struct Model {
+    header: Header,
+    plan: CheckedPlan,
+    weights: Weights,
+}
+
+impl Model {
+    /// Maps a file and proves it. Its weights are used in place, so that the file must not be changed while the model
+    /// lives; replace it by renaming another one over it, which leaves the mapped one as it is.
+    ///
+    /// # Errors
+    /// The file can't be read, isn't a sound artifact, is for another architecture, or needs features that this CPU
+    /// lacks.
+    pub fn open(path: &Path) -> Result<Arc<Model>> {
+        let file = map(path)?;
+        let artifact = far_format::read(&file)?;
+        check_machine(&artifact.header)?;
+        let (header, plan) = (artifact.header, artifact.plan);
+        let bytes = file.len() - artifact.weights.len()..file.len(); // the last section
+        Ok(Arc::new(Model { header, plan, weights: Weights::Mapped { file, bytes } }))
+    }
+
+    /// Proves an artifact in memory. Its weights are copied: `bytes` may go afterwards.
+    ///
+    /// # Errors
+    /// As [`open`](Model::open), and where there is no memory for the copy.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Model>> {
+        let artifact = far_format::read(bytes)?;
+        check_machine(&artifact.header)?;
+        let weights = Weights::copy(artifact.weights)?;
+        Ok(Arc::new(Model { header: artifact.header, plan: artifact.plan, weights }))
+    }
+
+    /// What the artifact says about itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Its plan, proved.
+    pub fn plan(&self) -> &CheckedPlan {
+        &self.plan
+    }
+
+    /// What a caller supplies, in order.
+    pub fn inputs(&self) -> &[Port] {
+        &self.plan.inputs
+    }
+
+    /// What a caller receives, in order.
+    pub fn outputs(&self) -> &[Port] {
+        &self.plan.outputs
+    }
+
+    /// The packed weights.
+    pub(crate) fn weights(&self) -> &[f32] {
+        self.weights.as_slice()
+    }
+}
+
+/// Whether this machine may run the artifact.
+fn check_machine(header: &Header) -> Result<()> {
+    if Arch::HOST != Some(header.arch) {
+        return Err(Error::Architecture { artifact: header.arch, host: Arch::HOST });
+    }
+    check_features(header.features, far_kernels::cpu::detect())
+}
+
+fn check_features(needed: Features, present: Features) -> Result<()> {
+    if present.contains(needed) { Ok(()) } else { Err(Error::Features { needed, present }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_features_are_named() {
+        let error = check_features(Features::V.with(Features::ZVFH), Features::V).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "artifact needs CPU features `v+zvfh`, this CPU has `v`, missing `zvfh`"
+        );
+        assert!(check_features(Features::NONE, Features::NONE).is_ok());
+    }
+}

@@ -1,0 +1,60 @@
+//! The weights of a model, mapped from its file or copied. One of the places that hold unsafe code: the map itself and
+//! the cast of mapped bytes to f32. May import: `buffer`, `error`.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::buffer::Buffer;
+use crate::error::{Error, Result};
+
+/// A whole file in memory.
+pub(crate) fn map(path: &Path) -> Result<Mmap> {
+    let error = |source| Error::Io { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(error)?;
+    // SAFETY: the map is read only; that nobody changes the file while it is mapped is the caller's duty, stated at
+    // `Model::open`, as with every program and shared library that the system maps.
+    unsafe { Mmap::map(&file) }.map_err(error)
+}
+
+/// Where a model's weights are.
+#[derive(Debug)]
+pub(crate) enum Weights {
+    /// In a mapped file, in use in place.
+    Mapped { file: Mmap, bytes: Range<usize> },
+    /// In memory of our own.
+    Copied(Buffer),
+}
+
+impl Weights {
+    /// A copy of little-endian f32 bytes.
+    pub(crate) fn copy(bytes: &[u8]) -> Result<Weights> {
+        let (values, rest) = bytes.as_chunks();
+        assert!(rest.is_empty(), "a weights section is a whole number of f32");
+        let mut buffer = Buffer::new(values.len(), "the weights")?;
+        for (to, from) in buffer.as_mut_slice().iter_mut().zip(values) {
+            *to = f32::from_le_bytes(*from);
+        }
+        Ok(Weights::Copied(buffer))
+    }
+
+    /// All of them.
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        const { assert!(cfg!(target_endian = "little"), "artifacts are little-endian") };
+        match self {
+            Weights::Copied(buffer) => buffer.as_slice(),
+            Weights::Mapped { file, bytes } => {
+                // SAFETY: every bit pattern is an f32, and `align_to` takes only what is aligned.
+                let (before, weights, after) = unsafe { file[bytes.clone()].align_to::<f32>() };
+                assert!(
+                    before.is_empty() && after.is_empty(),
+                    "a map begins on a page, the section on a multiple of 64 KiB"
+                );
+                weights
+            }
+        }
+    }
+}

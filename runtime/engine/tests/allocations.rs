@@ -1,0 +1,78 @@
+//! `run` allocates nothing, on no thread.
+#![allow(unsafe_code)] // an allocator is unsafe by its trait
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Builder, noise};
+use far_engine::{Session, SessionOptions};
+use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len};
+use far_format::plan::{Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, StepOp};
+
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn run_allocates_nothing() {
+    let (tokens, cols, heads, hidden) = (60, 64, 2, 32);
+    let mut b = Builder::new();
+    let (x, y, out) = (b.input(tokens, cols), b.arena(tokens, cols), b.output(1, cols));
+    let (gates, z) = (b.arena(tokens, 8 * hidden), b.arena(tokens, cols));
+    let work = b.work(attention_work_bytes(tokens, heads, cols / heads));
+    let weights = b.weights(&noise(1, gemm_weight_len(cols, 8 * hidden)));
+    let recurrent = b.weights(&noise(2, lstm_weight_len(hidden)));
+    let n = 8 * hidden as u32;
+    b.step(StepOp::LayerNorm(LayerNorm { x, out: y, eps: 1e-6, affine: None }));
+    b.step(StepOp::Attention(Attention { q: y, k: y, v: y, out: z, heads: heads as u32, scale: 0.2, work }));
+    b.step(StepOp::Add { a: z, b: y, out: z });
+    let groups = vec![GemmGroup { a_col: 0, k: cols as u32, out_col: 0, n, weights }];
+    b.step(StepOp::Gemm(Gemm { a: z, out: gates, residual: None, act: Activation::None, groups }));
+    let unit = |i: u32| LstmUnit {
+        gate_col: i * n / 2,
+        hidden: 32,
+        out_col: i * 32,
+        reverse: i == 1,
+        weights: recurrent,
+    };
+    b.step(StepOp::Lstm(Lstm { gates, out: y, units: vec![unit(0), unit(1)] }));
+    b.step(StepOp::Map { act: Activation::Gelu, x: y, out: y });
+    b.step(StepOp::MeanRows { x: y, out });
+
+    let input = noise(3, tokens * cols);
+    let mut output = vec![0.0; cols];
+    for threads in [1, 3] {
+        for profile in [false, true] {
+            let options = SessionOptions { threads, profile, ..SessionOptions::default() };
+            let mut session = Session::new(b.model(), &options).unwrap();
+            // New threads allocate while they start.
+            session.run(&[&input], &mut [&mut output]).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let before = CALLS.load(Ordering::SeqCst);
+            for _ in 0..20 {
+                session.run(&[&input], &mut [&mut output]).unwrap();
+            }
+            assert_eq!(CALLS.load(Ordering::SeqCst) - before, 0, "{threads} threads");
+        }
+    }
+    assert!(CALLS.load(Ordering::SeqCst) > 100, "the allocator counts");
+}

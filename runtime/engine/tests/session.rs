@@ -1,0 +1,169 @@
+//! Models and sessions as their users meet them.
+
+mod common;
+
+use std::sync::Arc;
+use std::{env, fs, process, thread};
+
+use common::{Builder, host, noise, run};
+use far_engine::{Error, ErrorKind, Isa, MAX_THREADS, Model, Session, SessionOptions};
+use far_format::cpu::{Arch, Features};
+use far_format::layout::{Activation, gemm_weight_len};
+use far_format::plan::{Gemm, GemmGroup, StepOp};
+use far_kernels::pack;
+
+/// Two inputs, two outputs, one product large enough for several threads.
+fn small() -> Builder {
+    let mut b = Builder::new();
+    let (x, y) = (b.input(64, 48), b.input(64, 80));
+    let (a, out, sum) = (b.arena(64, 80), b.output(64, 80), b.output(64, 80));
+    let w = noise(1, 48 * 80);
+    let mut packed = vec![0.0; gemm_weight_len(48, 80)];
+    pack::gemm(48, 80, |k, n| w[k * 80 + n], None, &mut packed);
+    let weights = b.weights(&packed);
+    let groups = vec![GemmGroup { a_col: 0, k: 48, out_col: 0, n: 80, weights }];
+    b.step(StepOp::Gemm(Gemm { a: x, out: a, residual: None, act: Activation::Tanh, groups }));
+    b.step(StepOp::Copy { x: a, out });
+    b.step(StepOp::Add { a, b: y, out: sum });
+    b
+}
+
+fn session(threads: usize) -> Session {
+    Session::new(small().model(), &SessionOptions { threads, ..SessionOptions::default() }).unwrap()
+}
+
+#[test]
+fn a_mapped_file_gives_what_memory_gives() {
+    let path = env::temp_dir().join(format!("far-engine-{}.far", process::id()));
+    fs::write(&path, small().artifact()).unwrap();
+    let mapped = Model::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(mapped.header().target, "test");
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    let found = run(&mut Session::new(mapped, &SessionOptions::default()).unwrap(), &[&x, &y]);
+    assert_eq!(found, run(&mut session(1), &[&x, &y]));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_errors() {
+    let missing = Model::open("does/not/exist.far".as_ref()).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Io);
+    assert!(missing.to_string().starts_with("can't read `does/not/exist.far`: "), "{missing}");
+    assert_eq!(Model::open(&env::temp_dir()).unwrap_err().kind(), ErrorKind::Io);
+    let path = env::temp_dir().join(format!("far-engine-empty-{}.far", process::id()));
+    fs::write(&path, []).unwrap();
+    let empty = Model::open(&path).unwrap_err();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(empty.kind(), ErrorKind::NotAnArtifact);
+    assert_eq!(Model::from_bytes(&small().artifact()[..1000]).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn artifacts_for_others_are_refused() {
+    for arch in Arch::ALL.into_iter().filter(|arch| *arch != host()) {
+        let error = Model::from_bytes(&small().artifact_for(arch, Features::NONE)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Architecture);
+        let expected = format!("it is for `{arch}`, this library for `{}`", host());
+        assert!(error.to_string().ends_with(&expected), "{error}");
+    }
+    let all = Features::ALL
+        .iter()
+        .filter(|(_, arch, _)| *arch == host())
+        .fold(Features::NONE, |all, f| all.with(f.0));
+    let present = far_kernels::cpu::detect();
+    match Model::from_bytes(&small().artifact_for(host(), all)) {
+        Ok(_) => assert!(present.contains(all)),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Features);
+            assert!(
+                error.to_string().contains(&format!("missing `{}`", all.missing_from(present))),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn wrong_buffers_are_errors_and_nothing_is_written() {
+    let mut session = session(1);
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    let (mut a, mut b) = (vec![7.0; 64 * 80], vec![7.0; 64 * 80]);
+    let error = session.run(&[&x], &mut [&mut a, &mut b]).unwrap_err();
+    assert_eq!(error.to_string(), "wrong number of inputs: expected `2`, got `1`");
+    let error = session.run(&[&x, &y], &mut [&mut a]).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::PortCount, "wrong number of outputs: expected `2`, got `1`")
+    );
+    let error = session.run(&[&x, &y[1..]], &mut [&mut a, &mut b]).unwrap_err();
+    assert_eq!(error.to_string(), "input `1` (`in1`): expected `5120` f32 elements, got `5119`");
+    let error = session.run(&[&x, &y], &mut [&mut a[..0], &mut b]).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::PortLength, "output `0` (`out0`): expected `5120` f32 elements, got `0`")
+    );
+    assert!(a.iter().chain(&b).all(|value| *value == 7.0));
+    session.run(&[&x, &y], &mut [&mut a, &mut b]).unwrap();
+    assert!(a.iter().chain(&b).all(|value| *value != 7.0));
+}
+
+#[test]
+fn options() {
+    let model = small().model();
+    let new = |options: &SessionOptions| Session::new(Arc::clone(&model), options);
+    let threads = |threads| SessionOptions { threads, ..SessionOptions::default() };
+    assert_eq!(new(&threads(1)).unwrap().threads(), 1);
+    assert_eq!(new(&threads(3)).unwrap().threads(), 3);
+    // No step of this model can be cut into so many tasks.
+    assert!(new(&threads(MAX_THREADS)).unwrap().threads() < MAX_THREADS);
+    let error = new(&threads(MAX_THREADS + 1)).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Option, "threads: expected at most `256`, got `257`")
+    );
+    let foreign = Isa::ALL.into_iter().find(|isa| isa.arch().is_some_and(|arch| arch != host()));
+    let error = new(&SessionOptions { isa: foreign, ..SessionOptions::default() }).unwrap_err();
+    assert!(matches!(error, Error::Isa { .. }) && error.kind() == ErrorKind::Option);
+}
+
+#[test]
+fn it_says_what_runs() {
+    let options = SessionOptions { threads: 2, isa: Some(Isa::Scalar), profile: true };
+    let mut session = Session::new(small().model(), &options).unwrap();
+    assert_eq!(session.isa(), Isa::Scalar);
+    let kernels = session.kernels();
+    assert!(kernels.len() == 2 && kernels[0].starts_with("gemm_f32_") && kernels[0].ends_with("_scalar"));
+    assert_eq!(kernels[1], "add_f32_scalar");
+    assert!(session.memory_bytes() >= session.model().plan().arena_bytes as usize);
+
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    for _ in 0..3 {
+        run(&mut session, &[&x, &y]);
+    }
+    let profile = session.profile().unwrap();
+    assert_eq!((profile.runs(), profile.steps().len()), (3, 3));
+    assert!(profile.steps().iter().all(|time| !time.is_zero()));
+    session.reset_profile();
+    assert!(session.profile().unwrap().steps().iter().all(|time| time.is_zero()));
+    assert!(self::session(1).profile().is_none());
+}
+
+#[test]
+fn a_model_is_shared_and_sessions_move() {
+    let model = small().model();
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    let expected = run(&mut session(1), &[&x, &y]);
+    thread::scope(|scope| {
+        for threads in [1, 2, 3] {
+            let mut session =
+                Session::new(Arc::clone(&model), &SessionOptions { threads, ..SessionOptions::default() })
+                    .unwrap();
+            let (x, y, expected) = (&x, &y, &expected);
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    assert_eq!(&run(&mut session, &[x, y]), expected);
+                }
+            });
+        }
+    });
+}

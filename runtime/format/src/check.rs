@@ -1,0 +1,220 @@
+//! The proof that a plan is safe to run: every operand lies inside its tensor, every tensor inside its memory, nothing
+//! is written that may only be read, nothing is read that was not written, and operands of one step share memory only
+//! where its definition says so. May import: `plan`, `layout`, `region`, `error`.
+
+mod steps;
+mod written;
+
+use alloc::vec::Vec;
+use core::ops::Deref;
+
+use crate::bytes::{reserve, try_string};
+use crate::error::{Error, Problem, Result, Subject};
+use crate::plan::{Operand, Place, Plan, Port, Tensor};
+use crate::region::{Region, Space};
+use written::Written;
+
+/// Offsets into the arena and the weights section are multiples of this many bytes.
+pub const ALIGNMENT: u64 = 64;
+
+/// Largest arena, in bytes.
+pub const MAX_ARENA_BYTES: u64 = 1 << 32;
+
+/// Most f32 elements that all ports of a plan may have together.
+pub const MAX_PORT_ELEMENTS: u64 = 1 << 30;
+
+/// Bytes of one element.
+const ELEMENT: u64 = 4;
+
+/// A plan that keeps the rules of the specification, together with the regions that its operands name. Holding one is
+/// the proof that code which touches memory by its numbers relies on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedPlan {
+    plan: Plan,
+    tensors: Vec<Region>,
+}
+
+impl CheckedPlan {
+    /// Proves `plan` against a weights section of `weights_bytes`.
+    ///
+    /// # Errors
+    /// The first rule that it breaks, and where.
+    pub fn new(plan: Plan, weights_bytes: usize) -> Result<CheckedPlan> {
+        let tensors = self::plan(&plan, weights_bytes)?;
+        Ok(CheckedPlan { plan, tensors })
+    }
+
+    /// The elements that an operand of this plan names.
+    ///
+    /// # Panics
+    /// Where the operand is none of this plan's.
+    pub fn region(&self, operand: &Operand) -> Region {
+        let tensor = self.tensors[operand.tensor as usize];
+        cut(&tensor, operand).expect("an operand of this plan lies inside its tensor")
+    }
+
+    /// The plan itself, no longer proved.
+    pub fn into_inner(self) -> Plan {
+        self.plan
+    }
+}
+
+impl Deref for CheckedPlan {
+    type Target = Plan;
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// Proves a plan; its tensors as regions.
+pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
+    if plan.arena_bytes > MAX_ARENA_BYTES {
+        let problem = Problem::Value { expected: "at most 2^32", found: plan.arena_bytes };
+        return Err(Error::Plan { subject: Subject::Plan, field: "arena_bytes", problem });
+    }
+    let mut total = 0;
+    let inputs = ports(&plan.inputs, Subject::Input, &mut total)?;
+    let outputs = ports(&plan.outputs, Subject::Output, &mut total)?;
+
+    let sizes =
+        Sizes { arena: plan.arena_bytes / ELEMENT, weights: weights_bytes as u64 / ELEMENT, inputs, outputs };
+    let mut tensors = Vec::new();
+    reserve(&mut tensors, plan.tensors.len())?;
+    for (i, t) in plan.tensors.iter().enumerate() {
+        let fail = |(field, problem)| Error::Plan { subject: Subject::Tensor(i), field, problem };
+        tensors.push(tensor(t, &sizes).map_err(fail)?);
+    }
+
+    let mut written = Written::new(sizes.arena, &sizes.outputs)?;
+    for (i, step) in plan.steps.iter().enumerate() {
+        let mut checker = steps::Checker { tensors: &tensors, sizes: &sizes, written: &mut written };
+        if let Err(stop) = checker.step(&step.op) {
+            return Err(stop.at(Subject::Step(i, try_string(&step.name)?)));
+        }
+    }
+    for (i, (port, len)) in plan.outputs.iter().zip(&sizes.outputs).enumerate() {
+        let region = Region::run(Space::Output(i), 0, *len as usize);
+        if !written.all(&region) {
+            let (subject, field) = (Subject::Output(i, try_string(&port.name)?), "dims");
+            return Err(Error::Plan { subject, field, problem: Problem::Unwritten { region } });
+        }
+    }
+    Ok(tensors)
+}
+
+/// Sizes of every memory, in elements.
+struct Sizes {
+    arena: u64,
+    weights: u64,
+    inputs: Vec<u64>,
+    outputs: Vec<u64>,
+}
+
+/// Why a step can't be accepted: a broken rule, or no memory left to look for one.
+enum Stop {
+    Rule(&'static str, Problem),
+    Failed(Error),
+}
+
+impl Stop {
+    fn at(self, subject: Subject) -> Error {
+        match self {
+            Stop::Rule(field, problem) => Error::Plan { subject, field, problem },
+            Stop::Failed(error) => error,
+        }
+    }
+}
+
+/// Elements of each port; `total` counts on.
+fn ports(
+    ports: &[Port],
+    subject: fn(usize, alloc::string::String) -> Subject,
+    total: &mut u64,
+) -> Result<Vec<u64>> {
+    let mut sizes = Vec::new();
+    reserve(&mut sizes, ports.len())?;
+    for (i, port) in ports.iter().enumerate() {
+        let fail = |field, problem| match try_string(&port.name) {
+            Ok(name) => Error::Plan { subject: subject(i, name), field, problem },
+            Err(error) => error,
+        };
+        if ports[..i].iter().any(|earlier| earlier.name == port.name) {
+            return Err(fail("name", Problem::Repeated));
+        }
+        let size = port.dims.iter().try_fold(1u64, |size, dim| size.checked_mul(u64::from(*dim)));
+        let size = size.unwrap_or(u64::MAX);
+        *total = total.saturating_add(size);
+        if size == 0 || *total > MAX_PORT_ELEMENTS {
+            let expected = "1 or more elements, 2^30 or fewer in all ports";
+            return Err(fail("dims", Problem::Value { expected, found: size }));
+        }
+        sizes.push(size);
+    }
+    Ok(sizes)
+}
+
+/// The region of a tensor, proved to lie inside its memory.
+fn tensor(tensor: &Tensor, sizes: &Sizes) -> Result<Region, (&'static str, Problem)> {
+    let (rows, cols, stride) = (u64::from(tensor.rows), u64::from(tensor.cols), u64::from(tensor.stride));
+    positive("rows", tensor.rows)?;
+    positive("cols", tensor.cols)?;
+    if stride < cols {
+        return Err(("stride", Problem::Value { expected: "at least `cols`", found: stride }));
+    }
+    let (space, start, size, of) = match tensor.place {
+        Place::Arena(offset) => (Space::Arena, element(offset)?, sizes.arena, "the arena"),
+        Place::Weights(offset) => (Space::Weights, element(offset)?, sizes.weights, "the weights section"),
+        Place::Input(n) => (Space::Input(n as usize), 0, port(n, &sizes.inputs)?, "the input"),
+        Place::Output(n) => (Space::Output(n as usize), 0, port(n, &sizes.outputs)?, "the output"),
+    };
+    // rows, stride and cols fit 32 bits each, so that neither the product nor the sum can overflow 64.
+    let extent = (rows - 1) * stride + cols;
+    let end = start.saturating_add(extent);
+    if end > size {
+        return Err(("place", Problem::Outside { of, size, end }));
+    }
+    if matches!(tensor.place, Place::Input(_) | Place::Output(_)) && rows * cols != size {
+        return Err((
+            "rows × cols",
+            Problem::Value { expected: "the number of its port's elements", found: rows * cols },
+        ));
+    }
+    let index = |n: u64| usize::try_from(n).map_err(|_| ("place", Problem::Outside { of, size, end: n }));
+    index(end)?; // every other number is smaller, or is the stride of a single row
+    Ok(Region { space, start: index(start)?, rows: index(rows)?, cols: index(cols)?, stride: index(stride)? })
+}
+
+fn port(n: u32, sizes: &[u64]) -> Result<u64, (&'static str, Problem)> {
+    let missing = ("place", Problem::Index { count: sizes.len() as u64, found: u64::from(n) });
+    sizes.get(n as usize).copied().ok_or(missing)
+}
+
+fn positive(field: &'static str, n: u32) -> Result<(), (&'static str, Problem)> {
+    if n == 0 { Err((field, Problem::Value { expected: "1 or more", found: 0 })) } else { Ok(()) }
+}
+
+/// An aligned byte offset, in elements.
+fn element(offset: u64) -> Result<u64, (&'static str, Problem)> {
+    if offset.is_multiple_of(ALIGNMENT) {
+        Ok(offset / ELEMENT)
+    } else {
+        Err(("place", Problem::Unaligned { alignment: ALIGNMENT, found: offset }))
+    }
+}
+
+/// The part of a tensor that an operand names.
+fn cut(tensor: &Region, operand: &Operand) -> Result<Region, Problem> {
+    let inside = |at: u32, len: u32, size: usize, of| {
+        let end = u64::from(at) + u64::from(len);
+        if len == 0 {
+            Err(Problem::Value { expected: "1 or more rows and columns", found: 0 })
+        } else if end > size as u64 {
+            Err(Problem::Outside { of, size: size as u64, end })
+        } else {
+            Ok((at as usize, len as usize))
+        }
+    };
+    let (row, rows) = inside(operand.row, operand.rows, tensor.rows, "the tensor's rows")?;
+    let (col, cols) = inside(operand.col, operand.cols, tensor.cols, "the tensor's columns")?;
+    Ok(Region { start: tensor.start + row * tensor.stride + col, rows, cols, ..*tensor })
+}

@@ -1,0 +1,285 @@
+//! The rules of each step. May import: `plan`, `layout`, `region`.
+
+use alloc::vec::Vec;
+
+use super::{Sizes, Stop, cut, element, positive};
+use crate::bytes::reserve;
+use crate::check::written::Written;
+use crate::error::Problem;
+use crate::layout::{attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden};
+use crate::plan::{Attention, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
+use crate::region::{Region, Space};
+
+/// Most heads of one attention.
+const MAX_HEADS: usize = 4096;
+
+type Checked<T = ()> = Result<T, Stop>;
+
+impl From<(&'static str, Problem)> for Stop {
+    fn from((field, problem): (&'static str, Problem)) -> Stop {
+        Stop::Rule(field, problem)
+    }
+}
+
+/// What the steps so far leave behind.
+pub(super) struct Checker<'p> {
+    pub(super) tensors: &'p [Region],
+    pub(super) sizes: &'p Sizes,
+    pub(super) written: &'p mut Written,
+}
+
+impl Checker<'_> {
+    pub(super) fn step(&mut self, op: &StepOp) -> Checked {
+        match op {
+            StepOp::Gemm(gemm) => self.gemm(gemm),
+            StepOp::Lstm(lstm) => self.lstm(lstm),
+            StepOp::LayerNorm(norm) => self.layer_norm(norm),
+            StepOp::Attention(attention) => self.attention(attention),
+            StepOp::Patches(patches) => self.patches(patches),
+            StepOp::Map { act: _, x, out } => {
+                let (x, out) = (self.operand("x", x)?, self.target("out", out)?);
+                shape("out", &out, x.shape())?;
+                in_place(("out", &out), ("x", &x))?;
+                self.read("x", &x)?;
+                self.write(&out);
+                Ok(())
+            }
+            StepOp::Add { a, b, out } => {
+                let (a, b, out) = (self.operand("a", a)?, self.operand("b", b)?, self.target("out", out)?);
+                shape("b", &b, a.shape())?;
+                shape("out", &out, a.shape())?;
+                in_place(("out", &out), ("a", &a))?;
+                in_place(("out", &out), ("b", &b))?;
+                self.read("a", &a)?;
+                self.read("b", &b)?;
+                self.write(&out);
+                Ok(())
+            }
+            StepOp::Copy { x, out } => {
+                let (x, out) = (self.operand("x", x)?, self.target("out", out)?);
+                shape("out", &out, x.shape())?;
+                apart(("out", &out), ("x", &x))?;
+                self.read("x", &x)?;
+                self.write(&out);
+                Ok(())
+            }
+            StepOp::MeanRows { x, out } => {
+                let (x, out) = (self.operand("x", x)?, self.target("out", out)?);
+                shape("out", &out, (1, x.cols as u64))?;
+                apart(("out", &out), ("x", &x))?;
+                self.read("x", &x)?;
+                self.write(&out);
+                Ok(())
+            }
+        }
+    }
+
+    fn gemm(&mut self, gemm: &Gemm) -> Checked {
+        let (a, out) = (self.operand("a", &gemm.a)?, self.target("out", &gemm.out)?);
+        shape("out", &out, (a.rows as u64, out.cols as u64))?;
+        apart(("out", &out), ("a", &a))?;
+        let residual = gemm.residual.as_ref().map(|r| self.operand("residual", r)).transpose()?;
+        if let Some(residual) = &residual {
+            shape("residual", residual, out.shape())?;
+            in_place(("out", &out), ("residual", residual))?;
+        }
+        if gemm.groups.is_empty() {
+            return Err(Stop::Rule("groups", Problem::Value { expected: "1 or more", found: 0 }));
+        }
+        for group in &gemm.groups {
+            positive("group.n", group.n)?;
+            within("group.k", group.a_col, u64::from(group.k), &a)?;
+            within("group.n", group.out_col, u64::from(group.n), &out)?;
+            let (k, n) = (group.k as usize, group.n as usize);
+            self.weights("group.weights", group.weights, gemm_weight_len(k, n))?;
+            if k > 0 {
+                self.read("a", &a.columns(group.a_col as usize, k))?;
+            }
+            if let Some(residual) = &residual {
+                self.read("residual", &residual.columns(group.out_col as usize, n))?;
+            }
+        }
+        disjoint("group.out_col", gemm.groups.iter().map(|g| (g.out_col, g.n)))?;
+        for group in &gemm.groups {
+            self.write(&out.columns(group.out_col as usize, group.n as usize));
+        }
+        Ok(())
+    }
+
+    fn lstm(&mut self, lstm: &Lstm) -> Checked {
+        let (gates, out) = (self.operand("gates", &lstm.gates)?, self.target("out", &lstm.out)?);
+        shape("out", &out, (gates.rows as u64, out.cols as u64))?;
+        apart(("out", &out), ("gates", &gates))?;
+        if lstm.units.is_empty() {
+            return Err(Stop::Rule("units", Problem::Value { expected: "1 or more", found: 0 }));
+        }
+        for unit in &lstm.units {
+            positive("unit.hidden", unit.hidden)?;
+            within("unit.out_col", unit.out_col, u64::from(unit.hidden), &out)?;
+            // `hidden` is no more than a tensor's columns now, so that its multiples can be counted.
+            let hidden = unit.hidden as usize;
+            let cols = padded_hidden(hidden).saturating_mul(4);
+            within("unit.gate_col", unit.gate_col, cols as u64, &gates)?;
+            self.weights("unit.weights", unit.weights, lstm_weight_len(hidden))?;
+            self.read("gates", &gates.columns(unit.gate_col as usize, cols))?;
+        }
+        disjoint("unit.out_col", lstm.units.iter().map(|u| (u.out_col, u.hidden)))?;
+        for unit in &lstm.units {
+            self.write(&out.columns(unit.out_col as usize, unit.hidden as usize));
+        }
+        Ok(())
+    }
+
+    fn layer_norm(&mut self, norm: &LayerNorm) -> Checked {
+        let (x, out) = (self.operand("x", &norm.x)?, self.target("out", &norm.out)?);
+        shape("out", &out, x.shape())?;
+        in_place(("out", &out), ("x", &x))?;
+        if !(norm.eps.is_finite() && norm.eps > 0.0) {
+            return Err(Stop::Rule(
+                "eps",
+                Problem::Float { expected: "finite and above 0", found: norm.eps },
+            ));
+        }
+        if let Some(offset) = norm.affine {
+            self.weights("affine", offset, x.cols.saturating_mul(2))?;
+        }
+        self.read("x", &x)?;
+        self.write(&out);
+        Ok(())
+    }
+
+    fn attention(&mut self, attention: &Attention) -> Checked {
+        let q = self.operand("q", &attention.q)?;
+        let k = self.operand("k", &attention.k)?;
+        let v = self.operand("v", &attention.v)?;
+        let out = self.target("out", &attention.out)?;
+        let heads = attention.heads as usize;
+        if heads == 0 || heads > MAX_HEADS || !q.cols.is_multiple_of(heads) {
+            let expected = "a divisor of the columns of `q`, 4096 or less";
+            return Err(Stop::Rule("heads", Problem::Value { expected, found: heads as u64 }));
+        }
+        if !attention.scale.is_finite() {
+            return Err(Stop::Rule("scale", Problem::Float { expected: "finite", found: attention.scale }));
+        }
+        let bytes = attention_work_bytes(q.rows, heads, q.cols / heads);
+        let work = self.span("work", "the arena", attention.work, bytes / 4, self.sizes.arena)?;
+        let work = Region::run(Space::Arena, work, bytes / 4);
+        apart(("work", &work), ("out", &out))?;
+        for (name, operand) in [("q", &q), ("k", &k), ("v", &v)] {
+            shape(name, operand, q.shape())?;
+            apart(("out", &out), (name, operand))?;
+            apart(("work", &work), (name, operand))?;
+            self.read(name, operand)?;
+        }
+        shape("out", &out, q.shape())?;
+        self.written.set(&work, false);
+        self.write(&out);
+        Ok(())
+    }
+
+    fn patches(&mut self, patches: &Patches) -> Checked {
+        let (image, out) = (self.operand("image", &patches.image)?, self.target("out", &patches.out)?);
+        let divides = |field, part: u32, whole: usize, expected| {
+            if part == 0 || !whole.is_multiple_of(part as usize) {
+                return Err(Stop::Rule(field, Problem::Value { expected, found: u64::from(part) }));
+            }
+            Ok(whole / part as usize)
+        };
+        let height = divides("channels", patches.channels, image.rows, "a divisor of the image's rows")?;
+        let down = divides("patch_height", patches.patch_height, height, "a divisor of the height")?;
+        let across = divides("patch_width", patches.patch_width, image.cols, "a divisor of the width")?;
+        // Divisors of the image's rows and columns: the products are at most its number of elements.
+        let cols =
+            u64::from(patches.channels) * u64::from(patches.patch_height) * u64::from(patches.patch_width);
+        shape("out", &out, (down as u64 * across as u64, cols))?;
+        apart(("out", &out), ("image", &image))?;
+        self.read("image", &image)?;
+        self.write(&out);
+        Ok(())
+    }
+
+    fn operand(&self, field: &'static str, operand: &Operand) -> Checked<Region> {
+        let missing = Problem::Index { count: self.tensors.len() as u64, found: u64::from(operand.tensor) };
+        let tensor = self.tensors.get(operand.tensor as usize).ok_or(Stop::Rule(field, missing))?;
+        cut(tensor, operand).map_err(|problem| Stop::Rule(field, problem))
+    }
+
+    /// An operand that will be written.
+    fn target(&self, field: &'static str, operand: &Operand) -> Checked<Region> {
+        let region = self.operand(field, operand)?;
+        match region.space {
+            Space::Arena | Space::Output(_) => Ok(region),
+            Space::Input(_) | Space::Weights => Err(Stop::Rule(field, Problem::ReadOnly)),
+        }
+    }
+
+    fn read(&self, field: &'static str, region: &Region) -> Checked {
+        if self.written.all(region) {
+            return Ok(());
+        }
+        Err(Stop::Rule(field, Problem::Unwritten { region: *region }))
+    }
+
+    fn write(&mut self, region: &Region) {
+        self.written.set(region, true);
+    }
+
+    /// `len` elements of the weights section.
+    fn weights(&self, field: &'static str, offset: u64, len: usize) -> Checked {
+        self.span(field, "the weights section", offset, len, self.sizes.weights).map(drop)
+    }
+
+    /// The first of `len` elements at an aligned byte offset in a memory of `size` elements.
+    fn span(
+        &self,
+        field: &'static str,
+        of: &'static str,
+        offset: u64,
+        len: usize,
+        size: u64,
+    ) -> Checked<usize> {
+        let start = element(offset).map_err(|(_, problem)| Stop::Rule(field, problem))?;
+        let end = start.saturating_add(len as u64);
+        match usize::try_from(start) {
+            Ok(start) if end <= size => Ok(start),
+            _ => Err(Stop::Rule(field, Problem::Outside { of, size, end })),
+        }
+    }
+}
+
+fn shape(field: &'static str, region: &Region, expected: (u64, u64)) -> Checked {
+    if region.shape() == expected {
+        return Ok(());
+    }
+    Err(Stop::Rule(field, Problem::Shape { expected, found: region.shape() }))
+}
+
+fn within(field: &'static str, at: u32, len: u64, region: &Region) -> Checked {
+    let end = u64::from(at).saturating_add(len);
+    if end <= region.cols as u64 {
+        return Ok(());
+    }
+    Err(Stop::Rule(field, Problem::Outside { of: "the operand's columns", size: region.cols as u64, end }))
+}
+
+/// They share no element.
+fn apart((field, a): (&'static str, &Region), (with, b): (&'static str, &Region)) -> Checked {
+    if a.overlaps(b) { Err(Stop::Rule(field, Problem::Overlap { with })) } else { Ok(()) }
+}
+
+/// They share no element, or are the same elements in the same order.
+fn in_place(a: (&'static str, &Region), b: (&'static str, &Region)) -> Checked {
+    if a.1.is_same(b.1) { Ok(()) } else { apart(a, b) }
+}
+
+/// Ranges of columns, each a start and a length, that must not overlap.
+fn disjoint(field: &'static str, ranges: impl ExactSizeIterator<Item = (u32, u32)>) -> Checked {
+    let mut sorted = Vec::new();
+    reserve(&mut sorted, ranges.len()).map_err(Stop::Failed)?;
+    sorted.extend(ranges);
+    sorted.sort_unstable();
+    match sorted.windows(2).any(|pair| u64::from(pair[0].0) + u64::from(pair[0].1) > u64::from(pair[1].0)) {
+        true => Err(Stop::Rule(field, Problem::Overlap { with: field })),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,210 @@
+//! `cargo xtask cross`: everything that builds and runs programs of other architectures.
+//! May import: `command`, `console`, `error`, `platform`, `workspace`.
+
+mod check;
+mod clang;
+mod mode;
+mod packages;
+mod sysroot;
+mod wrappers;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command;
+use crate::console::step;
+use crate::error::{Error, Result};
+use crate::platform::{CROSS, Cpu, Platform};
+use crate::workspace::Workspace;
+
+pub(crate) use clang::Clang;
+pub(crate) use mode::Mode;
+
+/// Options of `cargo xtask cross`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Where Rust's standard library for the targets comes from; by default what is already there decides
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+}
+
+/// A machine that is ready for cross builds.
+pub(crate) struct Cross {
+    /// Wrapper scripts, the sysroot and the builds.
+    dir: PathBuf,
+    /// The C compiler for all targets.
+    clang: Clang,
+    /// The compiler whose standard library for the targets is in the sysroot; `None`: the default one has it.
+    rustc: Option<PathBuf>,
+}
+
+/// Sets up cross builds and shows that they work.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let cross = Cross::set_up(workspace, args.mode)?;
+    step("cross", format_args!("ready; for use by hand: . {}", cross.dir.join("env.sh").display()));
+    Ok(())
+}
+
+impl Cross {
+    /// Installs what is missing, step by step; quick when all is there.
+    pub(crate) fn set_up(workspace: &Workspace, mode: Option<Mode>) -> Result<Self> {
+        let (mode, reason) = mode::choose(mode)?;
+        step("cross", format_args!("mode: {mode} ({reason})"));
+        install_packages(mode)?;
+        let clang = Clang::newest().ok_or_else(Clang::missing)?;
+        step("cross", format_args!("C compiler: {}", clang.cc()));
+        let dir = workspace.target.join("cross");
+        let rustc = match mode {
+            Mode::Rustup => {
+                mode::add_rustup_targets()?;
+                None
+            }
+            Mode::Debian => Some(sysroot::build(&dir)?),
+        };
+        wrappers::write_all(&dir, &clang, rustc.as_deref())?;
+        let cross = Self { dir, clang, rustc };
+        cross.write_environment()?;
+        for platform in CROSS {
+            check::hello(&cross, platform)?;
+        }
+        Ok(cross)
+    }
+
+    /// Where cross builds and their tools live.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where a release build for a platform leaves its results.
+    pub(crate) fn release_dir(&self, platform: &Platform) -> PathBuf {
+        builds(&self.dir).join(platform.rust).join("release")
+    }
+
+    /// Clang as a C compiler and linker for a platform.
+    pub(crate) fn cc(&self, platform: &Platform) -> PathBuf {
+        self.dir.join("bin").join(format!("{}-clang", platform.gnu))
+    }
+
+    /// The reader of ELF files, of all platforms.
+    pub(crate) fn readelf(&self) -> String {
+        self.clang.readelf()
+    }
+
+    /// The compiler of Rust that knows the targets.
+    fn rustc_program(&self) -> PathBuf {
+        match self.rustc {
+            Some(_) => self.dir.join("bin/rustc"),
+            None => PathBuf::from("rustc"),
+        }
+    }
+
+    /// `cargo SUBCOMMAND --target …` with everything a cross build needs. `rustflags` apply to the target's code.
+    pub(crate) fn cargo(
+        &self,
+        workspace: &Workspace,
+        platform: &Platform,
+        subcommand: &str,
+        rustflags: &str,
+    ) -> Command {
+        let mut cargo = workspace.cargo(subcommand);
+        cargo.args(["--target", platform.rust]).envs(self.common_variables());
+        cargo.envs(self.variables(platform));
+        // These would win over the variables of the target.
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+            cargo.env_remove(name);
+        }
+        if !rustflags.is_empty() {
+            cargo.env(platform.cargo_variable("RUSTFLAGS"), rustflags);
+        }
+        cargo
+    }
+
+    /// The environment of cross builds, whatever the target.
+    fn common_variables(&self) -> Vec<(String, String)> {
+        let path = |name: &str| self.dir.join(name).to_string_lossy().into_owned();
+        let mut variables = vec![("CARGO_TARGET_DIR".to_owned(), path(BUILDS))];
+        if self.rustc.is_some() {
+            variables.push(("RUSTC".to_owned(), path("bin/rustc")));
+            variables.push(("RUSTDOC".to_owned(), path("bin/rustdoc")));
+        }
+        variables
+    }
+
+    /// The environment of builds for one target.
+    fn variables(&self, platform: &Platform) -> Vec<(String, String)> {
+        let cc = self.cc(platform).to_string_lossy().into_owned();
+        vec![
+            (platform.cargo_variable("LINKER"), cc.clone()),
+            (platform.cc_variable("CXX"), format!("{cc}++")),
+            (platform.cc_variable("CC"), cc),
+            (platform.cc_variable("AR"), self.clang.ar()),
+        ]
+    }
+
+    /// The same as a file for a shell, with the first CPU of each platform as cargo's runner.
+    fn write_environment(&self) -> Result<()> {
+        let mut variables = self.common_variables();
+        for platform in CROSS {
+            variables.extend(self.variables(platform));
+            if let Some(cpu) = platform.cpus.first() {
+                variables.push((platform.cargo_variable("RUNNER"), runner(platform, cpu)));
+            }
+            variables.push((platform.cargo_variable("RUSTFLAGS"), CRT_STATIC.to_owned()));
+        }
+        let mut text = String::from(
+            "# Environment of cross builds, written by `cargo xtask cross`; source it in a shell of its own.\n",
+        );
+        for (name, value) in variables {
+            text += &format!("export {name}={}\n", command::quote(&value));
+        }
+        crate::workspace::write(&self.dir.join("env.sh"), &text)
+    }
+}
+
+/// Cargo's target folder for cross builds, in the folder of cross builds.
+const BUILDS: &str = "build";
+
+fn builds(dir: &Path) -> PathBuf {
+    dir.join(BUILDS)
+}
+
+/// What cargo runs the platform's programs with.
+pub(crate) fn runner(platform: &Platform, cpu: &Cpu) -> String {
+    format!("{} -cpu {}", platform.qemu(), cpu.qemu)
+}
+
+/// Programs that bring their libc along: they run under QEMU whatever libraries the machine has.
+pub(crate) const CRT_STATIC: &str = "-C target-feature=+crt-static";
+
+/// Brings the tools that are not Rust: by the package manager, or by asking the user.
+fn install_packages(mode: Mode) -> Result<()> {
+    if packages::available() {
+        let clang = Clang::newest().map_or(clang::PREFERRED, |clang| clang.version());
+        return packages::install("cross", &packages::for_cross(mode, clang));
+    }
+    let mut missing: Vec<String> = CROSS
+        .iter()
+        .flat_map(|platform| [platform.qemu(), format!("{}-gcc", platform.gnu)])
+        .filter(|program| command::find(program).is_none())
+        .collect();
+    if Clang::newest().is_none() {
+        missing.push(format!("clang (version {} or newer) with lld and llvm-ar", clang::OLDEST));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Missing {
+        what: format!("programs that cross builds need are not on the PATH: {}", missing.join(", ")),
+        hint: "install them with this system's package manager, with glibc's development files for the targets, \
+               then run this command again"
+            .to_owned(),
+    })
+}
+
+/// Brings what the host's own tests need besides Rust and a C compiler: clang, whose library reads far.h for bindgen.
+pub(crate) fn install_for_host() -> Result<Clang> {
+    if Clang::newest().is_none() && packages::available() {
+        packages::install("host", &packages::for_host(clang::PREFERRED))?;
+    }
+    Clang::newest().ok_or_else(Clang::missing)
+}

@@ -1,0 +1,112 @@
+//! Rust's standard library for the targets, built once from the distribution's source with the distribution's compiler.
+//! Its compiler may be another version than the default one; the two can't be mixed.
+//! May import: `command`, `console`, `error`, `platform`, `workspace`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command;
+use crate::console::step;
+use crate::error::{Error, Result};
+use crate::platform::{CROSS, Platform};
+use crate::workspace::{cargo_program, copy, create_dir, remove_dir, write};
+
+/// The distribution's compiler: by its path, because rustup's comes first on the `PATH`.
+pub(crate) const RUSTC: &str = "/usr/bin/rustc";
+const CRATES: &str = "std,panic_unwind,panic_abort,test";
+/// Bitcode is what link-time optimisation of a program takes from its libraries.
+const RUSTFLAGS: &str = "-C embed-bitcode=yes";
+
+/// Brings the sysroot in `dir` up to date with the compiler, and returns the compiler's path.
+pub(crate) fn build(dir: &Path) -> Result<PathBuf> {
+    let version = command::stdout(Command::new(RUSTC).arg("-vV"))?;
+    let name = version.lines().next().unwrap_or_default();
+    let recipe = format!("{version}\n{CRATES}\n{RUSTFLAGS}\n");
+    let outdated: Vec<_> = CROSS.into_iter().filter(|p| !is_current(dir, p, &recipe)).collect();
+    if outdated.is_empty() {
+        step("cross", format_args!("standard library: up to date with {name}"));
+    } else {
+        let targets: Vec<_> = outdated.iter().map(|platform| platform.rust).collect();
+        step("cross", format_args!("standard library: building for {} with {name}", targets.join(" and ")));
+        remove_dir(&super::builds(dir))?; // they are linked with the old library, and cargo does not know
+        link_host(dir, &version)?;
+        compile(dir, &outdated)?;
+        for platform in outdated {
+            write(&stamp(dir, platform), &recipe)?;
+        }
+    }
+    Ok(PathBuf::from(RUSTC))
+}
+
+/// Holds the recipe by which a target's library was built.
+fn stamp(dir: &Path, platform: &Platform) -> PathBuf {
+    dir.join(format!("std-{}.txt", platform.rust))
+}
+
+fn is_current(dir: &Path, platform: &Platform, recipe: &str) -> bool {
+    std::fs::read_to_string(stamp(dir, platform)).is_ok_and(|text| text == recipe)
+}
+
+/// Build scripts and procedural macros run on the host: its library is the distribution's own.
+fn link_host(dir: &Path, version: &str) -> Result<()> {
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+    let original = sysroot()?.join("lib/rustlib").join(host);
+    let rustlib = dir.join("lib/rustlib");
+    create_dir(&rustlib)?;
+    let link = rustlib.join(host);
+    if link.is_symlink() {
+        std::fs::remove_file(&link).map_err(Error::io("remove", &link))?;
+    }
+    std::os::unix::fs::symlink(&original, &link).map_err(Error::io("link", &link))
+}
+
+fn sysroot() -> Result<PathBuf> {
+    command::stdout(Command::new(RUSTC).args(["--print", "sysroot"])).map(PathBuf::from)
+}
+
+/// Builds the library as a dependency of an empty crate, offline from the source package, and copies it.
+fn compile(dir: &Path, platforms: &[&Platform]) -> Result<()> {
+    let vendor = sysroot()?.join("lib/rustlib/src/rust/library/vendor");
+    let work = dir.join("std");
+    create_dir(&work.join("src"))?;
+    write(&work.join("src/lib.rs"), "#![no_std]\n")?;
+    write(
+        &work.join("Cargo.toml"),
+        "[package]\nname = \"empty\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n",
+    )?;
+    let mut cargo = Command::new(cargo_program());
+    cargo.current_dir(&work).args(["build", "--release", "--offline"]);
+    cargo.arg(format!("-Zbuild-std={CRATES}")).arg("-Zbuild-std-features=backtrace,panic-unwind");
+    cargo.args(["--config", "source.crates-io.replace-with=\"distribution\""]);
+    cargo.arg("--config").arg(format!("source.distribution.directory={:?}", vendor));
+    for platform in platforms {
+        cargo.args(["--target", platform.rust]);
+    }
+    // The compiler's own library needs the compiler's unstable features.
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", RUSTC).env("CARGO_TARGET_DIR", work.join("target"));
+    cargo.env("RUSTFLAGS", RUSTFLAGS);
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    command::run(&mut cargo)?;
+    for platform in platforms {
+        let built = work.join("target").join(platform.rust).join("release/deps");
+        install(&built, &dir.join("lib/rustlib").join(platform.rust).join("lib"))?;
+    }
+    remove_dir(&work)
+}
+
+/// Copies the library's crates in place of what was there.
+fn install(built: &Path, lib: &Path) -> Result<()> {
+    remove_dir(lib)?;
+    create_dir(lib)?;
+    for entry in std::fs::read_dir(built).map_err(Error::io("list", built))? {
+        let file = entry.map_err(Error::io("list", built))?.path();
+        let name = file.file_name().unwrap_or_default();
+        let text = name.to_string_lossy();
+        if text.ends_with(".rlib") && !text.starts_with("libempty-") {
+            copy(&file, &lib.join(name))?;
+        }
+    }
+    Ok(())
+}

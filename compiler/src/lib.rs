@@ -1,11 +1,51 @@
 //! farc: ONNX and pruning masks in, `model.far` out.
+//!
+//! ```text
+//! model.onnx (+ masks) ──► Graph ──passes──► Graph ──schedule(target)──► Plan + packed weights ──► model.far
+//! ```
 #![forbid(unsafe_code)]
 #![allow(clippy::result_large_err)] // an error ends the run: its size costs nothing
 
 pub mod emit;
 pub mod error;
 pub mod ir;
+pub mod masks;
 pub mod onnx;
 pub mod passes;
+pub mod reference;
+pub mod report;
 pub mod schedule;
 pub mod target;
+
+use error::Result;
+use report::Report;
+use target::Target;
+
+/// What may be chosen beside model, masks and target.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Limits on the model.
+    pub import: onnx::ImportOptions,
+    /// Which passes run.
+    pub passes: passes::PassOptions,
+}
+
+/// A compiled model.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The bytes of `model.far`.
+    pub artifact: Vec<u8>,
+    /// What was found, chosen and saved.
+    pub report: Report,
+}
+
+/// Compiles an ONNX model for a target. The same input gives the same bytes.
+pub fn compile(model: &[u8], target: &Target, options: &Options) -> Result<Compiled> {
+    let mut graph = onnx::import(model, &options.import)?;
+    let mut report = Report::new(&graph, target);
+    passes::run(&mut graph, &options.passes, &mut report.passes)?;
+    let scheduled = schedule::plan(&graph, target)?;
+    let artifact = emit::artifact(&scheduled, target)?;
+    report.finish(&graph, &scheduled, artifact.len());
+    Ok(Compiled { artifact, report })
+}

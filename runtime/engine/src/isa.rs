@@ -10,10 +10,14 @@ use crate::error::{Error, Result};
 /// The environment variable that limits every session of a process, e.g. `FAR_ISA=scalar`.
 pub const ISA_VARIABLE: &str = "FAR_ISA";
 
-/// The best kernels that the CPU runs, the caller wants and the environment allows.
-pub(crate) fn choose(option: Option<Isa>) -> Result<Kernels> {
+/// The kernels that a session runs: the best that this CPU has, no better than `limit` and the environment variable
+/// [`ISA_VARIABLE`].
+///
+/// # Errors
+/// [`Error::Isa`] where a limit is no ISA of this architecture.
+pub fn choose_kernels(limit: Option<Isa>) -> Result<Kernels> {
     let variable = env::var_os(ISA_VARIABLE);
-    below(option, variable.as_ref().map(|value| value.to_string_lossy()).as_deref())
+    below(limit, variable.as_ref().map(|value| value.to_string_lossy()).as_deref())
 }
 
 /// The best kernels that this CPU runs and that are no better than either limit; an empty variable is none.

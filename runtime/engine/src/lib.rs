@@ -34,7 +34,7 @@ mod team;
 pub use error::{Error, ErrorKind, Result, Side};
 pub use far_format::plan::Port;
 pub use far_kernels::Isa;
-pub use isa::ISA_VARIABLE;
+pub use isa::{ISA_VARIABLE, choose_kernels};
 pub use model::Model;
 pub use profile::Profile;
 pub use session::{MAX_THREADS, Session, SessionOptions};

@@ -9,7 +9,7 @@ use far_kernels::Isa;
 
 use crate::error::{Error, Result};
 use crate::exec::Machine;
-use crate::isa;
+use crate::isa::choose_kernels;
 use crate::model::Model;
 use crate::profile::Profile;
 use crate::team::Team;
@@ -50,7 +50,7 @@ impl Session {
             threads => threads,
         };
         let profile = options.profile.then(|| Profile::new(model.plan().steps.len())).transpose()?;
-        let machine = Machine::new(model, isa::choose(options.isa)?, threads)?;
+        let machine = Machine::new(model, choose_kernels(options.isa)?, threads)?;
         let program = machine.program();
         let parallel = program.phases.iter().filter(|phase| phase.parallel);
         let widest = parallel.map(|phase| phase.tasks.len()).max().unwrap_or(1);

@@ -1,0 +1,208 @@
+//! What a compilation found, chose and saved: `report.json`. The same input gives the same report.
+//! May import: `ir`, `passes`, `schedule`, `target`; far-format (plans).
+
+use far_format::plan::{Operand, StepOp};
+use serde::Serialize;
+
+use crate::ir::{Direction, Graph, MultiHeadLstm, Op};
+use crate::passes;
+use crate::schedule::{Scheduled, StepCost};
+use crate::target::Target;
+
+/// The whole report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Name of the model.
+    pub model: String,
+    /// What it was compiled for.
+    pub target: TargetSummary,
+    /// The recurrences as they were imported.
+    pub imported: Recurrences,
+    /// What each pass did.
+    pub passes: passes::Report,
+    /// The recurrences as they are in the artifact.
+    pub compiled: Recurrences,
+    /// Hidden units left of each head and direction.
+    pub kept: Vec<KeptUnits>,
+    /// Every step with its predicted cost.
+    pub steps: Vec<StepSummary>,
+    /// Sums.
+    pub totals: Totals,
+}
+
+/// The target, in short.
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetSummary {
+    /// Its name.
+    pub name: String,
+    /// Its architecture.
+    pub arch: &'static str,
+    /// CPU features that the artifact can't run without.
+    pub requires: Vec<String>,
+}
+
+/// How much of a model is recurrent, and how much attends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Recurrences {
+    /// Groups of LSTMs that run side by side: one for each FAR block.
+    pub layers: usize,
+    /// Independent recurrences: heads times directions.
+    pub recurrences: usize,
+    /// Hidden units of all of them.
+    pub hidden_units: usize,
+    /// Blocks with ordinary attention.
+    pub attentions: usize,
+}
+
+/// Hidden units left of one head in one direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptUnits {
+    /// The module.
+    pub node: String,
+    /// Which head of it.
+    pub head: usize,
+    /// Which direction of it.
+    pub direction: &'static str,
+    /// How many units.
+    pub hidden: usize,
+}
+
+/// One step of the plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepSummary {
+    /// The module that it came from.
+    pub name: String,
+    /// What it computes.
+    pub op: &'static str,
+    /// Rows and columns of what it writes.
+    pub out: [u32; 2],
+    /// What it costs.
+    #[serde(flatten)]
+    pub cost: StepCost,
+}
+
+/// Sums over the whole artifact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Totals {
+    /// Multiply-adds as imported.
+    pub imported_multiply_adds: u64,
+    /// Multiply-adds of the plan, padding included.
+    pub multiply_adds: u64,
+    /// Bytes of the artifact.
+    pub artifact_bytes: u64,
+    /// Bytes of its packed weights.
+    pub weight_bytes: u64,
+    /// Bytes of memory that a session needs for values.
+    pub arena_bytes: u64,
+    /// Predicted milliseconds of one run on one core.
+    pub predicted_ms: f64,
+}
+
+impl Report {
+    /// Begins with what was imported.
+    pub(crate) fn new(graph: &Graph, target: &Target) -> Self {
+        Self {
+            model: graph.name.clone(),
+            target: TargetSummary {
+                name: target.name.clone(),
+                arch: target.arch.name(),
+                requires: target.features.requires.clone(),
+            },
+            imported: Recurrences::of(graph),
+            passes: passes::Report::default(),
+            compiled: Recurrences::default(),
+            kept: Vec::new(),
+            steps: Vec::new(),
+            totals: Totals {
+                imported_multiply_adds: passes::Work::of(graph).multiply_adds,
+                ..Totals::default()
+            },
+        }
+    }
+
+    /// Ends with what is in the artifact.
+    pub(crate) fn finish(&mut self, graph: &Graph, scheduled: &Scheduled, artifact_bytes: usize) {
+        self.compiled = Recurrences::of(graph);
+        self.kept = lstms(graph).flat_map(|(node, lstm)| kept(node, lstm)).collect();
+        self.steps = scheduled.plan.steps.iter().zip(&scheduled.costs).map(summary).collect();
+        let totals = &mut self.totals;
+        totals.multiply_adds = scheduled.costs.iter().map(|c| c.multiply_adds).sum();
+        totals.predicted_ms = scheduled.costs.iter().map(|c| c.predicted_ms).sum();
+        totals.artifact_bytes = artifact_bytes as u64;
+        totals.weight_bytes = scheduled.weights.len() as u64;
+        totals.arena_bytes = scheduled.plan.arena_bytes;
+    }
+
+    /// The text of `report.json`.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and lists only: nothing that JSON can't say.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+impl Recurrences {
+    /// Counts them.
+    pub fn of(graph: &Graph) -> Self {
+        let units = || lstms(graph).flat_map(|(_, lstm)| &lstm.units);
+        Self {
+            layers: lstms(graph).count(),
+            recurrences: units().count(),
+            hidden_units: units().map(|u| u.hidden).sum(),
+            attentions: graph.nodes.iter().filter(|n| matches!(n.op, Op::Attention { .. })).count(),
+        }
+    }
+}
+
+fn lstms(graph: &Graph) -> impl Iterator<Item = (&str, &MultiHeadLstm)> {
+    graph.nodes.iter().filter_map(|node| match &node.op {
+        Op::MultiHeadLstm(lstm) => Some((node.name.as_str(), lstm)),
+        _ => None,
+    })
+}
+
+fn kept<'a>(node: &'a str, lstm: &'a MultiHeadLstm) -> impl Iterator<Item = KeptUnits> + 'a {
+    lstm.units.iter().map(move |unit| KeptUnits {
+        node: node.into(),
+        head: unit.head,
+        direction: match unit.direction {
+            Direction::Forward => "forward",
+            Direction::Reverse => "reverse",
+        },
+        hidden: unit.hidden,
+    })
+}
+
+fn summary((step, cost): (&far_format::plan::Step, &StepCost)) -> StepSummary {
+    let out = output(&step.op);
+    StepSummary { name: step.name.clone(), op: op_name(&step.op), out: [out.rows, out.cols], cost: *cost }
+}
+
+/// What a step computes, in one word.
+pub fn op_name(op: &StepOp) -> &'static str {
+    match op {
+        StepOp::Gemm(_) => "gemm",
+        StepOp::Lstm(_) => "lstm",
+        StepOp::LayerNorm(_) => "layer_norm",
+        StepOp::Attention(_) => "attention",
+        StepOp::Patches(_) => "patches",
+        StepOp::Map { .. } => "map",
+        StepOp::Add { .. } => "add",
+        StepOp::Copy { .. } => "copy",
+        StepOp::MeanRows { .. } => "mean_rows",
+    }
+}
+
+/// What a step writes.
+pub fn output(op: &StepOp) -> Operand {
+    match op {
+        StepOp::Gemm(gemm) => gemm.out,
+        StepOp::Lstm(lstm) => lstm.out,
+        StepOp::LayerNorm(norm) => norm.out,
+        StepOp::Attention(attention) => attention.out,
+        StepOp::Patches(patches) => patches.out,
+        StepOp::Map { out, .. }
+        | StepOp::Add { out, .. }
+        | StepOp::Copy { out, .. }
+        | StepOp::MeanRows { out, .. } => *out,
+    }
+}

@@ -1,0 +1,227 @@
+//! How long a model takes. May import: `error`, `json`.
+
+use std::time::{Duration, Instant};
+
+use far_engine::{Port, Session};
+
+use crate::error::Result;
+use crate::json::Json;
+
+/// How often to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Runs before the clock starts.
+    pub warmup: usize,
+    /// Runs that are timed, at least one.
+    pub runs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { warmup: 5, runs: 50 }
+    }
+}
+
+/// Times of single runs, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Times {
+    /// The fastest.
+    pub min_ms: f64,
+    /// The median.
+    pub p50_ms: f64,
+    /// Nine of ten runs are no slower.
+    pub p90_ms: f64,
+    /// 99 of 100 runs are no slower.
+    pub p99_ms: f64,
+}
+
+/// Runs the session on numbers in (−1, 1) that look random and are always the same.
+///
+/// # Errors
+/// A run that fails.
+pub fn run(session: &mut Session, options: Options) -> Result<Times> {
+    let model = session.model().clone();
+    let inputs: Vec<Vec<f32>> = model.inputs().iter().map(|port| noise(port.elements())).collect();
+    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut outputs: Vec<Vec<f32>> =
+        model.outputs().iter().map(Port::elements).map(|len| vec![0.0; len]).collect();
+    let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+    for _ in 0..options.warmup {
+        session.run(&inputs, &mut outputs)?;
+    }
+    session.reset_profile();
+    let mut times = Vec::with_capacity(options.runs.max(1));
+    for _ in 0..options.runs.max(1) {
+        let start = Instant::now();
+        session.run(&inputs, &mut outputs)?;
+        times.push(start.elapsed());
+    }
+    Ok(Times::of(times))
+}
+
+/// Everything that there is to say about a benchmark.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Name of the model.
+    pub model: String,
+    /// Its target.
+    pub target: String,
+    /// The architecture that ran.
+    pub arch: &'static str,
+    /// The instruction set that ran.
+    pub isa: &'static str,
+    /// The kernels that ran.
+    pub kernels: Vec<&'static str>,
+    /// Threads, the caller's included.
+    pub threads: usize,
+    /// Timed runs.
+    pub runs: usize,
+    /// Times of single runs.
+    pub times: Times,
+    /// Opening, proving and making a session.
+    pub load_ms: f64,
+    /// Most memory that the process has held; `None` where the system doesn't say.
+    pub peak_rss_bytes: Option<u64>,
+    /// The arena's size.
+    pub arena_bytes: u64,
+    /// Name and mean time of each step, where the session was asked to time them.
+    pub steps: Vec<(String, f64)>,
+}
+
+impl Report {
+    /// Of a session that [`run`] timed. `load` is how long it took to open the model and make the session.
+    pub fn new(session: &Session, options: Options, times: Times, load: Duration) -> Report {
+        let (header, plan) = (session.model().header(), session.model().plan());
+        let steps = session.profile().map_or(Vec::new(), |profile| {
+            let runs = profile.runs().max(1) as f64;
+            plan.steps
+                .iter()
+                .zip(profile.steps())
+                .map(|(step, time)| (step.name.clone(), ms(*time) / runs))
+                .collect()
+        });
+        Report {
+            model: plan.model.clone(),
+            target: header.target.clone(),
+            arch: header.arch.name(),
+            isa: session.isa().name(),
+            kernels: session.kernels(),
+            threads: session.threads(),
+            runs: options.runs.max(1),
+            times,
+            load_ms: ms(load),
+            peak_rss_bytes: peak_rss_bytes(),
+            arena_bytes: plan.arena_bytes,
+            steps,
+        }
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Json {
+        let steps = self
+            .steps
+            .iter()
+            .map(|(name, ms)| Json::Object(vec![("name", name.as_str().into()), ("ms", (*ms).into())]));
+        let mut fields = vec![
+            ("model", self.model.as_str().into()),
+            ("target", self.target.as_str().into()),
+            ("arch", self.arch.into()),
+            ("isa", self.isa.into()),
+            ("kernels", Json::list(self.kernels.iter().copied())),
+            ("threads", self.threads.into()),
+            ("runs", self.runs.into()),
+            ("min_ms", self.times.min_ms.into()),
+            ("p50_ms", self.times.p50_ms.into()),
+            ("p90_ms", self.times.p90_ms.into()),
+            ("p99_ms", self.times.p99_ms.into()),
+            ("load_ms", self.load_ms.into()),
+            ("peak_rss_bytes", self.peak_rss_bytes.into()),
+            ("arena_bytes", self.arena_bytes.into()),
+        ];
+        if !self.steps.is_empty() {
+            fields.push(("steps", Json::List(steps.collect())));
+        }
+        Json::Object(fields)
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let Times { min_ms, p50_ms, p90_ms, p99_ms } = self.times;
+        let mut lines = vec![
+            format!("model    {} for {}", self.model, self.target),
+            format!("ran      {} runs on {} ({}), {} threads", self.runs, self.arch, self.isa, self.threads),
+            format!("kernels  {}", self.kernels.join(", ")),
+            format!(
+                "run      min {min_ms:.3} ms, p50 {p50_ms:.3} ms, p90 {p90_ms:.3} ms, p99 {p99_ms:.3} ms"
+            ),
+            format!("load     {:.3} ms", self.load_ms),
+            format!(
+                "memory   arena {} bytes, peak {} bytes",
+                self.arena_bytes,
+                self.peak_rss_bytes.unwrap_or(0)
+            ),
+        ];
+        lines.extend(self.steps.iter().map(|(name, ms)| format!("step     {ms:9.3} ms  {name}")));
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+impl Times {
+    /// Of at least one run.
+    fn of(mut times: Vec<Duration>) -> Times {
+        times.sort_unstable();
+        // The nearest rank: the smallest time that this share of the runs doesn't exceed.
+        let rank = |percent: usize| ms(times[(times.len() * percent).div_ceil(100).max(1) - 1]);
+        Times { min_ms: rank(0), p50_ms: rank(50), p90_ms: rank(90), p99_ms: rank(99) }
+    }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Most memory that this process has held, where the system says.
+pub fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+fn noise(len: usize) -> Vec<f32> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        // Marsaglia's xorshift64.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks() {
+        let of = |n: u64| Times::of((1..=n).rev().map(Duration::from_millis).collect());
+        assert_eq!(of(1), Times { min_ms: 1.0, p50_ms: 1.0, p90_ms: 1.0, p99_ms: 1.0 });
+        assert_eq!(of(10), Times { min_ms: 1.0, p50_ms: 5.0, p90_ms: 9.0, p99_ms: 10.0 });
+        assert_eq!(of(200), Times { min_ms: 1.0, p50_ms: 100.0, p90_ms: 180.0, p99_ms: 198.0 });
+    }
+
+    #[test]
+    fn noise_fills_its_range() {
+        let noise = noise(1000);
+        assert!(noise.iter().all(|x| x.abs() <= 1.0));
+        assert!(noise.iter().any(|x| *x > 0.9) && noise.iter().any(|x| *x < -0.9));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_says_the_peak() {
+        assert!(peak_rss_bytes().is_none_or(|bytes| bytes > 1 << 16));
+    }
+}

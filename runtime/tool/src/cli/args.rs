@@ -1,0 +1,90 @@
+//! Options, the same for every command that takes them. May import: `far_tool`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use far_engine::{MAX_THREADS, Model, Session, SessionOptions};
+use far_tool::bench::Options;
+use far_tool::{Error, Result};
+use lexopt::Parser;
+use lexopt::prelude::*;
+
+/// What stands after the command.
+pub(crate) struct Args {
+    model: Option<PathBuf>,
+    pub(crate) inputs: Vec<OsString>,
+    pub(crate) outputs: Vec<OsString>,
+    pub(crate) bench: Options,
+    pub(crate) json: bool,
+    session: SessionOptions,
+}
+
+impl Args {
+    /// Takes the options that a command knows; `None` if help is asked for.
+    pub(crate) fn parse(parser: &mut Parser, known: &[&str]) -> Result<Option<Args>> {
+        let mut args = Args {
+            model: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            bench: Options::default(),
+            json: false,
+            session: SessionOptions::default(),
+        };
+        while let Some(arg) = parser.next().map_err(usage)? {
+            match arg {
+                Long("json") => args.json = true,
+                Long("help") | Short('h') => return Ok(None),
+                Value(path) if known.contains(&"MODEL.far") && args.model.is_none() => {
+                    args.model = Some(path.into())
+                }
+                Long(name) if !known.contains(&name) => return Err(usage(arg.unexpected())),
+                Long("input") => args.inputs.push(parser.value().map_err(usage)?),
+                Long("output") => args.outputs.push(parser.value().map_err(usage)?),
+                Long("threads") => args.session.threads = number("--threads", parser, 0, MAX_THREADS)?,
+                Long("runs") => args.bench.runs = number("--runs", parser, 1, 1_000_000)?,
+                Long("warmup") => args.bench.warmup = number("--warmup", parser, 0, 1_000_000)?,
+                Long("profile") => args.session.profile = true,
+                other => return Err(usage(other.unexpected())),
+            }
+        }
+        if args.model.is_none() && known.contains(&"MODEL.far") {
+            return Err(Error::Usage("no MODEL.far given".into()));
+        }
+        Ok(Some(args))
+    }
+
+    /// The model's path; the command takes one.
+    pub(crate) fn model(&self) -> &Path {
+        self.model.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Opens the model; and how long that and its session took.
+    pub(crate) fn open(&self) -> Result<(Session, Duration)> {
+        let start = Instant::now();
+        let session = Model::open(self.model()).and_then(|model| Session::new(model, &self.session));
+        let session = session.map_err(|error| model_error(self.model(), error))?;
+        Ok((session, start.elapsed()))
+    }
+}
+
+/// The error of a model that can't be loaded.
+pub(crate) fn model_error(path: &Path, error: impl Into<far_engine::Error>) -> Error {
+    Error::Model { path: path.into(), source: Box::new(error.into()) }
+}
+
+pub(crate) fn usage(error: lexopt::Error) -> Error {
+    Error::Usage(error.to_string())
+}
+
+fn number(option: &str, parser: &mut Parser, least: usize, most: usize) -> Result<usize> {
+    let value = parser.value().map_err(usage)?;
+    let found = value.to_str().and_then(|text| text.parse().ok()).filter(|n| (least..=most).contains(n));
+    let error = || {
+        Error::Usage(format!(
+            "`{option}`: expected a number from `{least}` to `{most}`, got `{}`",
+            value.display()
+        ))
+    };
+    found.ok_or_else(error)
+}

@@ -1,0 +1,11 @@
+//! `far info`: what an artifact says about itself, for whatever machine it is. May import: `far_tool`, `far_format`.
+
+use far_tool::{Result, info};
+
+use super::args::{Args, model_error};
+
+pub(crate) fn run(args: &Args) -> Result<String> {
+    let file = super::read(args.model())?;
+    let artifact = far_format::read(&file).map_err(|error| model_error(args.model(), error))?;
+    Ok(if args.json { format!("{}\n", info::json(&artifact)) } else { info::text(&artifact) })
+}

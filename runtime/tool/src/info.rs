@@ -1,0 +1,77 @@
+//! What an artifact says about itself. May import: `json`.
+
+use far_format::Artifact;
+use far_format::plan::{Port, StepOp};
+
+use crate::json::Json;
+
+/// The name of a step's operation.
+pub fn op_name(op: &StepOp) -> &'static str {
+    match op {
+        StepOp::Gemm(_) => "gemm",
+        StepOp::Lstm(_) => "lstm",
+        StepOp::LayerNorm(_) => "layer_norm",
+        StepOp::Attention(_) => "attention",
+        StepOp::Patches(_) => "patches",
+        StepOp::Map { .. } => "map",
+        StepOp::Add { .. } => "add",
+        StepOp::Copy { .. } => "copy",
+        StepOp::MeanRows { .. } => "mean_rows",
+    }
+}
+
+/// For programs.
+pub fn json(artifact: &Artifact<'_>) -> Json {
+    let (header, plan) = (&artifact.header, &artifact.plan);
+    let port = |port: &Port| {
+        Json::Object(vec![
+            ("name", port.name.as_str().into()),
+            ("dims", Json::list(port.dims.iter().copied())),
+        ])
+    };
+    let steps = plan.steps.iter();
+    let steps = steps.map(|step| {
+        Json::Object(vec![("name", step.name.as_str().into()), ("op", op_name(&step.op).into())])
+    });
+    Json::Object(vec![
+        ("version", u64::from(header.version).into()),
+        ("model", plan.model.as_str().into()),
+        ("target", header.target.as_str().into()),
+        ("arch", header.arch.name().into()),
+        ("features", Json::list(header.features.names())),
+        ("inputs", Json::List(plan.inputs.iter().map(port).collect())),
+        ("outputs", Json::List(plan.outputs.iter().map(port).collect())),
+        ("arena_bytes", plan.arena_bytes.into()),
+        ("weights_bytes", artifact.weights.len().into()),
+        ("tensors", plan.tensors.len().into()),
+        ("steps", Json::List(steps.collect())),
+    ])
+}
+
+/// For people.
+pub fn text(artifact: &Artifact<'_>) -> String {
+    let (header, plan) = (&artifact.header, &artifact.plan);
+    let mut lines = vec![
+        format!("model     {}", plan.model),
+        format!("target    {} ({}, needs features: {})", header.target, header.arch, header.features),
+        format!("format    version {}", header.version),
+    ];
+    for (side, ports) in [("input ", &plan.inputs), ("output", &plan.outputs)] {
+        for port in ports {
+            lines.push(format!("{side}    {} f32 {:?}", port.name, port.dims));
+        }
+    }
+    lines.push(format!("weights   {} bytes", artifact.weights.len()));
+    lines.push(format!("arena     {} bytes", plan.arena_bytes));
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for name in plan.steps.iter().map(|step| op_name(&step.op)) {
+        match counts.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    lines.push(format!("steps     {}: {}", plan.steps.len(), counts.join(", ")));
+    lines.push(String::new());
+    lines.join("\n")
+}

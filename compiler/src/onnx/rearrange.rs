@@ -268,8 +268,13 @@ impl Request<'_> {
             (Some(list), _) => Some(list.to_vec()),
             (None, input) => input.map(Const::ints).transpose()?,
         };
-        let sizes = match listed {
-            Some(list) => super::tensor::shape(&list)?,
+        let sizes: Vec<usize> = match listed {
+            Some(list) => {
+                let size = |size: &i64| {
+                    usize::try_from(*size).map_err(|_| mismatch("impossible sizes", "sizes", &list))
+                };
+                list.iter().map(size).collect::<Result<_>>()?
+            }
             None => {
                 let parts =
                     usize::try_from(attributes.int_or("num_outputs", self.outputs as i64)?).unwrap_or(0);

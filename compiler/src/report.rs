@@ -1,5 +1,5 @@
 //! What a compilation found, chose and saved: `report.json`. The same input gives the same report.
-//! May import: `ir`, `passes`, `schedule`, `target`; far-format (plans).
+//! May import: `ir`, `passes`, `schedule`, `target`; far-format (plans), far-tool (names of steps).
 
 use far_format::plan::{Operand, StepOp};
 use serde::Serialize;
@@ -174,21 +174,11 @@ fn kept<'a>(node: &'a str, lstm: &'a MultiHeadLstm) -> impl Iterator<Item = Kept
 
 fn summary((step, cost): (&far_format::plan::Step, &StepCost)) -> StepSummary {
     let out = output(&step.op);
-    StepSummary { name: step.name.clone(), op: op_name(&step.op), out: [out.rows, out.cols], cost: *cost }
-}
-
-/// What a step computes, in one word.
-pub fn op_name(op: &StepOp) -> &'static str {
-    match op {
-        StepOp::Gemm(_) => "gemm",
-        StepOp::Lstm(_) => "lstm",
-        StepOp::LayerNorm(_) => "layer_norm",
-        StepOp::Attention(_) => "attention",
-        StepOp::Patches(_) => "patches",
-        StepOp::Map { .. } => "map",
-        StepOp::Add { .. } => "add",
-        StepOp::Copy { .. } => "copy",
-        StepOp::MeanRows { .. } => "mean_rows",
+    StepSummary {
+        name: step.name.clone(),
+        op: far_tool::info::op_name(&step.op),
+        out: [out.rows, out.cols],
+        cost: *cost,
     }
 }
 

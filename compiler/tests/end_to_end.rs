@@ -25,7 +25,8 @@ fn compiled(name: &str) -> Compiled {
 /// The largest difference from the shipped logits, as a part of their range.
 fn difference(name: &str, artifact: &[u8]) -> f64 {
     let images: Array<f32, ndarray::Ix4> = read_npy(example("images.npy")).expect("images");
-    let expected: Array<f32, ndarray::Ix2> = read_npy(example(&format!("{name}.logits.npy"))).expect("logits");
+    let expected: Array<f32, ndarray::Ix2> =
+        read_npy(example(&format!("{name}.logits.npy"))).expect("logits");
     let images = images.as_slice().expect("standard layout");
     let model = far_engine::Model::from_bytes(artifact).expect("a model");
     let mut session = far_engine::Session::new(model, &Default::default()).expect("a session");

@@ -9,8 +9,10 @@
 pub mod emit;
 pub mod error;
 pub mod ir;
+pub mod masks;
 pub mod onnx;
 pub mod passes;
+pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod target;

@@ -1,5 +1,5 @@
 //! What `far`, the board's own command, is made of; the compiler's command shares it: arrays in files ([`npy`]), runs
-//! over a batch ([`batch`]), timing ([`bench`]), and what an artifact says ([`info`]).
+//! over a batch ([`batch`]), timing ([`mod@bench`]), and what an artifact says ([`info`]).
 //! May import: `far_engine`, `far_format`, `far_kernels`.
 
 pub mod batch;

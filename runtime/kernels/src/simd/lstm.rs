@@ -33,8 +33,12 @@ pub(crate) unsafe fn lstm<S: Simd, H: Simd, const PAIRS: bool>(s: S, half: H, ca
         let mut h: *const f32 = call.state;
         for step in 0..call.steps {
             let t = if call.reverse { call.steps - 1 - step } else { step };
-            let at =
-                Step { gates: call.gates.add(t * call.gates_stride), h, c, out: call.out.add(t * call.out_stride) };
+            let at = Step {
+                gates: call.gates.add(t * call.gates_stride),
+                h,
+                c,
+                out: call.out.add(t * call.out_stride),
+            };
             for i in 0..groups {
                 let index = if step % 2 == 0 { i } else { groups - 1 - i };
                 let first = index * together;
@@ -127,7 +131,8 @@ unsafe fn group<S: Simd, H: Simd, const N: usize, const HALF: bool>(
             if HALF {
                 let w = half_weights.add(k * 4 * H::LANES);
                 for gate in 0..4 {
-                    half_acc[gate] = half.fma(half.splat(x), half.load(w.add(gate * H::LANES)), half_acc[gate]);
+                    half_acc[gate] =
+                        half.fma(half.splat(x), half.load(w.add(gate * H::LANES)), half_acc[gate]);
                 }
             }
             k += 1;

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use prost::Message;
 use tempfile::TempDir;
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, attribute_proto};
 
 fn example(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/models/far-fashion").join(name);
@@ -163,6 +165,37 @@ fn a_broken_onnx() {
     fails(folder.path(), &arguments, &["error: broken-model", "broken.onnx"]);
 }
 
+/// The parallel example with its first node of one operator changed.
+fn changed(folder: &Path, op: &str, change: impl FnOnce(&mut NodeProto)) {
+    let bytes = fs::read(example("far-parallel.onnx")).unwrap();
+    let mut model = ModelProto::decode(&bytes[..]).unwrap();
+    let nodes = &mut model.graph.as_mut().expect("a graph").node;
+    change(nodes.iter_mut().find(|n| n.op_type == op).expect("such a node"));
+    fs::write(folder.join("changed.onnx"), model.encode_to_vec()).unwrap();
+}
+
+#[test]
+fn an_unknown_op() {
+    let folder = folder();
+    changed(folder.path(), "Add", |node| node.op_type = "Frobnicate".into());
+    let arguments = ["compile", "changed.onnx", "--target", "host", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: unsupported-op", "changed.onnx", "`Frobnicate`", "at node", "help:"]);
+}
+
+#[test]
+fn an_unsupported_lstm_attribute() {
+    let folder = folder();
+    let clip = AttributeProto {
+        name: "clip".into(),
+        r#type: attribute_proto::AttributeType::Float as i32,
+        f: 3.0,
+        ..Default::default()
+    };
+    changed(folder.path(), "LSTM", |node| node.attribute.push(clip));
+    let arguments = ["compile", "changed.onnx", "--target", "host", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: unsupported-attribute", "clip", "at node", "help:"]);
+}
+
 #[test]
 fn an_unknown_board_with_a_near_match() {
     let model = example("far-parallel.onnx");
@@ -179,6 +212,40 @@ fn a_yaml_with_an_unknown_key() {
     let arguments = ["compile", &model, "--target", "mine.yaml", "-o", "x.far"];
     let parts = ["error: bad-target", "mine.yaml", "line 9", "`clock_mzh`", "did you mean `clock_mhz`?"];
     fails(folder.path(), &arguments, &parts);
+}
+
+/// A mask file with one f32 entry of ones, but for a zero in front.
+fn mask(folder: &Path, name: &str, dims: &[usize]) {
+    let len: usize = dims.iter().product();
+    let mut data = 0f32.to_le_bytes().to_vec();
+    data.extend((1..len).flat_map(|_| 1f32.to_le_bytes()));
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, dims.to_vec(), &data).unwrap();
+    fs::write(folder.join("m.safetensors"), safetensors::serialize([(name, view)], None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_mask_that_fits_no_parameter() {
+    let folder = folder();
+    mask(folder.path(), "blocks.9.attn.lstm.weight_ih_l0", &[384, 96]);
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "m.safetensors", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: bad-mask", "m.safetensors", "blocks.9.attn.lstm.weight_ih_l0", "help:"]);
+}
+
+#[test]
+fn a_mask_of_the_wrong_shape() {
+    let folder = folder();
+    mask(folder.path(), "blocks.0.attn.lstm.weight_ih_l0", &[4, 5]);
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "m.safetensors", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: bad-mask", "expected", "384", "got", "5"]);
+}
+
+#[test]
+fn a_mask_file_that_is_missing() {
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "no.safetensors", "-o", "x.far"];
+    fails(folder().path(), &arguments, &["error: io", "no.safetensors"]);
 }
 
 #[test]

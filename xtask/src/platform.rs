@@ -1,4 +1,4 @@
-//! The platforms that libfar is built for, and the CPUs that QEMU shows their tests. May import: nothing of ours.
+//! The platforms that libfar is built for, and the CPUs that QEMU shows to their programs. May import: nothing of ours.
 
 /// One architecture under Linux and glibc.
 pub(crate) struct Platform {
@@ -10,39 +10,20 @@ pub(crate) struct Platform {
     pub(crate) gnu: &'static str,
     /// Debian's name of the architecture, as in its packages.
     pub(crate) debian: &'static str,
-    /// The CPUs on which tests run under QEMU.
-    pub(crate) cpus: &'static [Cpu],
+    /// The CPUs on which the runtime is tested under QEMU.
+    pub(crate) cpus: &'static [&'static Cpu],
+    /// More of them, on which the slow suite tests the kernels.
+    pub(crate) slow_cpus: &'static [&'static Cpu],
 }
 
-/// When tests run on a CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// The whole runtime, always.
-    Always,
-    /// Its kernels, with the slow tests.
-    SlowKernels,
-}
-
-/// A CPU as QEMU shows it, and the best kernels that must run on it.
+/// A CPU as QEMU shows it.
 pub(crate) struct Cpu {
     /// Short name for reports.
     pub(crate) name: &'static str,
     /// Value of QEMU's `-cpu`.
     pub(crate) qemu: &'static str,
-    /// The instruction sets whose kernels must be there, best first.
-    pub(crate) kernels: &'static [&'static str],
-    /// When its tests run.
-    pub(crate) scope: Scope,
-}
-
-const NEON: &[&str] = &["neon", "scalar"];
-const RVV: &[&str] = &["rvv", "scalar"];
-
-/// A RISC-V CPU with vectors of so many bits.
-macro_rules! rv64 {
-    ($vlen:literal) => {
-        concat!("rv64,v=true,vext_spec=v1.0,vlen=", $vlen)
-    };
+    /// The best instruction set that must be used there; scalar kernels run everywhere.
+    pub(crate) isa: &'static str,
 }
 
 /// 64-bit x86.
@@ -52,6 +33,7 @@ pub(crate) const X86_64: Platform = Platform {
     gnu: "x86_64-linux-gnu",
     debian: "amd64",
     cpus: &[],
+    slow_cpus: &[],
 };
 
 /// 64-bit Arm.
@@ -60,10 +42,8 @@ pub(crate) const AARCH64: Platform = Platform {
     rust: "aarch64-unknown-linux-gnu",
     gnu: "aarch64-linux-gnu",
     debian: "arm64",
-    cpus: &[
-        Cpu { name: "cortex-a72", qemu: "cortex-a72", kernels: NEON, scope: Scope::Always },
-        Cpu { name: "max", qemu: "max", kernels: NEON, scope: Scope::Always },
-    ],
+    cpus: &[&CORTEX_A72, &ARM_MAX],
+    slow_cpus: &[&CORTEX_A76],
 };
 
 /// 64-bit RISC-V, with and without vectors.
@@ -72,17 +52,41 @@ pub(crate) const RISCV64: Platform = Platform {
     rust: "riscv64gc-unknown-linux-gnu",
     gnu: "riscv64-linux-gnu",
     debian: "riscv64",
-    cpus: &[
-        Cpu { name: "rv64 vlen=128", qemu: rv64!(128), kernels: RVV, scope: Scope::Always },
-        Cpu { name: "rv64 vlen=256", qemu: rv64!(256), kernels: RVV, scope: Scope::Always },
-        Cpu { name: "rv64 vlen=512", qemu: rv64!(512), kernels: RVV, scope: Scope::SlowKernels },
-        Cpu { name: "rv64 vlen=1024", qemu: rv64!(1024), kernels: RVV, scope: Scope::SlowKernels },
-        Cpu { name: "rv64 without v", qemu: "rv64,v=false", kernels: &["scalar"], scope: Scope::Always },
-    ],
+    cpus: &[&VLEN_128, &VLEN_256, &WITHOUT_V],
+    slow_cpus: &[&VLEN_512, &VLEN_1024],
 };
 
 /// Those that need a cross build and QEMU on any machine but their own.
 pub(crate) const CROSS: [&Platform; 2] = [&AARCH64, &RISCV64];
+
+/// Raspberry Pi 4.
+pub(crate) const CORTEX_A72: Cpu = Cpu { name: "cortex-a72", qemu: "cortex-a72", isa: "neon" };
+/// Raspberry Pi 5.
+pub(crate) const CORTEX_A76: Cpu = Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon" };
+/// Every extension of Arm that QEMU knows.
+pub(crate) const ARM_MAX: Cpu = Cpu { name: "max", qemu: "max", isa: "neon" };
+
+/// RISC-V with vectors of so many bits. Lanes that an instruction may overwrite, it does overwrite: as some chips do.
+macro_rules! vector_cpu {
+    ($vlen:literal) => {
+        Cpu {
+            name: concat!("vlen ", $vlen),
+            qemu: concat!("rv64,v=true,vext_spec=v1.0,rvv_ta_all_1s=true,rvv_ma_all_1s=true,vlen=", $vlen),
+            isa: "rvv",
+        }
+    };
+}
+
+/// RISC-V with vectors of 128 bits.
+pub(crate) const VLEN_128: Cpu = vector_cpu!(128);
+/// RISC-V with vectors of 256 bits.
+pub(crate) const VLEN_256: Cpu = vector_cpu!(256);
+/// RISC-V with vectors of 512 bits.
+pub(crate) const VLEN_512: Cpu = vector_cpu!(512);
+/// RISC-V with vectors of 1024 bits.
+pub(crate) const VLEN_1024: Cpu = vector_cpu!(1024);
+/// RISC-V without vectors.
+pub(crate) const WITHOUT_V: Cpu = Cpu { name: "without v", qemu: "rv64,v=false", isa: "scalar" };
 
 /// The platform this program runs on, where it is one of ours.
 pub(crate) fn host() -> Option<&'static Platform> {

@@ -81,7 +81,7 @@ fn build_one(workspace: &Workspace, cross: &Cross, platform: &Platform, sdk: &Pa
     };
     let built = match native {
         true => workspace.target.join("release"),
-        false => cross.dir().join("build").join(platform.rust).join("release"),
+        false => cross.release_dir(platform),
     };
     command::run(cargo("build").args(["--release", "--package=libfar", "--lib"]))?;
     // The tool brings its libc along, so that it runs on any board, and under QEMU.

@@ -99,11 +99,18 @@ impl Graph {
         }
     }
 
-    /// Adds a node before node `at`, with a value of its own for the result; the value's name is the node's.
-    pub fn insert_node(&mut self, at: usize, name: &str, op: Op, inputs: Vec<ValueId>) -> Result<ValueId> {
+    /// Adds a node of module `path` before node `at`, with a new value `name` for its result.
+    pub fn insert_node(
+        &mut self,
+        at: usize,
+        path: &str,
+        name: &str,
+        op: Op,
+        inputs: Vec<ValueId>,
+    ) -> Result<ValueId> {
         let shape = output_shape(self, &op, &inputs).map_err(|error| error.at_node(name))?;
         let output = self.add_value(name, shape);
-        self.nodes.insert(at, Node { name: name.to_owned(), op, inputs, output });
+        self.nodes.insert(at, Node { name: path.to_owned(), op, inputs, output });
         Ok(output)
     }
 

@@ -4,8 +4,8 @@ use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Zip};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::node::Node;
-use super::rearrange::{self, broadcast};
-use super::tensor::{Const, Data, elements, shape};
+use super::rearrange::{self, broadcast, check_size};
+use super::tensor::{Const, Data, shape};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The outputs of a node, or `None` if there is no rule for folding it. No tensor gets more than `max` elements.
@@ -200,15 +200,6 @@ fn range(start: &Const, limit: &Const, delta: &Const, max: usize) -> Result<Cons
     let count = ((limit - start + delta - delta.signum()) / delta).max(0);
     check_size(&[usize::try_from(count).unwrap_or(usize::MAX)], max)?;
     Ok(Const::ints_1d((0..count).map(|i| (start + i * delta) as i64).collect()))
-}
-
-fn check_size(dims: &[usize], max: usize) -> Result<()> {
-    if elements(dims)? <= max {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::LimitExceeded, "a constant is too large")
-        .expected(format!("at most {max} elements"))
-        .got(format!("{dims:?}")))
 }
 
 fn unary(op: &str, x: &Const) -> Result<Option<Const>> {

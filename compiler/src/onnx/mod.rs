@@ -21,6 +21,7 @@ mod tensor;
 #[cfg(test)]
 mod testing;
 mod view;
+mod wire;
 
 pub use info::{ModelInfo, TensorInfo, inspect};
 
@@ -32,7 +33,7 @@ use crate::ir::Graph;
 pub struct ImportOptions {
     /// Most bytes of the file.
     pub max_bytes: usize,
-    /// Most nodes of its graph.
+    /// Most nodes of its graph, and of the graph that is made from it.
     pub max_nodes: usize,
     /// Most elements of all its constants together, and of any tensor that is computed from them.
     pub max_elements: usize,

@@ -4,7 +4,7 @@
 use ndarray::{ArcArray, Axis, IxDyn, Order};
 
 use super::node::{Attributes, Node};
-use super::tensor::{Const, Data, elements};
+use super::tensor::{Const, Data, check_rank, elements};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A primitive rearrangement.
@@ -196,6 +196,7 @@ impl Request<'_> {
             (Some(list), _) => list.len(),
             (None, input) => required(input, "axes")?.len(),
         };
+        check_rank(self.dims.len() + count)?;
         let axes = self.axes(attributes, input, self.dims.len() + count)?;
         Ok(axes.unwrap_or_default().into_iter().map(Step::InsertAxis).collect())
     }
@@ -203,7 +204,7 @@ impl Request<'_> {
     fn expand(&self, shape: &Const) -> Result<Vec<Step>> {
         let wanted = super::tensor::shape(&shape.ints()?)?;
         let out = broadcast(self.dims, &wanted)?;
-        self.check_size(&out)?;
+        check_size(&out, self.max)?;
         let missing = out.len() - self.dims.len();
         let mut steps = vec![Step::InsertAxis(0); missing];
         for (axis, size) in out.iter().enumerate() {
@@ -244,7 +245,7 @@ impl Request<'_> {
         let dims = indices.dims().to_vec();
         let mut out = self.dims.to_vec();
         out.splice(along..=along, dims.iter().copied());
-        self.check_size(&out)?;
+        check_size(&out, self.max)?;
         let size = self.dims[along];
         let index = |i: i64| {
             let counted = if i < 0 { i.checked_add(size as i64) } else { Some(i) };
@@ -293,16 +294,16 @@ impl Request<'_> {
         };
         Ok(sizes.into_iter().map(part).collect())
     }
+}
 
-    fn check_size(&self, dims: &[usize]) -> Result<()> {
-        let got = elements(dims)?;
-        if got <= self.max {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::LimitExceeded, "a tensor is too large")
-            .expected(format!("at most {} elements", self.max))
-            .got(format!("{dims:?}")))
+/// Refuses a tensor of more than `max` elements.
+pub(super) fn check_size(dims: &[usize], max: usize) -> Result<()> {
+    if elements(dims)? <= max {
+        return Ok(());
     }
+    Err(Error::new(ErrorKind::LimitExceeded, "a tensor is too large")
+        .expected(format!("at most {max} elements"))
+        .got(format!("{dims:?}")))
 }
 
 /// The indices that a slice of an axis of `size` takes.

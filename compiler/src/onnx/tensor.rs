@@ -201,8 +201,22 @@ pub(super) fn shape(dims: &[i64]) -> Result<Vec<usize>> {
     elements(&dims).map(|_| dims)
 }
 
+/// Most axes of a tensor.
+const MAX_RANK: usize = 16;
+
+/// Refuses more axes than any operator needs.
+pub(super) fn check_rank(rank: usize) -> Result<()> {
+    if rank <= MAX_RANK {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::LimitExceeded, "a tensor has too many axes")
+        .expected(format!("at most {MAX_RANK}"))
+        .got(rank.to_string()))
+}
+
 /// Number of elements. Zero-sized axes are counted as ones, so that the others are checked too.
 pub(super) fn elements(dims: &[usize]) -> Result<usize> {
+    check_rank(dims.len())?;
     let product = dims.iter().try_fold(1usize, |n, d| n.checked_mul((*d).max(1)));
     match product.filter(|n| *n <= isize::MAX as usize / 8) {
         Some(n) => Ok(if dims.contains(&0) { 0 } else { n }),

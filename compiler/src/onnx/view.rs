@@ -10,8 +10,8 @@ use super::rearrange::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::ValueId;
 
-/// Most columns of a view.
-pub(super) const MAX_COLUMNS: usize = 1 << 20;
+/// Most tokens, and most columns, of a view.
+pub(super) const MAX_SIZE: usize = 1 << 20;
 
 /// One column of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl View {
         }
         let inner = from.column_strides()[axis];
         let size = from.dims[axis];
-        check_columns(from.cols.len() / size * indices.len())?;
+        check_size(1, from.cols.len() / size * indices.len())?;
         let block = |outer: usize| {
             indices.iter().flat_map(move |i| (outer * size + i) * inner..(outer * size + i + 1) * inner)
         };
@@ -193,7 +193,7 @@ impl View {
         let first = &views[0];
         let block = |view: &Self| view.column_strides()[axis] * view.dims[axis];
         let count = first.cols.len() / block(first);
-        check_columns(views.iter().map(|view| view.cols.len()).sum())?;
+        check_size(1, views.iter().map(|view| view.cols.len()).sum())?;
         let part = |outer: usize| {
             views.iter().flat_map(move |view| view.cols[outer * block(view)..][..block(view)].iter().copied())
         };
@@ -209,11 +209,14 @@ impl View {
     }
 }
 
-pub(super) fn check_columns(got: usize) -> Result<()> {
-    if got <= MAX_COLUMNS {
-        return Ok(());
+/// Refuses more tokens or channels than are sensible, before anything is allocated for them.
+pub(super) fn check_size(rows: usize, cols: usize) -> Result<()> {
+    for (what, got) in [("tokens", rows), ("channels", cols)] {
+        if got > MAX_SIZE {
+            return Err(Error::new(ErrorKind::LimitExceeded, format!("too many {what}"))
+                .expected(format!("at most {MAX_SIZE}"))
+                .got(got.to_string()));
+        }
     }
-    Err(Error::new(ErrorKind::LimitExceeded, "too many channels")
-        .expected(format!("at most {MAX_COLUMNS}"))
-        .got(got.to_string()))
+    Ok(())
 }

@@ -4,20 +4,23 @@ use std::ops::Range;
 
 use super::blocks::hull_of;
 use super::matrix::{gather, gather_cols, map, vector, vector_or};
-use crate::ir::{Graph, Linear, LinearGroup, LstmUnit, Op, Use, ValueId};
+use crate::ir::{Graph, Linear, LinearGroup, LstmUnit, Op, ValueId};
 
 /// The nodes that read a value, if all of them read it as the left operand of a product with constants: then its
 /// columns can be dropped, permuted or scaled. `None` if there is another reader, or none at all.
 pub(super) fn readers(graph: &Graph, value: ValueId) -> Option<Vec<usize>> {
-    let uses = graph.use_lists().swap_remove(value.0 as usize);
-    let node = |usage: &Use| match *usage {
-        Use::Input { node, slot: 0 } => {
-            matches!(graph.nodes[node].op, Op::Linear(_) | Op::MultiHeadLstm(_)).then_some(node)
+    if graph.outputs.iter().any(|port| port.value == value) {
+        return None;
+    }
+    let mut readers = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&value)) {
+        let operand = node.inputs[0] == value && !node.inputs[1..].contains(&value);
+        if !operand || !matches!(node.op, Op::Linear(_) | Op::MultiHeadLstm(_)) {
+            return None;
         }
-        _ => None,
-    };
-    let nodes: Option<Vec<_>> = uses.iter().map(node).collect();
-    nodes.filter(|nodes| !nodes.is_empty())
+        readers.push(index);
+    }
+    Some(readers).filter(|readers| !readers.is_empty())
 }
 
 /// Which columns of their operand these readers multiply by something other than zero.
@@ -173,10 +176,4 @@ fn fill_gap(graph: &mut Graph, groups: &mut Vec<LinearGroup>, output: Range<usiz
     let weight = graph.add_weight(0, output.len(), Vec::new());
     let bias = Some(vector(graph, &shift[output.clone()]));
     groups.push(LinearGroup { input: 0..0, output, weight, bias });
-}
-
-/// The input range of a reader without the zeros at its ends.
-pub(super) fn trimmed(input: &Range<usize>, read: &[bool]) -> Range<usize> {
-    let range = hull_of(input.clone().filter(|col| read[*col]));
-    if range.is_empty() { input.start..input.start } else { range }
 }

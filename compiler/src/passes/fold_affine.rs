@@ -11,26 +11,33 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
     let mut change = Change::default();
     let mut index = 0;
     while index < graph.nodes.len() {
-        let Op::Affine { scale, shift } = graph.nodes[index].op else {
-            index += 1;
-            continue;
-        };
-        let affine = Vectors::of(graph, scale, shift, graph.dims(graph.nodes[index].output)[1]);
-        if let Some(before) = fold_back(graph, index, &affine) {
-            graph.nodes.remove(before);
-            change.count += 1;
-        } else if let Some(readers) = readers(graph, graph.nodes[index].output) {
-            absorb(graph, &readers, affine.scale.as_deref(), affine.shift.as_deref());
-            let (from, to) = (graph.nodes[index].output, graph.nodes[index].inputs[0]);
-            graph.replace_uses(from, to);
-            graph.nodes.remove(index);
-            change.count += 1;
-        } else {
-            change.note(format!("`{}`: kept, no neighbour can take it", graph.nodes[index].name));
-            index += 1;
+        match fold(graph, index) {
+            Some(next) => {
+                index = next;
+                change.count += 1;
+            }
+            None => index += 1,
         }
     }
+    let left = graph.nodes.iter().filter(|node| matches!(node.op, Op::Affine { .. }));
+    change.notes = left.map(|node| format!("`{}`: kept, no neighbour can take it", node.name)).collect();
     Ok(change)
+}
+
+/// Folds node `index` into a neighbour; gives the index from which to go on.
+fn fold(graph: &mut Graph, index: usize) -> Option<usize> {
+    let Op::Affine { scale, shift } = graph.nodes[index].op else { return None };
+    let (from, to) = (graph.nodes[index].output, graph.nodes[index].inputs[0]);
+    let affine = Vectors::of(graph, scale, shift, graph.dims(from)[1]);
+    if let Some(before) = fold_back(graph, index, &affine) {
+        graph.nodes.remove(before);
+        return Some(index - 1);
+    }
+    let readers = readers(graph, from)?;
+    absorb(graph, &readers, affine.scale.as_deref(), affine.shift.as_deref());
+    graph.replace_uses(from, to);
+    graph.nodes.remove(index);
+    Some(index)
 }
 
 /// `x ⊙ scale + shift`; what is `None` is not there.

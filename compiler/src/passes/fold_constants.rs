@@ -76,9 +76,8 @@ fn join_rows(graph: &mut Graph, index: usize) -> Option<()> {
     let rows = a.dims[0] + b.dims[0];
     let data: Vec<f32> = a.data.iter().chain(b.data.iter()).copied().collect();
     let weight = graph.add_weight(rows, a.dims[1], data);
-    let name = graph.nodes[index].name.clone();
-    let joined =
-        graph.insert_node(index, &format!("{name}.constant"), Op::Constant(weight), Vec::new()).ok()?;
+    let (path, name) = (graph.nodes[index].name.clone(), format!("{}.rows", graph.value(inputs[first]).name));
+    let joined = graph.insert_node(index, &path, &name, Op::Constant(weight), Vec::new()).ok()?;
     graph.nodes[index + 1].inputs.splice(first..first + 2, [joined]);
     Some(())
 }
@@ -86,7 +85,7 @@ fn join_rows(graph: &mut Graph, index: usize) -> Option<()> {
 /// Moves a shift of concatenated rows, some of them constant, into the parts.
 fn distribute(graph: &mut Graph, index: usize) -> Result<Option<usize>> {
     let Some((concat, shift)) = shifted_rows(graph, index) else { return Ok(None) };
-    let name = graph.nodes[index].name.clone();
+    let (path, name) = (graph.nodes[index].name.clone(), graph.value(graph.nodes[index].output).name.clone());
     let parts = graph.nodes[concat].inputs.clone();
     let (mut at, mut row) = (index, 0);
     let mut moved = Vec::with_capacity(parts.len());
@@ -97,14 +96,19 @@ fn distribute(graph: &mut Graph, index: usize) -> Result<Option<usize>> {
                 let picked: Vec<_> = (row..row + rows).map(Some).collect();
                 let every: Vec<_> = (0..cols).map(Some).collect();
                 let weight = gather(graph, weight, &picked, &every);
-                let rows =
-                    graph.insert_node(at, &format!("{name}.rows"), Op::Constant(weight), Vec::new())?;
+                let rows = graph.insert_node(
+                    at,
+                    &path,
+                    &format!("{name}.shift"),
+                    Op::Constant(weight),
+                    Vec::new(),
+                )?;
                 at += 1;
                 (Op::Add, vec![part, rows])
             }
             Shift::Affine(scale, shift) => (Op::Affine { scale, shift }, vec![part]),
         };
-        moved.push(graph.insert_node(at, &name, op, inputs)?);
+        moved.push(graph.insert_node(at, &path, &format!("{name}.part"), op, inputs)?);
         at += 1;
         row += rows;
     }

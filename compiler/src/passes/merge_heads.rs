@@ -224,9 +224,9 @@ fn merge_lstms(graph: &mut Graph, concat: usize, parts: &[Part]) -> Option<(Stri
     if all != output {
         return None;
     }
-    let names: BTreeSet<_> = heads.iter().collect();
+    let names: BTreeSet<_> = heads.iter().copied().collect();
     for (unit, head) in units.iter_mut().zip(&heads) {
-        unit.head = names.iter().take_while(|name| **name < head).count();
+        unit.head = names.range(..*head).count();
     }
     let name = common_path(nodes.iter().map(|node| graph.nodes[*node].name.as_str()));
     let note = format!("`{name}`: one LSTM of {} units", units.len());

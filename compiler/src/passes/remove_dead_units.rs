@@ -1,4 +1,5 @@
-//! Removes hidden units whose value nobody reads, exactly, until none is left. May import: `ir`, `columns`, `heads`.
+//! Removes hidden units whose value nobody reads, exactly, until none is left. May import: `ir`,
+//! `blocks`, `columns`, `heads`, `matrix`.
 //!
 //! Masks zero weights, never biases: a dead unit still computes something, so what counts is who reads it.
 //!
@@ -12,7 +13,8 @@
 use std::collections::BTreeMap;
 
 use super::Change;
-use super::columns::{absorb, add_bias, read_columns, readers, select, select_outputs, trimmed};
+use super::blocks::hull_of;
+use super::columns::{absorb, add_bias, read_columns, readers, select, select_outputs};
 use super::heads::part;
 use super::matrix::{vector, vector_or};
 use crate::error::Result;
@@ -27,8 +29,12 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
         // From the end, so that what is not read further down is gone already.
         for index in (0..graph.nodes.len()).rev() {
             let node = graph.nodes[index].clone();
+            let of = graph.dims(node.output)[1];
             let count = match &node.op {
-                Op::MultiHeadLstm(lstm) => dead_hidden(graph, index, lstm),
+                Op::MultiHeadLstm(lstm) => {
+                    progress += unread_inputs(graph, index, lstm);
+                    dead_hidden(graph, index)
+                }
                 Op::Linear(linear) if linear.groups.iter().all(|group| group.input.is_empty()) => {
                     progress += constant_row(graph, index, linear);
                     dead_columns(graph, index, linear)
@@ -37,7 +43,6 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
                 _ => 0,
             };
             if count > 0 {
-                let of = graph.dims(node.output)[1];
                 let entry = removed.entry(node.output).or_insert(Removed { name: node.name, count: 0, of });
                 entry.count += count;
                 progress += count;
@@ -62,34 +67,49 @@ struct Removed {
     of: usize,
 }
 
-/// Removes hidden units of node `index` that nobody reads, and inputs at the edges that no hidden unit reads.
-fn dead_hidden(graph: &mut Graph, index: usize, lstm: &MultiHeadLstm) -> usize {
-    let output = graph.nodes[index].output;
+/// Narrows the input ranges of an LSTM to what its hidden units read; gives the number of columns left out.
+fn unread_inputs(graph: &mut Graph, index: usize, lstm: &MultiHeadLstm) -> usize {
+    let mut count = 0;
+    let mut units = lstm.units.clone();
+    for unit in &mut units {
+        let mut read = vec![false; unit.input.len()];
+        for row in graph.weight(unit.w).data.chunks(unit.input.len().max(1)) {
+            read.iter_mut().zip(row).for_each(|(read, x)| *read |= *x != 0.0);
+        }
+        let (start, every) = (unit.input.start, (0..unit.hidden).collect::<Vec<_>>());
+        let inside = hull_of((0..read.len()).filter(|i| read[*i]));
+        count += read.len() - inside.len();
+        *unit = part(graph, unit, &every, inside.start + start..inside.end + start);
+    }
+    graph.nodes[index].op = Op::MultiHeadLstm(MultiHeadLstm { units });
+    count
+}
+
+/// Removes hidden units of node `index` that nobody reads; gives their number.
+fn dead_hidden(graph: &mut Graph, index: usize) -> usize {
+    let Op::MultiHeadLstm(lstm) = &graph.nodes[index].op else { return 0 };
+    let (lstm, output) = (lstm.clone(), graph.nodes[index].output);
     let before = graph.dims(output)[1];
-    let readers = readers(graph, output);
-    let read = readers.as_ref().map_or(vec![true; before], |readers| read_columns(graph, readers, before));
-    let inputs = read_columns(graph, &[index], graph.dims(graph.nodes[index].inputs[0])[1]);
+    let Some(readers) = readers(graph, output) else { return 0 };
+    let read = read_columns(graph, &readers, before);
     let mut keep = Vec::new();
     let mut units = Vec::new();
     for unit in &lstm.units {
         let live = live(graph, unit, &read[unit.output..unit.output + unit.hidden]);
-        if live.is_empty() {
-            continue;
+        if !live.is_empty() {
+            units.push(LstmUnit { output: keep.len(), ..part(graph, unit, &live, unit.input.clone()) });
+            keep.extend(live.iter().map(|j| unit.output + j));
         }
-        let new = LstmUnit { output: keep.len(), ..part(graph, unit, &live, trimmed(&unit.input, &inputs)) };
-        units.push(new);
-        keep.extend(live.iter().map(|j| unit.output + j));
     }
     if keep.len() < before {
-        let readers = readers.unwrap_or_default();
         select(graph, &readers, &keep);
         if units.is_empty() {
             bypass(graph, index, &readers);
-            return before;
+        } else {
+            set_cols(graph, output, keep.len());
+            graph.nodes[index].op = Op::MultiHeadLstm(MultiHeadLstm { units });
         }
-        set_cols(graph, output, keep.len());
     }
-    graph.nodes[index].op = Op::MultiHeadLstm(MultiHeadLstm { units });
     before - keep.len()
 }
 

@@ -49,12 +49,12 @@ fn needed_rows(graph: &Graph) -> Vec<Range<usize>> {
         needed[port.value.0 as usize] = all(graph, port.value);
     }
     for node in graph.nodes.iter().rev() {
-        let output = &mut needed[node.output.0 as usize];
-        if output.start == output.end {
+        let output = needed[node.output.0 as usize].clone();
+        if output.is_empty() {
             continue;
         }
-        *output = computable(graph, node, output.clone());
-        let output = output.clone();
+        let output = computable(graph, node, output);
+        needed[node.output.0 as usize] = output.clone();
         for (slot, id) in node.inputs.iter().enumerate() {
             let rows = operand_rows(graph, node, slot, &output);
             let input = &mut needed[id.0 as usize];

@@ -47,6 +47,12 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
+/// Elements from row to row. Rows whose distance is a multiple of 4 KiB fall into the same few sets of a cache, so a
+/// plan keeps them apart, and so do we.
+fn stride(cols: usize) -> usize {
+    if cols.is_multiple_of(1024) { cols + 16 } else { cols }
+}
+
 fn gemm(kernels: Kernels, peak: f64) {
     let shapes =
         [(192, 192), (192, 768), (768, 192), (384, 384), (384, 1536), (1536, 384), (768, 3072), (3072, 768)];
@@ -54,20 +60,21 @@ fn gemm(kernels: Kernels, peak: f64) {
         for (act, in_place) in
             [(Activation::None, false), (Activation::None, true), (Activation::Gelu, false)]
         {
-            let a = noise(TOKENS * k);
-            let weights = noise(gemm_weight_len(k, n));
-            let mut out = vec![0.0; TOKENS * n];
+            let (a_stride, out_stride) = (stride(k), stride(n));
+            let a = Aligned::noise(TOKENS * a_stride);
+            let weights = Aligned::noise(gemm_weight_len(k, n));
+            let mut out = Aligned::noise(TOKENS * out_stride);
             let seconds = least(|| {
                 let ptr = out.as_mut_ptr();
                 // SAFETY: `out`, which the kernel allows to be the residual.
-                let residual = in_place.then(|| unsafe { Mat::from_raw(ptr, TOKENS, n, n) });
+                let residual = in_place.then(|| unsafe { Mat::from_raw(ptr, TOKENS, n, out_stride) });
                 kernels.gemm().run(GemmArgs {
-                    a: Mat::new(&a, TOKENS, k, k),
+                    a: Mat::new(&a, TOKENS, k, a_stride),
                     weights: &weights,
                     act,
                     residual,
                     // SAFETY: as above.
-                    out: unsafe { MatMut::from_raw(ptr, TOKENS, n, n) },
+                    out: unsafe { MatMut::from_raw(ptr, TOKENS, n, out_stride) },
                 });
                 black_box(&mut out);
                 if in_place {
@@ -88,11 +95,11 @@ fn gemm(kernels: Kernels, peak: f64) {
 fn lstm(kernels: Kernels, peak: f64) {
     const UNITS: usize = 6;
     for hidden in [16, 24, 32, 40, 48, 64] {
-        let weights = noise(UNITS * lstm_weight_len(hidden));
+        let weights = Aligned::noise(UNITS * lstm_weight_len(hidden));
         let width = 4 * padded_hidden(hidden);
-        let gates = noise(TOKENS * width * UNITS);
-        let mut out = vec![0.0; TOKENS * hidden * UNITS];
-        let mut state = vec![0.0; lstm_state_len(hidden)];
+        let gates = Aligned::noise(TOKENS * width * UNITS);
+        let mut out = Aligned::noise(TOKENS * hidden * UNITS);
+        let mut state = Aligned::noise(lstm_state_len(hidden));
         let seconds = least(|| {
             for unit in 0..UNITS {
                 kernels.lstm().run(LstmArgs {
@@ -127,8 +134,8 @@ fn lstm(kernels: Kernels, peak: f64) {
 
 fn rows(kernels: Kernels) {
     let cols = 768;
-    let x = noise(TOKENS * cols);
-    let mut out = x.clone();
+    let x = Aligned::noise(TOKENS * cols);
+    let mut out = Aligned::noise(TOKENS * cols);
     let each = 1e9 / (TOKENS * cols) as f64;
     for act in [Activation::Gelu, Activation::GeluTanh, Activation::Tanh] {
         let seconds = least(|| {
@@ -155,13 +162,37 @@ fn rows(kernels: Kernels) {
     println!("{}: {:.3} ns an element", kernels.softmax().name(), seconds * each);
 }
 
-fn noise(len: usize) -> Vec<f32> {
-    let mut x = 1u32;
-    let next = || {
-        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (x >> 8) as f32 / (1 << 25) as f32 - 0.25
-    };
-    std::iter::repeat_with(next).take(len).collect()
+/// Numbers that begin at a cache line, as in a model's weights and arena.
+struct Aligned {
+    memory: Vec<f32>,
+    first: usize,
+    len: usize,
+}
+
+impl Aligned {
+    fn noise(len: usize) -> Self {
+        let mut memory = vec![0.0; len + 16];
+        let first = memory.as_ptr().align_offset(64);
+        let mut x = 1u32;
+        memory[first..][..len].fill_with(|| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 8) as f32 / (1 << 25) as f32 - 0.25
+        });
+        Self { memory, first, len }
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.memory[self.first..][..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.first..][..self.len]
+    }
 }
 
 /// GFLOP/s of independent chains of fused multiply-adds in registers.

@@ -26,6 +26,8 @@ pub mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub mod pack;
+#[cfg(target_arch = "riscv64")]
+mod rvv;
 mod scalar;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod simd;

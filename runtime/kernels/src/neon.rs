@@ -104,6 +104,6 @@ instantiate! {
     Neon enables "neon",
     vector Wide::<_, 4>(Neon::new()),
     half Wide::<_, 2>(Neon::new()),
-    lstm blocks 1,
+    lstm pairs false,
     gemm panels [1] rows [1 2 3 4 5 6]
 }

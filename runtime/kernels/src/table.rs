@@ -9,6 +9,8 @@ use crate::layer_norm::LayerNormF32;
 use crate::lstm::LstmF32;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
+#[cfg(target_arch = "riscv64")]
+use crate::rvv;
 use crate::scalar;
 use crate::softmax::SoftmaxF32;
 #[cfg(target_arch = "x86_64")]
@@ -92,7 +94,7 @@ kernel_table! {
     Avx512 "avx512" if target_arch = "x86_64": avx512, gemm 14 x 32;
     Avx2 "avx2" if target_arch = "x86_64": avx2, gemm 6 x 16;
     Neon "neon" if target_arch = "aarch64": neon, gemm 6 x 16;
-    Rvv "rvv" if any(): rvv, gemm 6 x 16;
+    Rvv "rvv" if target_arch = "riscv64": rvv, gemm 14 x 16;
     Scalar "scalar" if all(): scalar, gemm 2 x 16;
 }
 

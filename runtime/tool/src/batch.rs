@@ -25,8 +25,7 @@ pub fn run(session: &mut Session, inputs: &[Array]) -> Result<(Vec<Array>, usize
     for (port, array) in model.inputs().iter().zip(inputs) {
         let count = runs_of(port, array)?;
         if count != 1 && runs != 1 && count != runs {
-            let expected = format!("{} runs, as the inputs before it", runs);
-            return Err(Error::Shape { port: port.name.clone(), expected, found: format!("{count} runs") });
+            return Err(Error::Runs { port: port.name.clone(), expected: runs, found: count });
         }
         runs = runs.max(count);
         if count == 0 {

@@ -40,6 +40,15 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// Arrays for different numbers of runs.
+    Runs {
+        /// The port of the array that differs.
+        port: String,
+        /// What the arrays before it are for.
+        expected: usize,
+        /// What it is for.
+        found: usize,
+    },
     /// Not one array for each input.
     Inputs {
         /// Names of the inputs without one.
@@ -98,6 +107,12 @@ impl fmt::Display for Error {
             Error::Array { path, message } => write!(f, "`{}`: {message}", path.display()),
             Error::Shape { port, expected, found } => {
                 write!(f, "input `{port}`: expected shape `{expected}`, got `{found}`")
+            }
+            Error::Runs { port, expected, found } => {
+                write!(
+                    f,
+                    "input `{port}`: expected as many runs as the inputs before it, `{expected}`, got `{found}`"
+                )
             }
             Error::Inputs { missing } => write!(f, "no `--input` for `{}`", missing.join("`, `")),
             Error::OutOfMemory { bytes } => write!(f, "out of memory: can't allocate `{bytes}` bytes"),

@@ -11,7 +11,7 @@ use crate::command;
 use crate::console::step;
 use crate::cross::Cross;
 use crate::error::{Error, Result};
-use crate::platform::{self, AARCH64, Platform, RISCV64};
+use crate::platform::{self, AARCH64, CORTEX_A76, Cpu, Platform, RISCV64, VLEN_128, VLEN_256, WITHOUT_V};
 use crate::sdk;
 use crate::workspace::{Workspace, create_dir};
 
@@ -25,45 +25,19 @@ pub(crate) struct Args {
     images: u32,
 }
 
-/// A target of farc, and where its artifact runs.
+/// A target of farc, and the CPUs on which its artifact runs.
 struct Case {
     /// As given to `farc compile --target`.
     target: &'static str,
     platform: &'static Platform,
-    runs: &'static [Run],
+    /// Under QEMU; none: on this machine itself.
+    cpus: &'static [&'static Cpu],
 }
-
-/// One way to run an artifact.
-struct Run {
-    /// QEMU's `-cpu`; `None` on the machine itself.
-    cpu: Option<&'static str>,
-    /// Short name for the table.
-    name: &'static str,
-    /// The instruction set whose kernels must run; `None`: whatever the machine has.
-    isa: Option<&'static str>,
-}
-
-const NATIVE: &[Run] = &[Run { cpu: None, name: "this machine", isa: None }];
 
 const CROSS_CASES: [Case; 3] = [
-    Case {
-        target: "raspberry-pi-5",
-        platform: &AARCH64,
-        runs: &[Run { cpu: Some("cortex-a76"), name: "cortex-a76", isa: Some("neon") }],
-    },
-    Case {
-        target: "riscv64-v",
-        platform: &RISCV64,
-        runs: &[
-            Run { cpu: Some("rv64,v=true,vext_spec=v1.0,vlen=128"), name: "vlen 128", isa: Some("rvv") },
-            Run { cpu: Some("rv64,v=true,vext_spec=v1.0,vlen=256"), name: "vlen 256", isa: Some("rvv") },
-        ],
-    },
-    Case {
-        target: "riscv64",
-        platform: &RISCV64,
-        runs: &[Run { cpu: Some("rv64,v=false"), name: "without v", isa: Some("scalar") }],
-    },
+    Case { target: "raspberry-pi-5", platform: &AARCH64, cpus: &[&CORTEX_A76] },
+    Case { target: "riscv64-v", platform: &RISCV64, cpus: &[&VLEN_128, &VLEN_256] },
+    Case { target: "riscv64", platform: &RISCV64, cpus: &[&WITHOUT_V] },
 ];
 
 /// Builds, compiles, runs, compares.
@@ -76,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     step("demo", "building farc");
     command::run(workspace.cargo("build").args(["--release", "--package=farc", "--bin=farc"]))?;
 
-    let native = Case { target: host.arch, platform: host, runs: NATIVE };
+    let native = Case { target: host.arch, platform: host, cpus: &[] };
     let demo = Demo { workspace, folder: workspace.target.join("demo"), images: args.images };
     let mut lines = Vec::new();
     for case in [native].iter().chain(&CROSS_CASES) {
@@ -101,13 +75,15 @@ impl Demo<'_> {
         let classify = self.link(case, &bundle)?;
         let model = bundle.join("model.far");
         let artifact_bytes = std::fs::metadata(&model).map_err(Error::io("read", &model))?.len();
-        case.runs
-            .iter()
-            .map(|run| {
-                step("demo", format_args!("{}: classifying on {}", case.target, run.name));
-                let answer = self.classify(case, run, &classify, &model)?;
-                answer.check_place(case.platform.arch, run.isa)?;
-                Ok(Line { target: case.target, cpu: run.name, artifact_bytes, answer })
+        let native = case.cpus.is_empty().then_some(None);
+        let places = native.into_iter().chain(case.cpus.iter().copied().map(Some));
+        places
+            .map(|cpu| {
+                let name = cpu.map_or("this machine", |cpu| cpu.name);
+                step("demo", format_args!("{}: classifying on {name}", case.target));
+                let answer = self.classify(case, cpu, &classify, &model)?;
+                answer.check_place(case.platform.arch, cpu.map(|cpu| cpu.isa))?;
+                Ok(Line { target: case.target, cpu: name, artifact_bytes, answer })
             })
             .collect()
     }
@@ -123,7 +99,7 @@ impl Demo<'_> {
 
     /// The C program, by the compiler that a board's vendor would give.
     fn link(&self, case: &Case, bundle: &Path) -> Result<PathBuf> {
-        let native = case.runs.iter().all(|run| run.cpu.is_none());
+        let native = case.cpus.is_empty();
         let compiler = if native { "cc".to_owned() } else { format!("{}-gcc", case.platform.gnu) };
         step("demo", format_args!("{}: building classify.c with {compiler}", case.target));
         let program = bundle.join("classify");
@@ -140,12 +116,12 @@ impl Demo<'_> {
         Ok(program)
     }
 
-    fn classify(&self, case: &Case, run: &Run, program: &Path, model: &Path) -> Result<Answer> {
-        let mut command = match run.cpu {
+    fn classify(&self, case: &Case, cpu: Option<&Cpu>, program: &Path, model: &Path) -> Result<Answer> {
+        let mut command = match cpu {
             None => Command::new(program),
             Some(cpu) => {
                 let mut qemu = Command::new(case.platform.qemu());
-                qemu.args(["-cpu", cpu]).arg(program);
+                qemu.args(["-cpu", cpu.qemu]).arg(program);
                 qemu
             }
         };

@@ -1,5 +1,7 @@
-//! What a run of `cargo test` says in its output: counts, and the line by which the kernels' tests prove where they ran.
+//! What a run of `cargo test` says in its output: counts, and the lines by which the kernels' tests prove where they ran.
 //! May import: nothing of ours.
+
+use std::collections::BTreeSet;
 
 /// Sums over all test programs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,22 +24,26 @@ pub(crate) fn counts(output: &str) -> Counts {
     sum
 }
 
-/// `far-kernels: arch=riscv64 isa=rvv,scalar features=v`, printed by the kernels' tests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where kernels were tested, by the lines `tested kernel: lstm_f32_rvv on riscv64` that their tests print.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Proof {
-    /// Architecture of the program.
-    pub(crate) arch: String,
-    /// Instruction sets whose kernels were tested, best first.
-    pub(crate) isas: Vec<String>,
+    /// Architectures that the test programs were compiled for.
+    pub(crate) archs: BTreeSet<String>,
+    /// Instruction sets of the kernels that ran: what follows the last `_` of their names.
+    pub(crate) isas: BTreeSet<String>,
 }
 
-/// Finds that line.
-pub(crate) fn proof(output: &str) -> Option<Proof> {
-    let line = output.lines().find_map(|line| line.split_once("far-kernels: ").map(|(_, rest)| rest))?;
-    let value =
-        |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-    let isas = value("isa")?.split(',').map(str::to_owned).collect();
-    Some(Proof { arch: value("arch")?.to_owned(), isas })
+/// Collects those lines.
+pub(crate) fn proof(output: &str) -> Proof {
+    let mut proof = Proof::default();
+    for line in output.lines() {
+        let tested = line.strip_prefix("tested kernel: ").and_then(|rest| rest.split_once(" on "));
+        if let Some((kernel, arch)) = tested {
+            proof.archs.insert(arch.trim().to_owned());
+            proof.isas.extend(kernel.rsplit_once('_').map(|(_, isa)| isa.to_owned()));
+        }
+    }
+    proof
 }
 
 #[cfg(test)]
@@ -58,15 +64,15 @@ mod tests {
 
     #[test]
     fn proof_is_found_among_other_output() {
-        let output = "---- x stdout ----\nfar-kernels: arch=riscv64 isa=rvv,scalar features=v\nok\n";
-        let proof = proof(output).unwrap();
-        assert_eq!(proof.arch, "riscv64");
-        assert_eq!(proof.isas, ["rvv", "scalar"]);
+        let output = "---- x stdout ----\ntested kernel: gemm_f32_14x16_rvv on riscv64\n\
+                      tested kernel: lstm_f32_scalar on riscv64\nok\n";
+        let proof = proof(output);
+        assert_eq!(proof.archs, BTreeSet::from(["riscv64".to_owned()]));
+        assert_eq!(proof.isas, BTreeSet::from(["rvv".to_owned(), "scalar".to_owned()]));
     }
 
     #[test]
-    fn incomplete_proof_is_none() {
-        assert_eq!(proof("far-kernels: arch=riscv64"), None);
-        assert_eq!(proof(""), None);
+    fn no_kernels_prove_nothing() {
+        assert_eq!(proof("running 0 tests\n"), Proof::default());
     }
 }

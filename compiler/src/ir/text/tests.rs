@@ -82,7 +82,7 @@ fn numbers_keep_their_bits() {
     let mut graph = Graph::default();
     let bits: Vec<_> = data.iter().map(|x| x.to_bits()).collect();
     let weight = graph.add_weight(1, data.len(), data);
-    let value = graph.insert_node(0, "c", Op::Constant(weight), vec![]).unwrap();
+    let value = graph.insert_node(0, "", "c", Op::Constant(weight), vec![]).unwrap();
     graph.outputs.push(Port { name: "y".into(), value, dims: vec![bits.len()] });
     let again = parse(&print(&graph, Detail::Full)).unwrap();
     assert_eq!(again.weights[0].data.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), bits);

@@ -97,7 +97,7 @@ impl Importer {
         constant_first: bool,
     ) -> Result<View> {
         let x = self.padded(x, constant.dims().len())?;
-        let (rows, data) = by_columns(constant, &x)?;
+        let (rows, data) = by_columns(constant, &x, self.max_elements)?;
         let negated = || data.iter().map(|v| -v).collect::<Vec<f32>>();
         let minus_one = || vec![-1.0; x.cols.len()];
         match (op, constant_first) {
@@ -123,7 +123,7 @@ impl Importer {
 
     /// Adds the same vector to every row; as the bias of the linear layer that made them, if it has none yet.
     fn shifted(&mut self, x: &View, shift: Vec<f32>, origin: Option<&str>) -> Result<View> {
-        if x.fresh && self.fuse_shift(x, &shift, origin) {
+        if x.fresh && self.fuse_shift(x, &shift, origin)? {
             return Ok(x.clone());
         }
         self.affine(x, None, Some(shift))
@@ -131,7 +131,7 @@ impl Importer {
 
     /// Multiplies every row by the same vector; as the scale of the LayerNorm that made them, if it has none yet.
     fn scaled(&mut self, x: &View, scale: Vec<f32>) -> Result<View> {
-        if x.fresh && self.fuse_scale(x, &scale) {
+        if x.fresh && self.fuse_scale(x, &scale)? {
             return Ok(x.clone());
         }
         self.affine(x, Some(scale), None)
@@ -145,8 +145,8 @@ impl Importer {
             false => data,
         };
         let input = self.matrix(x)?;
-        let constant = self.constant(rows, cols, data);
-        let output = self.emit(Op::Add, vec![input, constant], rows, cols);
+        let constant = self.constant(rows, cols, data)?;
+        let output = self.emit(Op::Add, vec![input, constant], rows, cols)?;
         Ok(self.made(output, x))
     }
 
@@ -174,13 +174,13 @@ impl Importer {
             ));
         }
         if a.reversed != b.reversed {
-            (a, b) = (self.upright(&a), self.upright(&b));
+            (a, b) = (self.upright(&a)?, self.upright(&b)?);
         }
         if op == Binary::Sub {
             b = self.affine(&b, Some(vec![-1.0; b.cols.len()]), None)?;
         }
         let inputs = vec![self.matrix(&a)?, self.matrix(&b)?];
-        let output = self.emit(Op::Add, inputs, a.rows, a.cols.len());
+        let output = self.emit(Op::Add, inputs, a.rows, a.cols.len())?;
         Ok(self.made(output, &a))
     }
 
@@ -192,7 +192,7 @@ impl Importer {
 }
 
 /// A constant in the order of the view's rows and columns; one row if it is the same for all.
-fn by_columns(constant: &Const, x: &View) -> Result<(usize, Vec<f32>)> {
+fn by_columns(constant: &Const, x: &View, max: usize) -> Result<(usize, Vec<f32>)> {
     if broadcast(constant.dims(), &x.dims)? != x.dims {
         return Err(Error::new(
             ErrorKind::ShapeMismatch,
@@ -210,6 +210,7 @@ fn by_columns(constant: &Const, x: &View) -> Result<(usize, Vec<f32>)> {
         .enumerate()
         .map(|(axis, size)| if x.tokens.contains(&axis) && !by_row { 1 } else { *size })
         .collect();
+    rearrange::check_size(&dims, max)?;
     let wide = padded.f32s()?.broadcast(IxDyn(&dims)).expect("checked by `broadcast`");
     let order: Vec<usize> = x.tokens.clone().chain(x.column_axes()).collect();
     let data = wide.permuted_axes(IxDyn(&order)).iter().copied().collect();

@@ -67,11 +67,14 @@ impl Importer {
         let count = heads(v).filter(|count| Some(*count) == heads(q) && v.dims == q.dims && v.rows == k.rows);
         let heads = count.ok_or_else(|| not_attention(q, v))?;
         let same_way = q.reversed == k.reversed && k.reversed == v.reversed;
-        let [q, k, v] = [q, k, v].map(|view| if same_way { view.clone() } else { self.upright(view) });
-        let inputs = vec![self.matrix(&q)?, self.matrix(&k)?, self.matrix(&v)?];
+        let mut inputs = Vec::new();
+        for view in [q, k, v] {
+            let view = if same_way { view.clone() } else { self.upright(view)? };
+            inputs.push(self.matrix(&view)?);
+        }
         let scale = *scale as f32;
-        let output = self.emit(Op::Attention { heads, scale }, inputs, q.rows, q.cols.len());
-        Ok(self.made(output, &q))
+        let output = self.emit(Op::Attention { heads, scale }, inputs, q.rows, q.cols.len())?;
+        Ok(View { reversed: same_way && q.reversed, ..self.made(output, q) })
     }
 
     /// Refuses to add a mask to attention scores.

@@ -5,7 +5,7 @@ use super::super::node::unsupported;
 use super::super::rearrange::{self, Step, broadcast};
 use super::super::recognise::Tensor;
 use super::super::tensor::Const;
-use super::super::view::View;
+use super::super::view::{View, check_size};
 use super::matrix::Selection;
 use super::{Call, Importer};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +25,7 @@ impl Importer {
             }
             (x, Tensor::Const(weight)) => {
                 let x = self.tokens(x)?;
-                let weight = self.weight(&x, weight)?;
+                let weight = Weight::of(&x, weight)?;
                 self.linear(&x, &weight, None).map(Tensor::Tokens)
             }
             (a, b) => self.attention_product(a, b),
@@ -49,7 +49,7 @@ impl Importer {
                 return Err(unsupported("transB", "0` or `1", other, "check the model with `onnx.checker`"));
             }
         }
-        let mut weight = self.weight(&x, &b)?;
+        let mut weight = Weight::of(&x, &b)?;
         weight.data.iter_mut().for_each(|w| *w *= alpha);
         let cols = weight.cols;
         let bias = match call.constant(2, "C")? {
@@ -69,38 +69,13 @@ impl Importer {
         self.linear(&x, &weight, bias).map(Tensor::Tokens)
     }
 
-    /// Brings a constant right operand into the form that [`Importer::linear`] takes.
-    fn weight(&self, x: &View, b: &Const) -> Result<Weight> {
-        let dims = b.dims();
-        let [batch @ .., rows, cols] = dims else { return Err(wrong_shapes(&x.dims, dims)) };
-        let wrong = || wrong_shapes(&x.dims, dims);
-        let [front @ .., last] = x.dims.as_slice() else { return Err(wrong()) };
-        if last != rows || *cols == 0 || x.tokens.contains(&front.len()) {
-            return Err(wrong());
-        }
-        let each = batch.iter().any(|d| *d > 1);
-        if each {
-            // One matrix for each group of channels: the tokens are the rows of each product.
-            let lead = front.len().checked_sub(1).filter(|axis| x.tokens == (*axis..axis + 1));
-            let lead = &front[..lead.ok_or_else(wrong)?];
-            if batch.iter().product::<usize>() != lead.iter().product::<usize>()
-                || broadcast(batch, lead)? != lead
-            {
-                return Err(wrong());
-            }
-        } else if batch.len() > front.len() {
-            return Err(wrong());
-        }
-        Ok(Weight { data: b.floats()?, rows: *rows, cols: *cols, each })
-    }
-
     /// `x · W + b` over the last axis of `x`.
     fn linear(&mut self, x: &View, weight: &Weight, bias: Option<Vec<f32>>) -> Result<View> {
         let (depth, cols) = (weight.rows, weight.cols);
         let count = x.cols.len() / depth;
-        super::super::view::check_columns(count.saturating_mul(cols))?;
-        let bias = bias.map(|bias| self.row_weight(bias));
-        let (input, columns) = self.gathered(x);
+        check_size(x.rows, count.saturating_mul(cols))?;
+        let bias = bias.map(|bias| self.vector(bias)).transpose()?;
+        let (input, columns) = self.gathered(x)?;
         let width = self.graph.dims(input)[1];
         let mut shared: Option<WeightId> = None;
         let mut groups = Vec::with_capacity(count);
@@ -112,12 +87,14 @@ impl Importer {
             let (input, id) = match (Selection::of(columns.to_vec()), shared) {
                 (Selection::Range(range), Some(id)) if !weight.each => (range, id),
                 (Selection::Range(range), _) => {
-                    let id = self.graph.add_weight(depth, cols, data.to_vec());
+                    let id = self.weight(depth, cols, data.to_vec())?;
                     shared = Some(id);
                     (range, id)
                 }
                 (Selection::Scattered(columns), _) => {
-                    let mut wide = vec![0.0f32; width * cols];
+                    let size = width.saturating_mul(cols);
+                    self.spend(size)?;
+                    let mut wide = vec![0.0f32; size];
                     for (row, column) in columns.into_iter().enumerate() {
                         let sum = wide[column * cols..][..cols].iter_mut();
                         sum.zip(&data[row * cols..]).for_each(|(sum, w)| *sum += w);
@@ -128,7 +105,7 @@ impl Importer {
             groups.push(LinearGroup { input, output: index * cols..(index + 1) * cols, weight: id, bias });
         }
         let op = Op::Linear(Linear { cols: count * cols, groups, act: Activation::None, residual: false });
-        let output = self.emit(op, vec![input], x.rows, count * cols);
+        let output = self.emit(op, vec![input], x.rows, count * cols)?;
         let mut dims = x.dims.clone();
         dims.pop();
         dims.push(cols);
@@ -138,42 +115,42 @@ impl Importer {
 
     /// Makes `shift` the bias of the linear layer, or the shift of the LayerNorm, that made `x` for this use alone.
     /// Says whether it was possible.
-    pub(super) fn fuse_shift(&mut self, x: &View, shift: &[f32], origin: Option<&str>) -> bool {
-        let Some(index) = self.maker(x) else { return false };
+    pub(super) fn fuse_shift(&mut self, x: &View, shift: &[f32], origin: Option<&str>) -> Result<bool> {
+        let Some(index) = self.maker(x) else { return Ok(false) };
         match &self.graph.nodes[index].op {
             Op::LayerNorm { shift: None, .. } => {
-                let id = self.row_weight(shift.to_vec());
+                let id = self.vector(shift.to_vec())?;
                 if let Op::LayerNorm { shift, .. } = &mut self.graph.nodes[index].op {
                     *shift = Some(id);
                 }
             }
             Op::Linear(linear) if linear.groups.iter().all(|group| group.bias.is_none()) => {
                 let outputs: Vec<_> = linear.groups.iter().map(|group| group.output.clone()).collect();
-                let ids: Vec<WeightId> =
-                    outputs.into_iter().map(|o| self.row_weight(shift[o].to_vec())).collect();
+                let vectors = outputs.into_iter().map(|output| self.vector(shift[output].to_vec()));
+                let ids: Vec<WeightId> = vectors.collect::<Result<_>>()?;
                 if let Op::Linear(linear) = &mut self.graph.nodes[index].op {
                     linear.groups.iter_mut().zip(ids).for_each(|(group, id)| group.bias = Some(id));
                 }
             }
-            _ => return false,
+            _ => return Ok(false),
         }
         if let Some(module) = origin.and_then(names::of_parameter) {
             self.rename(index, module);
         }
-        true
+        Ok(true)
     }
 
     /// Makes `scale` the scale of the LayerNorm that made `x` for this use alone. Says whether it was possible.
-    pub(super) fn fuse_scale(&mut self, x: &View, scale: &[f32]) -> bool {
-        let Some(index) = self.maker(x) else { return false };
+    pub(super) fn fuse_scale(&mut self, x: &View, scale: &[f32]) -> Result<bool> {
+        let Some(index) = self.maker(x) else { return Ok(false) };
         if !matches!(self.graph.nodes[index].op, Op::LayerNorm { scale: None, shift: None, .. }) {
-            return false;
+            return Ok(false);
         }
-        let id = self.row_weight(scale.to_vec());
+        let id = self.vector(scale.to_vec())?;
         if let Op::LayerNorm { scale, .. } = &mut self.graph.nodes[index].op {
             *scale = Some(id);
         }
-        true
+        Ok(true)
     }
 
     /// The node that made a value of which `x` is all.
@@ -201,6 +178,33 @@ struct Weight {
     cols: usize,
     /// Whether each group of channels has its own matrix.
     each: bool,
+}
+
+impl Weight {
+    /// Brings a constant right operand into the form that [`Importer::linear`] takes.
+    fn of(x: &View, b: &Const) -> Result<Self> {
+        let dims = b.dims();
+        let [batch @ .., rows, cols] = dims else { return Err(wrong_shapes(&x.dims, dims)) };
+        let wrong = || wrong_shapes(&x.dims, dims);
+        let [front @ .., last] = x.dims.as_slice() else { return Err(wrong()) };
+        if last != rows || *cols == 0 || x.tokens.contains(&front.len()) {
+            return Err(wrong());
+        }
+        let each = batch.iter().any(|d| *d > 1);
+        if each {
+            // One matrix for each group of channels: the tokens are the rows of each product.
+            let lead = front.len().checked_sub(1).filter(|axis| x.tokens == (*axis..axis + 1));
+            let lead = &front[..lead.ok_or_else(wrong)?];
+            if batch.iter().product::<usize>() != lead.iter().product::<usize>()
+                || broadcast(batch, lead)? != lead
+            {
+                return Err(wrong());
+            }
+        } else if batch.len() > front.len() {
+            return Err(wrong());
+        }
+        Ok(Self { data: b.floats()?, rows: *rows, cols: *cols, each })
+    }
 }
 
 fn wrong_shapes(x: &[usize], b: &[usize]) -> Error {

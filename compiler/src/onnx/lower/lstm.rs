@@ -38,11 +38,14 @@ impl Importer {
         let weights = weights(call, &attributes, directions.len(), x.cols.len())?;
         refuse_inputs(call, x.rows)?;
         let hidden = weights.hidden;
-        let (input, columns) = self.gathered(&x);
+        let (input, columns) = self.gathered(&x)?;
         let width = self.graph.dims(input)[1];
         let (range, w) = match Selection::of(columns) {
             Selection::Range(range) => (range, weights.w),
-            Selection::Scattered(columns) => (0..width, scatter(&weights.w, &columns, width)),
+            Selection::Scattered(columns) => {
+                self.spend((directions.len() * 4 * hidden).saturating_mul(width))?;
+                (0..width, scatter(&weights.w, &columns, width))
+            }
         };
         let (w_len, r_len) = (4 * hidden * range.len(), 4 * hidden * hidden);
         let mut units = Vec::new();
@@ -54,13 +57,13 @@ impl Importer {
                 input: range.clone(),
                 output: index * hidden,
                 hidden,
-                w: self.graph.add_weight(4 * hidden, range.len(), w[index * w_len..][..w_len].to_vec()),
-                r: self.graph.add_weight(4 * hidden, hidden, weights.r[index * r_len..][..r_len].to_vec()),
-                bias: self.row_weight(weights.bias[index * 4 * hidden..][..4 * hidden].to_vec()),
+                w: self.weight(4 * hidden, range.len(), w[index * w_len..][..w_len].to_vec())?,
+                r: self.weight(4 * hidden, hidden, weights.r[index * r_len..][..r_len].to_vec())?,
+                bias: self.vector(weights.bias[index * 4 * hidden..][..4 * hidden].to_vec())?,
             });
         }
         let cols = directions.len() * hidden;
-        let output = self.emit(Op::MultiHeadLstm(MultiHeadLstm { units }), vec![input], x.rows, cols);
+        let output = self.emit(Op::MultiHeadLstm(MultiHeadLstm { units }), vec![input], x.rows, cols)?;
         let (dims, tokens) = match batch_first {
             false => (vec![x.rows, directions.len(), 1, hidden], 0..1),
             true => (vec![1, x.rows, directions.len(), hidden], 1..2),
@@ -154,7 +157,7 @@ fn weights(call: &Call<'_>, attributes: &Attributes<'_>, directions: usize, widt
         (Some(size), _) => usize::try_from(size).unwrap_or(0),
         (None, dims) => dims.last().copied().unwrap_or(0),
     };
-    if hidden == 0 || hidden > super::super::view::MAX_COLUMNS {
+    if hidden == 0 || hidden > super::super::view::MAX_SIZE {
         return Err(unsupported(
             "hidden_size",
             "a size above 0",

@@ -58,15 +58,15 @@ impl Importer {
         scale: Option<Vec<f32>>,
         shift: Option<Vec<f32>>,
     ) -> Result<View> {
-        let scale = scale.map(|v| self.row_weight(v));
-        let shift = shift.map(|v| self.row_weight(v));
+        let scale = scale.map(|v| self.vector(v)).transpose()?;
+        let shift = shift.map(|v| self.vector(v)).transpose()?;
         self.row_wise(x, Op::Affine { scale, shift })
     }
 
     /// An op that works on each row by itself and keeps the width.
     pub(super) fn row_wise(&mut self, x: &View, op: Op) -> Result<View> {
         let input = self.matrix(x)?;
-        let output = self.emit(op, vec![input], x.rows, x.cols.len());
+        let output = self.emit(op, vec![input], x.rows, x.cols.len())?;
         Ok(self.made(output, x))
     }
 
@@ -94,24 +94,24 @@ impl Importer {
             .got(runs.len().to_string())
             .hint("reorder the channels by the weights of a linear layer instead"));
         }
-        let pieces: Vec<ValueId> = runs
-            .into_iter()
-            .map(|(value, range)| match range == (0..self.graph.dims(value)[1]) {
+        let mut pieces = Vec::new();
+        for (value, range) in runs {
+            pieces.push(match range == (0..self.graph.dims(value)[1]) {
                 true => value,
                 false => {
                     let op = Op::SliceCols { start: range.start, len: range.len() };
-                    self.emit(op, vec![value], view.rows, range.len())
+                    self.emit(op, vec![value], view.rows, range.len())?
                 }
-            })
-            .collect();
-        Ok(match pieces.as_slice() {
-            [one] => *one,
+            });
+        }
+        match pieces.as_slice() {
+            [one] => Ok(*one),
             _ => self.emit(Op::ConcatCols, pieces, view.rows, view.cols.len()),
-        })
+        }
     }
 
     /// One value that has all columns of the view, and the index there of each.
-    pub(super) fn gathered(&mut self, view: &View) -> (ValueId, Vec<usize>) {
+    pub(super) fn gathered(&mut self, view: &View) -> Result<(ValueId, Vec<usize>)> {
         let values = view.values();
         let mut width = 0;
         let mut starts = HashMap::new();
@@ -121,31 +121,28 @@ impl Importer {
         }
         let value = match values.as_slice() {
             [one] => *one,
-            _ => self.emit(Op::ConcatCols, values, view.rows, width),
+            _ => self.emit(Op::ConcatCols, values, view.rows, width)?,
         };
-        (value, view.cols.iter().map(|col| starts[&col.value] + col.index).collect())
+        Ok((value, view.cols.iter().map(|col| starts[&col.value] + col.index).collect()))
     }
 
     /// The same tensor with row `t` in row `t`.
-    pub(super) fn upright(&mut self, view: &View) -> View {
+    pub(super) fn upright(&mut self, view: &View) -> Result<View> {
         match view.reversed {
-            true => View { reversed: false, ..self.map_values(view, view.rows, |_| Op::ReverseRows) },
-            false => view.clone(),
+            true => Ok(View { reversed: false, ..self.map_values(view, view.rows, &Op::ReverseRows)? }),
+            false => Ok(view.clone()),
         }
     }
 
     /// The view on values that an op made of each of the old ones, all columns kept.
-    pub(super) fn map_values(&mut self, view: &View, rows: usize, op: impl Fn(ValueId) -> Op) -> View {
-        let mapped: HashMap<ValueId, ValueId> = view
-            .values()
-            .into_iter()
-            .map(|value| {
-                let width = self.graph.dims(value)[1];
-                (value, self.emit(op(value), vec![value], rows, width))
-            })
-            .collect();
+    pub(super) fn map_values(&mut self, view: &View, rows: usize, op: &Op) -> Result<View> {
+        let mut mapped = HashMap::new();
+        for value in view.values() {
+            let width = self.graph.dims(value)[1];
+            mapped.insert(value, self.emit(op.clone(), vec![value], rows, width)?);
+        }
         let cols: Arc<[Column]> =
             view.cols.iter().map(|col| Column { value: mapped[&col.value], index: col.index }).collect();
-        View { cols, rows, fresh: false, ..view.clone() }
+        Ok(View { cols, rows, fresh: false, ..view.clone() })
     }
 }

@@ -24,6 +24,9 @@ use super::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{self, Graph, Op, Port, Shape, ValueId, WeightId};
 
+/// Elements that may be computed for each that may be stored in the file.
+const BUDGET: usize = 4;
+
 /// Lowers a model whose nodes are in order.
 pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Graph> {
     let uses = order::uses(&model);
@@ -36,8 +39,9 @@ pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Graph> {
         unread: uses.clone(),
         uses,
         opset: model.opset,
+        max_nodes: options.max_nodes,
         max_elements: options.max_elements,
-        budget: options.max_elements.saturating_mul(4),
+        budget: options.max_elements.saturating_mul(BUDGET),
         path: ModulePath { text: String::new(), guessed: true },
         guessed: HashSet::new(),
     };
@@ -62,6 +66,8 @@ struct Importer {
     /// How many of them are still to come.
     unread: HashMap<String, usize>,
     opset: i64,
+    /// Most nodes of the graph.
+    max_nodes: usize,
     /// Most elements of one constant.
     max_elements: usize,
     /// Elements that may still be computed; what a hostile model can cost.
@@ -134,7 +140,7 @@ impl Importer {
             (false, _) => {
                 let rows = dims[tokens.clone()].iter().product();
                 let cols = dims.iter().product::<usize>() / rows;
-                super::view::check_columns(cols)?;
+                super::view::check_size(rows, cols)?;
                 Shape::Matrix { rows, cols }
             }
         };
@@ -164,7 +170,11 @@ impl Importer {
             let Some(name) = name else { continue };
             match outputs.get(index) {
                 Some(tensor) => {
-                    self.charge(tensor)?;
+                    self.spend(match tensor {
+                        Tensor::Const(c) => c.len(),
+                        Tensor::Tokens(view) => view.cols.len(),
+                        Tensor::Image { .. } | Tensor::Partial(_) => 0,
+                    })?;
                     self.tensors.insert(name.to_owned(), tensor.clone());
                 }
                 None if !self.uses.contains_key(name) => {}
@@ -190,19 +200,6 @@ impl Importer {
         }) {
             self.tensors.remove(name);
         }
-    }
-
-    fn charge(&mut self, tensor: &Tensor) -> Result<()> {
-        let cost = match tensor {
-            Tensor::Const(c) => c.len(),
-            Tensor::Tokens(view) => view.cols.len(),
-            Tensor::Image { .. } | Tensor::Partial(_) => 0,
-        };
-        self.budget = self
-            .budget
-            .checked_sub(cost)
-            .ok_or_else(|| Error::new(ErrorKind::LimitExceeded, "the model computes too many constants"))?;
-        Ok(())
     }
 
     fn lower(&mut self, call: &Call<'_>) -> Result<Vec<Tensor>> {
@@ -244,7 +241,7 @@ impl Importer {
         self.path = ModulePath { text: name.to_owned(), guessed: true };
         let (value, dims) = match tensor {
             Tensor::Const(c) => {
-                let value = self.constant(1, c.len(), c.floats()?);
+                let value = self.constant(1, c.len(), c.floats()?)?;
                 (value, c.dims().to_vec())
             }
             other => {
@@ -258,7 +255,7 @@ impl Importer {
                     .got(format!("{:?}", view.dims))
                     .hint("leave out the transposition at the end of the model"));
                 }
-                let view = self.upright(&view);
+                let view = self.upright(&view)?;
                 (self.matrix(&view)?, view.dims)
             }
         };
@@ -268,23 +265,45 @@ impl Importer {
     }
 
     /// Adds a node to the graph.
-    fn emit(&mut self, op: Op, inputs: Vec<ValueId>, rows: usize, cols: usize) -> ValueId {
+    fn emit(&mut self, op: Op, inputs: Vec<ValueId>, rows: usize, cols: usize) -> Result<ValueId> {
+        if self.graph.nodes.len() >= self.max_nodes {
+            return Err(Error::new(ErrorKind::LimitExceeded, "the model becomes too many operations")
+                .expected(format!("at most {}", self.max_nodes))
+                .got("more"));
+        }
         let output = self.graph.add_value(&self.path.text, Shape::Matrix { rows, cols });
         self.graph.nodes.push(ir::Node { name: self.path.text.clone(), op, inputs, output });
         if self.path.guessed {
             self.guessed.insert(output);
         }
-        output
+        Ok(output)
     }
 
     /// A matrix that is known.
-    fn constant(&mut self, rows: usize, cols: usize, data: Vec<f32>) -> ValueId {
-        let weight = self.graph.add_weight(rows, cols, data);
+    fn constant(&mut self, rows: usize, cols: usize, data: Vec<f32>) -> Result<ValueId> {
+        let weight = self.weight(rows, cols, data)?;
         self.emit(Op::Constant(weight), Vec::new(), rows, cols)
     }
 
-    fn row_weight(&mut self, data: Vec<f32>) -> WeightId {
-        self.graph.add_weight(1, data.len(), data)
+    /// A constant of the graph.
+    fn weight(&mut self, rows: usize, cols: usize, data: Vec<f32>) -> Result<WeightId> {
+        self.spend(data.len())?;
+        Ok(self.graph.add_weight(rows, cols, data))
+    }
+
+    /// A constant of one row.
+    fn vector(&mut self, data: Vec<f32>) -> Result<WeightId> {
+        self.weight(1, data.len(), data)
+    }
+
+    /// Takes elements off the budget; before they are allocated where they are many.
+    fn spend(&mut self, elements: usize) -> Result<()> {
+        self.budget = self.budget.checked_sub(elements).ok_or_else(|| {
+            Error::new(ErrorKind::LimitExceeded, "the constants that the model computes are too large")
+                .expected(format!("at most {} elements", self.max_elements.saturating_mul(BUDGET)))
+                .got("more")
+        })?;
+        Ok(())
     }
 
     /// Whether the tensor at an input of the node was made for this node alone.

@@ -54,8 +54,8 @@ impl Importer {
                 .expected("a finite number above 0")
                 .got(format!("`{eps}`")));
         }
-        let scale = scale.map(|v| self.row_weight(v));
-        let shift = shift.map(|v| self.row_weight(v));
+        let scale = scale.map(|v| self.vector(v)).transpose()?;
+        let shift = shift.map(|v| self.vector(v)).transpose()?;
         self.row_wise(x, Op::LayerNorm { eps, scale, shift })
     }
 
@@ -88,7 +88,7 @@ impl Importer {
             .got(format!("{listed:?} of {:?}", view.dims)));
         }
         // The mean is the same whichever way the tokens run.
-        let mean = View { reversed: false, ..self.map_values(&view, 1, |_| Op::MeanRows) };
+        let mean = View { reversed: false, ..self.map_values(&view, 1, &Op::MeanRows)? };
         let mut dims = mean.dims.clone();
         dims.splice(mean.tokens.clone(), keep.then_some(1).into_iter().cycle().take(axes.len()));
         let tokens = mean.tokens.start..mean.tokens.start + if keep { axes.len() } else { 0 };

@@ -3,7 +3,7 @@
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step};
 use super::super::recognise::Tensor;
-use super::super::view::View;
+use super::super::view::{View, check_size};
 use super::{Call, Importer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::Op;
@@ -64,6 +64,8 @@ impl Importer {
                 .expected(format!("multiples of {ph} and {pw}"))
                 .got(format!("{height} and {width}")));
         }
+        let (across, down) = (width / pw, height / ph);
+        check_size(across.saturating_mul(down), cols)?;
         let bias = match call.constant(2, "B")? {
             Some(bias) if bias.len() != cols => {
                 return Err(Error::new(
@@ -74,14 +76,14 @@ impl Importer {
                 .expected(cols.to_string())
                 .got(bias.len().to_string()));
             }
-            bias => bias.map(|bias| bias.floats()).transpose()?.map(|bias| self.row_weight(bias)),
+            None => None,
+            Some(bias) => Some(self.vector(bias.floats()?)?),
         };
         let flat = Step::Reshape(vec![cols, depth * ph * pw]);
         let weight = rearrange::apply(weight, &[flat, Step::Transpose(vec![1, 0])]).floats()?;
-        let weight = self.graph.add_weight(depth * ph * pw, cols, weight);
-        let (across, down) = (width / pw, height / ph);
+        let weight = self.weight(depth * ph * pw, cols, weight)?;
         let op = Op::PatchEmbed { patch: [ph, pw], weight, bias };
-        let output = self.emit(op, vec![value], down * across, cols);
+        let output = self.emit(op, vec![value], down * across, cols)?;
         Ok(Tensor::Tokens(View::whole(output, down * across, cols, vec![1, cols, down, across], 2..4)))
     }
 }

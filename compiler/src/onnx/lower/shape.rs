@@ -4,7 +4,7 @@ use super::super::node::unsupported;
 use super::super::rearrange::{self, Step};
 use super::super::recognise::{Partial, Tensor};
 use super::super::tensor::Const;
-use super::super::view::View;
+use super::super::view::{View, check_size};
 use super::{Call, Importer, unknown_op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::Op;
@@ -59,13 +59,14 @@ impl Importer {
         };
         let pieces = row_pieces(indices)?;
         if let [piece] = pieces.as_slice() {
-            return Ok(self.slice_rows(&view, axis, piece));
+            return self.slice_rows(&view, axis, piece);
         }
-        let views: Vec<View> = pieces.iter().map(|piece| self.slice_rows(&view, axis, piece)).collect();
+        let views: Vec<View> =
+            pieces.iter().map(|piece| self.slice_rows(&view, axis, piece)).collect::<Result<_>>()?;
         self.concat_rows(&views, axis)
     }
 
-    fn slice_rows(&mut self, view: &View, axis: usize, piece: &Rows) -> View {
+    fn slice_rows(&mut self, view: &View, axis: usize, piece: &Rows) -> Result<View> {
         let mut dims = view.dims.clone();
         dims[axis] = piece.len;
         let start = match view.reversed {
@@ -74,9 +75,9 @@ impl Importer {
         };
         let sliced = match piece.len == view.rows {
             true => view.clone(),
-            false => self.map_values(view, piece.len, |_| Op::SliceRows { start, len: piece.len }),
+            false => self.map_values(view, piece.len, &Op::SliceRows { start, len: piece.len })?,
         };
-        View { dims, reversed: view.reversed != piece.backwards, fresh: false, ..sliced }
+        Ok(View { dims, reversed: view.reversed != piece.backwards, fresh: false, ..sliced })
     }
 
     /// Puts tensors one below the other; they agree in all axes but the tokens'.
@@ -84,12 +85,13 @@ impl Importer {
         let mut inputs = Vec::new();
         let mut rows = 0usize;
         for view in views {
-            let view = self.upright(view);
+            let view = self.upright(view)?;
             inputs.push(self.matrix(&view)?);
             rows = rows.saturating_add(view.rows);
         }
         let cols = views[0].cols.len();
-        let value = self.emit(Op::ConcatRows, inputs, rows, cols);
+        check_size(rows, cols)?;
+        let value = self.emit(Op::ConcatRows, inputs, rows, cols)?;
         let mut dims = views[0].dims.clone();
         dims[axis] = rows;
         Ok(View::whole(value, rows, cols, dims, axis..axis + 1))
@@ -101,8 +103,8 @@ impl Importer {
         let axis = attributes.int("axis")?.ok_or_else(|| {
             Error::new(ErrorKind::BrokenModel, "attribute `axis` is missing").at_field("axis")
         })?;
+        let axis = rearrange::axis(axis, call.input(0)?.dims().len())?;
         let tensors: Vec<&Tensor> = call.inputs.iter().flatten().collect();
-        let axis = rearrange::axis(axis, tensors[0].dims().len())?;
         check_concat(&tensors, axis)?;
         // Tokens are joined if any part runs over them along this axis, channels otherwise.
         let along_rows = tensors.iter().any(|tensor| match tensor {
@@ -125,7 +127,7 @@ impl Importer {
             return Ok(Tensor::Tokens(self.concat_rows(&views, axis)?));
         }
         if views.windows(2).any(|pair| pair[0].reversed != pair[1].reversed) {
-            views = views.iter().map(|view| self.upright(view)).collect();
+            views = views.iter().map(|view| self.upright(view)).collect::<Result<_>>()?;
         }
         let (rows, tokens) = (views[0].rows, views[0].tokens.clone());
         if rows == 1 {
@@ -140,10 +142,11 @@ impl Importer {
     /// A constant whose rows are joined to tokens along an axis.
     fn constant_rows(&mut self, constant: &Const, axis: usize) -> Result<View> {
         let dims = constant.dims().to_vec();
-        let (rows, cols) = (dims[axis], constant.len() / dims[axis].max(1));
+        let (rows, cols) = (dims[axis], constant.len() / dims[axis]);
+        check_size(rows, cols)?;
         let front: Vec<usize> = std::iter::once(axis).chain((0..dims.len()).filter(|a| *a != axis)).collect();
         let data = rearrange::apply(constant, &[Step::Transpose(front)]).floats()?;
-        let value = self.constant(rows, cols, data);
+        let value = self.constant(rows, cols, data)?;
         Ok(View::whole(value, rows, cols, dims, axis..axis + 1))
     }
 
@@ -156,7 +159,8 @@ impl Importer {
             like.tokens.clone().chain((0..dims.len()).filter(|axis| !like.tokens.contains(axis))).collect();
         let data = rearrange::apply(constant, &[Step::Transpose(order)]).floats()?;
         let cols = data.len() / like.rows;
-        let value = self.constant(like.rows, cols, data);
+        check_size(like.rows, cols)?;
+        let value = self.constant(like.rows, cols, data)?;
         Ok(View::whole(value, like.rows, cols, dims, like.tokens))
     }
 

@@ -1,6 +1,12 @@
 //! What the CPU has and the operating system lets a process use. May import: `far_format::cpu`.
 
+#[cfg(any(target_arch = "riscv64", test))]
+mod riscv;
+
 use far_format::cpu::Features;
+
+#[cfg(target_arch = "riscv64")]
+pub(crate) use riscv::vector_bytes as riscv_vector_bytes;
 
 /// The features of this CPU that kernels may rely on.
 pub fn detect() -> Features {
@@ -37,7 +43,12 @@ fn detect_arch() -> Features {
     ))
 }
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(target_arch = "riscv64")]
+fn detect_arch() -> Features {
+    riscv::detect()
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
 fn detect_arch() -> Features {
     Features::NONE
 }

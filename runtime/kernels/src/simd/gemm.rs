@@ -42,14 +42,39 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const PANELS: usize>(
 ) {
     let panels = call.n.div_ceil(PANEL);
     let count = call.m.div_ceil(ROWS);
+    let panel_len = (call.k + 1) * PANEL;
     for panel in (0..panels).step_by(PANELS) {
         let tiles = &tiles[PANELS.min(panels - panel) - 1];
+        // While these panels are multiplied, the next ones come into the second-level cache, a share with every tile.
+        let next = call.weights.wrapping_add((panel + PANELS) * panel_len);
+        let next_len = PANELS.min(panels.saturating_sub(panel + PANELS)) * panel_len;
         let mut row = 0;
         for i in 0..count {
             let end = (i + 1) * call.m / count;
+            prefetch(next, i * next_len / count..(i + 1) * next_len / count);
             // SAFETY: `end <= m`, and all the panels of this tile exist.
             unsafe { tiles[end - row - 1](call, Place { row, panel }) };
             row = end;
+        }
+    }
+}
+
+/// Asks for the elements `range` from `base` on to come into the second-level cache; no more than a hint.
+#[inline(always)]
+fn prefetch(base: *const f32, range: core::ops::Range<usize>) {
+    const LINE: usize = 64 / size_of::<f32>();
+    for i in range.step_by(LINE) {
+        let line = base.wrapping_add(i);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: part of the base architecture, and never faults.
+        unsafe {
+            use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(line.cast());
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: part of the base architecture, and never faults.
+        unsafe {
+            core::arch::asm!("prfm pldl2keep, [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
         }
     }
 }

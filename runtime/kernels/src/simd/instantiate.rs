@@ -7,7 +7,7 @@ macro_rules! instantiate {
         $isa:ident enables $features:literal,
         vector $new:expr,
         half $half:expr,
-        lstm blocks $blocks:literal,
+        lstm pairs $pairs:literal,
         gemm panels [$($panels:literal)*] rows $rows:tt
     ) => {
         use $crate::elementwise::{AddCall, MapCall};
@@ -50,7 +50,7 @@ macro_rules! instantiate {
         #[target_feature(enable = $features)]
         pub(crate) unsafe fn lstm(call: &LstmCall) {
             // SAFETY: as the caller promises.
-            unsafe { simd::lstm::lstm::<_, _, $blocks>($new, $half, call) }
+            unsafe { simd::lstm::lstm::<_, _, $pairs>($new, $half, call) }
         }
 
         instantiate!(@rows $features, $new, layer_norm: LayerNormCall = simd::layer_norm::layer_norm);

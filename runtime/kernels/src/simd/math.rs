@@ -28,6 +28,13 @@ pub(super) fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
     odd_rational(s, x, &COEFFICIENTS.tanh)
 }
 
+/// `fma(½, tanh(x), ½)` = σ(2x), with the ½ in the coefficients: halves are exact, so the bits are the same.
+#[inline(always)]
+pub(super) fn sigmoid_of_double<S: Simd>(s: S, x: S::V) -> S::V {
+    const HALF_TANH: OddRational<5> = COEFFICIENTS.tanh.halved();
+    s.add(s.splat(0.5), odd_rational(s, x, &HALF_TANH))
+}
+
 #[inline(always)]
 fn half_erf<S: Simd>(s: S, x: S::V) -> S::V {
     odd_rational(s, x, &COEFFICIENTS.half_erf)

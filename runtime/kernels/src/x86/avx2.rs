@@ -95,6 +95,6 @@ instantiate! {
     Avx2 enables "avx2,fma",
     vector Wide::<_, 2>(Avx2::new()),
     half Avx2::new(),
-    lstm blocks 1,
+    lstm pairs false,
     gemm panels [1] rows [1 2 3 4 5 6]
 }

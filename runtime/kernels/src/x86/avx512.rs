@@ -86,6 +86,6 @@ instantiate! {
     Avx512 enables "avx512f",
     vector Avx512::new(),
     half Avx2::new(),
-    lstm blocks 2,
+    lstm pairs true,
     gemm panels [1 2] rows [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 }

@@ -1,0 +1,242 @@
+/*
+ * Calls every function of far.h rightly and wrongly, as C programs do: `misuse FIXTURE.far`. The fixture has inputs
+ * a [1, 2, 4] and b [2, 4], outputs sum [2, 4] and features [2, 3]. Ends with 0, or says which expectation failed.
+ */
+#include <far.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures = 0;
+
+static void expect(int line, const char *what, far_status expected, far_status got) {
+    if (expected == got) return;
+    printf("line %d: %s: expected %s, got %s (%s)\n", line, what, far_status_name(expected), far_status_name(got),
+           far_last_error());
+    failures++;
+}
+
+static void hold(int line, const char *what, int holds) {
+    if (holds) return;
+    printf("line %d: %s does not hold\n", line, what);
+    failures++;
+}
+
+#define EXPECT(status, call) expect(__LINE__, #call, status, call)
+#define HOLD(condition) hold(__LINE__, #condition, condition)
+
+/* Where nothing must be written. */
+static far_model *const NO_MODEL = (far_model *)(uintptr_t)0x1234;
+static far_session *const NO_SESSION = (far_session *)(uintptr_t)0x1234;
+
+static void *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    char *data = (char *)malloc(1 << 20);
+    if (file == NULL || data == NULL) exit(2);
+    *size = fread(data, 1, 1 << 20, file);
+    fclose(file);
+    return data;
+}
+
+static void library(void) {
+    uint64_t bits = 0;
+    const char *names = NULL;
+    HOLD(strcmp(far_version(), FAR_VERSION) == 0);
+    HOLD(far_abi_version() == FAR_ABI_VERSION);
+    HOLD(strlen(far_cpu_arch()) > 0);
+    HOLD(strcmp(far_status_name(FAR_OK), "FAR_OK") == 0);
+    HOLD(strcmp(far_status_name(12345), "unknown") == 0);
+    HOLD(strcmp(far_last_error(), "") == 0);
+    EXPECT(FAR_OK, far_cpu_features(&bits, &names));
+    HOLD(names != NULL);
+    EXPECT(FAR_OK, far_cpu_features(NULL, NULL));
+}
+
+static void opening(const char *path) {
+    size_t size = 0;
+    char *data = (char *)read_file(path, &size);
+    far_model *model = NO_MODEL;
+    far_model_options options = FAR_MODEL_OPTIONS_INIT;
+    size_t length;
+
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_open(NULL, NULL, &model));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_open(path, NULL, NULL));
+    EXPECT(FAR_ERROR_FILE_NOT_FOUND, far_model_open("/no/such/file", NULL, &model));
+    EXPECT(FAR_ERROR_IO, far_model_open("/", NULL, &model));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_open_memory(NULL, 1, NULL, &model));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_open_memory(data, size, NULL, NULL));
+    EXPECT(FAR_ERROR_NOT_AN_ARTIFACT, far_model_open_memory(data, 0, NULL, &model));
+    EXPECT(FAR_ERROR_NOT_AN_ARTIFACT, far_model_open_memory("far", 4, NULL, &model));
+    EXPECT(FAR_ERROR_SIZE, far_model_open_memory(data, SIZE_MAX, NULL, &model));
+    for (length = 8; length < size; length += 1009) {
+        EXPECT(FAR_ERROR_CORRUPT, far_model_open_memory(data, length, NULL, &model));
+    }
+    for (length = 0; length < 256; length++) {
+        data[length] ^= 0x20;
+        HOLD(far_model_open_memory(data, size, NULL, &model) != FAR_OK || length >= 108);
+        if (model != NO_MODEL) {
+            far_model_free(model);
+            model = NO_MODEL;
+        }
+        data[length] ^= 0x20;
+    }
+    options.struct_size = 3;
+    EXPECT(FAR_ERROR_STRUCT_SIZE, far_model_open(path, &options, &model));
+    options.struct_size = sizeof options;
+    options.abi_version++;
+    EXPECT(FAR_ERROR_ABI_VERSION, far_model_open(path, &options, &model));
+    options.abi_version = FAR_ABI_VERSION;
+    options.flags = 0x80000000u;
+    EXPECT(FAR_ERROR_OPTION, far_model_open(path, &options, &model));
+    HOLD(model == NO_MODEL);
+    free(data);
+}
+
+static void asking(const far_model *model) {
+    far_tensor_info info = FAR_TENSOR_INFO_INIT;
+    const char *name = NULL;
+    size_t count = 0;
+    uint64_t bytes = 0;
+    EXPECT(FAR_OK, far_model_name(model, &name));
+    HOLD(name != NULL && strcmp(name, "fixture") == 0);
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_name(NULL, &name));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_name(model, NULL));
+    EXPECT(FAR_OK, far_model_input_count(model, &count));
+    EXPECT(FAR_OK, far_model_output_count(model, &count));
+    HOLD(count == 2);
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_input_count(NULL, &count));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_output_count(model, NULL));
+    EXPECT(FAR_OK, far_model_arena_size(model, &bytes));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_arena_size(model, NULL));
+    EXPECT(FAR_OK, far_model_required_features(model, &bytes, &name));
+    EXPECT(FAR_OK, far_model_required_features(model, NULL, NULL));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_required_features(NULL, NULL, NULL));
+    EXPECT(FAR_ERROR_INDEX, far_model_input_info(model, 2, &info));
+    EXPECT(FAR_ERROR_INDEX, far_model_output_info(model, SIZE_MAX, &info));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_input_info(NULL, 0, &info));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_output_info(model, 0, NULL));
+    HOLD(info.name == NULL);
+    EXPECT(FAR_OK, far_model_output_info(model, 1, &info));
+    HOLD(strcmp(info.name, "features") == 0 && info.dtype == FAR_DTYPE_F32 && info.rank == 2);
+    HOLD(info.dims[0] == 2 && info.dims[1] == 3 && info.element_count == 6 && info.size == 24);
+    info.struct_size = 0;
+    EXPECT(FAR_ERROR_STRUCT_SIZE, far_model_output_info(model, 1, &info));
+}
+
+static void running(far_session *session) {
+    static const float a[8] = { 1, -2, 3, -4, -5, 6, -7, 8 };
+    static const float b[8] = { 1, 1, 1, 1, 2, 2, 2, 2 };
+    static const uint64_t wrong_dims[3] = { 1, 4, 2 };
+    float sum[9];
+    float features[7];
+    far_input inputs[2] = { FAR_INPUT_F32(a, 8), FAR_INPUT_F32(b, 8) };
+    far_output outputs[2] = { FAR_OUTPUT_F32(sum, 8), FAR_OUTPUT_F32(features, 6) };
+    const far_input good_input = inputs[0];
+    const far_output good_output = outputs[1];
+    const char *const *names = NULL;
+    size_t count = 0;
+    uint64_t bytes = 0;
+    int i;
+    for (i = 0; i < 9; i++) sum[i] = -1.0f;
+    for (i = 0; i < 7; i++) features[i] = -1.0f;
+
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_run(NULL, inputs, 2, outputs, 2));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_run(session, NULL, 2, outputs, 2));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_run(session, inputs, 2, NULL, 2));
+    EXPECT(FAR_ERROR_COUNT, far_session_run(session, inputs, 1, outputs, 2));
+    EXPECT(FAR_ERROR_COUNT, far_session_run(session, inputs, 2, outputs, SIZE_MAX));
+    EXPECT(FAR_ERROR_COUNT, far_session_run(session, NULL, 0, NULL, 0));
+
+#define REFUSED_INPUT(status, field, value)                                    \
+    inputs[0].field = value;                                                   \
+    EXPECT(status, far_session_run(session, inputs, 2, outputs, 2));           \
+    inputs[0] = good_input
+#define REFUSED_OUTPUT(status, field, value)                                   \
+    outputs[1].field = value;                                                  \
+    EXPECT(status, far_session_run(session, inputs, 2, outputs, 2));           \
+    outputs[1] = good_output
+    REFUSED_INPUT(FAR_ERROR_STRUCT_SIZE, struct_size, 0);
+    REFUSED_INPUT(FAR_ERROR_STRUCT_SIZE, struct_size, SIZE_MAX);
+    REFUSED_INPUT(FAR_ERROR_NAME, name, "nobody");
+    REFUSED_INPUT(FAR_ERROR_NAME, name, "b");
+    REFUSED_INPUT(FAR_ERROR_NULL_POINTER, data, NULL);
+    REFUSED_INPUT(FAR_ERROR_ALIGNMENT, data, (const char *)a + 1);
+    REFUSED_INPUT(FAR_ERROR_SIZE, size, 31);
+    REFUSED_INPUT(FAR_ERROR_SIZE, size, SIZE_MAX);
+    REFUSED_INPUT(FAR_ERROR_DTYPE, dtype, 0);
+    REFUSED_INPUT(FAR_ERROR_DTYPE, dtype, -1);
+    REFUSED_INPUT(FAR_ERROR_NULL_POINTER, rank, 3);
+    REFUSED_INPUT(FAR_ERROR_SHAPE, dims, wrong_dims);
+    REFUSED_OUTPUT(FAR_ERROR_STRUCT_SIZE, struct_size, 47);
+    REFUSED_OUTPUT(FAR_ERROR_NAME, name, "a");
+    REFUSED_OUTPUT(FAR_ERROR_NULL_POINTER, data, NULL);
+    REFUSED_OUTPUT(FAR_ERROR_OVERLAP, data, sum + 2);
+    REFUSED_OUTPUT(FAR_ERROR_SIZE, size, 28);
+    REFUSED_OUTPUT(FAR_ERROR_DTYPE, dtype, 2);
+    inputs[0].dims = wrong_dims;
+    REFUSED_INPUT(FAR_ERROR_SHAPE, rank, 3);
+    for (i = 0; i < 9; i++) HOLD(sum[i] == -1.0f);
+    for (i = 0; i < 7; i++) HOLD(features[i] == -1.0f);
+
+    EXPECT(FAR_OK, far_session_run(session, inputs, 2, outputs, 2));
+    for (i = 0; i < 8; i++) HOLD(sum[i] == a[i] + b[i]);
+    /* relu(1, -2, 3, -4) times the column (0, 3, 6, 9), plus 100 */
+    HOLD(features[0] == 118.0f);
+    HOLD(sum[8] == -1.0f && features[6] == -1.0f);
+
+    EXPECT(FAR_OK, far_session_kernels(session, &names, &count));
+    HOLD(count == 3);
+    for (i = 0; i < (int)count; i++) HOLD(strlen(names[i]) > 0);
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_kernels(NULL, &names, &count));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_kernels(session, NULL, &count));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_kernels(session, &names, NULL));
+    EXPECT(FAR_OK, far_session_threads(session, &count));
+    HOLD(count >= 1);
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_threads(session, NULL));
+    EXPECT(FAR_OK, far_session_memory_used(session, &bytes));
+    HOLD(bytes >= 64);
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_memory_used(NULL, &bytes));
+}
+
+int main(int argc, char **argv) {
+    far_model *model = NULL;
+    far_session *session = NO_SESSION;
+    far_session_options options = FAR_SESSION_OPTIONS_INIT;
+    int cycle;
+    if (argc != 2) return 2;
+    library();
+    opening(argv[1]);
+
+    EXPECT(FAR_OK, far_model_open(argv[1], NULL, &model));
+    if (model == NULL) return 1;
+    asking(model);
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_new(NULL, NULL, &session));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_session_new(model, NULL, NULL));
+    options.isa = 77;
+    EXPECT(FAR_ERROR_OPTION, far_session_new(model, &options, &session));
+    options.isa = FAR_ISA_BEST;
+    options.threads = UINT32_MAX;
+    EXPECT(FAR_ERROR_OPTION, far_session_new(model, &options, &session));
+    options.struct_size = 1;
+    EXPECT(FAR_ERROR_STRUCT_SIZE, far_session_new(model, &options, &session));
+    HOLD(session == NO_SESSION);
+    EXPECT(FAR_OK, far_session_new(model, NULL, &session));
+    far_model_free(model); /* the session keeps what it needs */
+    running(session);
+    running(session);
+    far_session_free(session);
+    far_session_free(NULL);
+    far_model_free(NULL);
+
+    options = (far_session_options)FAR_SESSION_OPTIONS_INIT;
+    options.threads = 3;
+    for (cycle = 0; cycle < 100; cycle++) {
+        EXPECT(FAR_OK, far_model_open(argv[1], NULL, &model));
+        EXPECT(FAR_OK, far_session_new(model, &options, &session));
+        running(session);
+        far_session_free(session);
+        far_model_free(model);
+    }
+    if (failures == 0) puts("all as expected");
+    return failures != 0;
+}

@@ -1,0 +1,88 @@
+/*
+ * Matrix product with its epilogue. The tile follows from the 32 registers: with a panel in 4 of them, 7 rows and the
+ * weights; in 2, 14 rows; in 1, 14 rows of two panels. Rows left over are taken by 7, 4, 2, 1.
+ */
+#include "functions.h"
+
+/*
+ * The sums and the weights fill the registers. A compiler that loads more weights ahead would have to spill sums: this
+ * keeps loads where they are written, and costs no instruction.
+ */
+#define KEEP_ORDER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* The next weights are loaded while the rows take these, where registers are left for them. */
+#if FAR_LMUL == 4
+#define LOAD_EARLY(pointer)
+#define LOAD_LATE(pointer) vf32_load(pointer, PANEL)
+#else
+#define LOAD_EARLY(pointer) const vf32 next_##pointer = vf32_load(pointer, PANEL);
+#define LOAD_LATE(pointer) next_##pointer
+#endif
+
+/* Adds the residual and writes one row of a panel. */
+static inline void finish(const struct gemm_call *call, size_t row, size_t col, vf32 y, size_t vl) {
+    if (call->residual != NULL) {
+        y = __riscv_vfadd(y, vf32_load(call->residual + row * call->residual_stride + col, vl), vl);
+    }
+    vf32_store(call->out + row * call->out_stride + col, y, vl);
+}
+
+#define TILE tile_1
+#define ROWS 1
+#define PANELS 1
+#include "gemm_tile.h"
+
+#define TILE tile_2
+#define ROWS 2
+#define PANELS 1
+#include "gemm_tile.h"
+
+#define TILE tile_4
+#define ROWS 4
+#define PANELS 1
+#include "gemm_tile.h"
+
+#define TILE tile_7
+#define ROWS 7
+#define PANELS 1
+#include "gemm_tile.h"
+
+#if FAR_LMUL <= 2
+#define TILE tile_14
+#define ROWS 14
+#define PANELS 1
+#include "gemm_tile.h"
+#endif
+
+#if FAR_LMUL == 1
+#define TILE tile_14_of_two
+#define ROWS 14
+#define PANELS 2
+#include "gemm_tile.h"
+#endif
+
+/* All rows from `row` on of the panel at `col`. */
+static void one_panel(const struct gemm_call *call, const struct coefficients *coefficients, size_t row, size_t col) {
+#if FAR_LMUL <= 2
+    for (; call->m - row >= 14; row += 14) tile_14(call, coefficients, row, col);
+#endif
+    for (; call->m - row >= 7; row += 7) tile_7(call, coefficients, row, col);
+    if (call->m - row >= 4) tile_4(call, coefficients, row, col), row += 4;
+    if (call->m - row >= 2) tile_2(call, coefficients, row, col), row += 2;
+    if (call->m - row >= 1) tile_1(call, coefficients, row, col);
+}
+
+/* A panel of weights stays in the first-level cache while the rows go by. */
+void ENTRY(gemm)(const struct gemm_call *call, const struct coefficients *coefficients) {
+    size_t col = 0;
+#if FAR_LMUL == 1
+    for (; call->n - col > PANEL; col += 2 * PANEL) {
+        size_t row = 0;
+        for (; call->m - row >= 14; row += 14) tile_14_of_two(call, coefficients, row, col);
+        one_panel(call, coefficients, row, col);
+        one_panel(call, coefficients, row, col + PANEL);
+        if (call->n - col <= 2 * PANEL) return;
+    }
+#endif
+    for (; col < call->n; col += PANEL) one_panel(call, coefficients, 0, col);
+}

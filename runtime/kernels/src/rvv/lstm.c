@@ -1,0 +1,54 @@
+/*
+ * LSTM recurrence: a block of units at a time, their four gates in four groups of registers that meet in the cell.
+ */
+#include "functions.h"
+
+/* Half plus half the hyperbolic tangent: the sigmoid, whose inner half is in the weights. */
+static inline vf32 sigmoid(vf32 x, const struct coefficients *c, size_t vl) {
+    vf32 half = vf32_splat(0.5f, vl);
+    return __riscv_vfmacc(half, 0.5f, vf32_tanh(x, c, vl), vl);
+}
+
+/* One step of `width` units: `gates` and `weights` of this block, `h` of all units, `c` and `out` of this block. */
+static inline void block(const struct coefficients *coefficients, size_t hidden, size_t width, const float *gates,
+                         const float *weights, const float *h, float *c, float *out, size_t used) {
+    vf32 i = vf32_load(gates, width);
+    vf32 o = vf32_load(gates + width, width);
+    vf32 f = vf32_load(gates + 2 * width, width);
+    vf32 g = vf32_load(gates + 3 * width, width);
+    for (size_t k = 0; k < hidden; k++) {
+        const float hk = h[k];
+        i = __riscv_vfmacc(i, hk, vf32_load(weights, width), width);
+        o = __riscv_vfmacc(o, hk, vf32_load(weights + width, width), width);
+        f = __riscv_vfmacc(f, hk, vf32_load(weights + 2 * width, width), width);
+        g = __riscv_vfmacc(g, hk, vf32_load(weights + 3 * width, width), width);
+        weights += 4 * width;
+    }
+    vf32 add = __riscv_vfmul(sigmoid(i, coefficients, width), vf32_tanh(g, coefficients, width), width);
+    vf32 cell = __riscv_vfmadd(sigmoid(f, coefficients, width), vf32_load(c, width), add, width);
+    vf32_store(c, cell, width);
+    vf32 y = __riscv_vfmul(sigmoid(o, coefficients, width), vf32_tanh(cell, coefficients, width), width);
+    vf32_store(out, y, used);
+}
+
+void ENTRY(lstm)(const struct lstm_call *call, const struct coefficients *coefficients) {
+    const size_t hidden = call->hidden;
+    const size_t padded = (hidden + 7) / 8 * 8;
+    /* The state: a row of zeros, h before the first step; then c. */
+    for (size_t i = 0; i < 2 * padded; i += 8) vf32_store(call->state + i, vf32_splat(0.0f, 8), 8);
+    const float *h = call->state;
+    float *const c = call->state + padded;
+    for (size_t step = 0; step < call->steps; step++) {
+        const size_t t = call->reverse ? call->steps - 1 - step : step;
+        const float *gates = call->gates + t * call->gates_stride;
+        float *out = call->out + t * call->out_stride;
+        for (size_t first = 0; first < hidden;) {
+            const size_t left = hidden - first;
+            const size_t width = left <= 8 ? 8 : PANEL;
+            block(coefficients, hidden, width, gates + 4 * first, call->weights + first * 4 * hidden, h, c + first,
+                  out + first, left < width ? left : width);
+            first += width;
+        }
+        h = out;
+    }
+}

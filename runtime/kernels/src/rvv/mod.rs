@@ -1,0 +1,66 @@
+//! RISC-V Vector 1.0, VLEN of 128 or more: C intrinsics, compiled by `build.rs` for each size of register groups.
+//! May import: the argument types, `math`, `cpu`.
+//!
+//! A panel has 16 lanes. They take four registers where VLEN is 128 bits, two where it is 256, and one where it is 512
+//! or more, so each kernel exists three times, from one source; the CPU's VLEN picks.
+
+use core::mem::size_of;
+
+use crate::cpu;
+use crate::elementwise::{AddCall, MapCall};
+use crate::gemm::GemmCall;
+use crate::layer_norm::LayerNormCall;
+use crate::lstm::LstmCall;
+use crate::math::{COEFFICIENTS, Coefficients};
+use crate::softmax::SoftmaxCall;
+
+static SHARED: Coefficients = COEFFICIENTS;
+
+// `far_rvv.h` asserts the same sizes.
+const _: () = {
+    assert!(size_of::<GemmCall>() == 88);
+    assert!(size_of::<LstmCall>() == 72);
+    assert!(size_of::<LayerNormCall>() == 72);
+    assert!(size_of::<SoftmaxCall>() == 40);
+    assert!(size_of::<MapCall>() == 56);
+    assert!(size_of::<AddCall>() == 64);
+    assert!(size_of::<Coefficients>() == 4 * 37);
+};
+
+/// Declares the three C functions of a kernel and the one that picks among them.
+macro_rules! kernels {
+    ($($name:ident($call:ty $(, $coefficients:ident)?) = $m4:ident, $m2:ident, $m1:ident;)*) => {
+        unsafe extern "C" {
+            $(
+                fn $m4(call: &$call $(, $coefficients: &Coefficients)?);
+                fn $m2(call: &$call $(, $coefficients: &Coefficients)?);
+                fn $m1(call: &$call $(, $coefficients: &Coefficients)?);
+            )*
+        }
+        $(
+            /// # Safety
+            #[doc = concat!("The promises of [`", stringify!($call), "`], and the CPU has V 1.0.")]
+            pub(crate) unsafe fn $name(call: &$call) {
+                $(let $coefficients = &SHARED;)?
+                // SAFETY: the caller promises what `call` says and that the CPU has V; a group of that many registers
+                // holds 16 lanes at that VLEN.
+                unsafe {
+                    match cpu::riscv_vector_bytes() {
+                        16 => $m4(call $(, $coefficients)?),
+                        32 => $m2(call $(, $coefficients)?),
+                        _ => $m1(call $(, $coefficients)?),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+kernels! {
+    gemm(GemmCall, coefficients) = far_rvv_gemm_m4, far_rvv_gemm_m2, far_rvv_gemm_m1;
+    lstm(LstmCall, coefficients) = far_rvv_lstm_m4, far_rvv_lstm_m2, far_rvv_lstm_m1;
+    layer_norm(LayerNormCall) = far_rvv_layer_norm_m4, far_rvv_layer_norm_m2, far_rvv_layer_norm_m1;
+    softmax(SoftmaxCall, coefficients) = far_rvv_softmax_m4, far_rvv_softmax_m2, far_rvv_softmax_m1;
+    map(MapCall, coefficients) = far_rvv_map_m4, far_rvv_map_m2, far_rvv_map_m1;
+    add(AddCall) = far_rvv_add_m4, far_rvv_add_m2, far_rvv_add_m1;
+}

@@ -1,0 +1,264 @@
+//! The command as its users meet it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use far_format::cpu::{Arch, Features};
+use far_format::layout::Activation;
+use far_format::plan::{Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::{ArtifactParts, write};
+use far_tool::npy::{self, Array};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// `sum = a + b` and `positive = relu(sum)`, two by three.
+fn artifact(arch: Arch) -> Vec<u8> {
+    let port = |name: &str| Port { name: name.into(), dims: vec![1, 2, 3] };
+    let tensor = |place| Tensor { place, rows: 2, cols: 3, stride: 3 };
+    let operand = |tensor| Operand { tensor, row: 0, col: 0, rows: 2, cols: 3 };
+    let add = StepOp::Add { a: operand(0), b: operand(1), out: operand(2) };
+    let relu = StepOp::Map { act: Activation::Relu, x: operand(2), out: operand(3) };
+    let plan = Plan {
+        model: "sum".into(),
+        tensors: [Place::Input(0), Place::Input(1), Place::Output(0), Place::Output(1)].map(tensor).into(),
+        inputs: vec![port("a"), port("b")],
+        outputs: vec![port("sum"), port("positive")],
+        steps: vec![Step { name: "add".into(), op: add }, Step { name: "act".into(), op: relu }],
+        arena_bytes: 0,
+    };
+    write(&ArtifactParts { arch, features: Features::NONE, target: "test", plan: &plan, weights: &[] })
+        .unwrap()
+}
+
+fn host() -> Arch {
+    Arch::HOST.unwrap()
+}
+
+/// A folder with a model and its inputs: `a.npy` has four runs, `b.f32` one.
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("model.far"), artifact(host())).unwrap();
+    let a = Array { shape: vec![4, 2, 3], data: (0..24).map(|i| i as f32 - 12.0).collect() };
+    fs::write(at("a.npy"), npy::write(&a)).unwrap();
+    let b: Vec<u8> = [0.5f32; 6].iter().flat_map(|x| x.to_le_bytes()).collect();
+    fs::write(at("b.f32"), b).unwrap();
+    folder
+}
+
+/// The command, through the emulator that cargo was told to run this architecture's programs with, if any.
+fn command() -> Command {
+    let prefix = format!("CARGO_TARGET_{}", std::env::consts::ARCH.to_uppercase());
+    let runner = std::env::vars().find(|(name, _)| name.starts_with(&prefix) && name.ends_with("_RUNNER"));
+    let runner = runner.map(|(_, value)| value).unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([env!("CARGO_BIN_EXE_far")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).env_remove("FAR_ISA");
+    command
+}
+
+fn far(folder: &Path, line: &str) -> Output {
+    let mut command = command();
+    command.current_dir(folder).args(line.split_whitespace()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Runs, must succeed and say nothing on standard error; standard output.
+fn good(folder: &Path, line: &str) -> String {
+    let output = far(folder, line);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "far {line}");
+    text(&output.stdout).to_string()
+}
+
+/// Runs, must fail with that status and say nothing on standard output; standard error.
+fn bad(folder: &Path, line: &str, status: i32) -> String {
+    let output = far(folder, line);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(status), ""), "far {line}");
+    text(&output.stderr).to_string()
+}
+
+fn json(folder: &Path, line: &str) -> Value {
+    serde_json::from_str(&good(folder, line)).unwrap()
+}
+
+#[test]
+fn run_stacks_a_batch() {
+    let folder = folder();
+    let line = "run model.far --input a.npy --input b=b.f32 --output positive=p.npy --output s.npy --threads 1 --json";
+    let json = json(folder.path(), line);
+    assert_eq!(json["runs"], 4);
+    assert_eq!((&json["arch"], &json["target"]), (&host().name().into(), &"test".into()));
+    assert_eq!(json["outputs"][0]["shape"], serde_json::json!([4, 2, 3]));
+    assert_eq!(json["outputs"][1]["file"], "p.npy");
+    assert!(json["kernels"][0].as_str().unwrap().starts_with("add_f32_"));
+
+    let read = |name: &str| npy::read(&fs::read(folder.path().join(name)).unwrap()).unwrap();
+    let sum: Vec<f32> = (0..24).map(|i| i as f32 - 11.5).collect();
+    let positive = sum.iter().map(|x| x.max(0.0)).collect();
+    assert_eq!(read("s.npy"), Array { shape: vec![4, 2, 3], data: sum });
+    assert_eq!(read("p.npy"), Array { shape: vec![4, 2, 3], data: positive });
+}
+
+#[test]
+fn run_for_people() {
+    let folder = folder();
+    let out = good(folder.path(), "run model.far --input b.f32 --input b.f32 --output sum=s.npy");
+    assert!(out.starts_with("ran      1 times on "), "{out}");
+    assert!(
+        out.ends_with("output   sum [1, 2, 3] -> s.npy\noutput   positive [1, 2, 3] -> not written\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn wrong_inputs_are_explained() {
+    let folder = folder();
+    let save = |name: &str, shape: &[usize]| {
+        let array = Array { shape: shape.into(), data: vec![0.0; shape.iter().product()] };
+        fs::write(folder.path().join(name), npy::write(&array)).unwrap();
+    };
+    save("wide.npy", &[1, 2, 4]);
+    save("three.npy", &[3, 2, 3]);
+    save("none.npy", &[0, 2, 3]);
+    fs::write(folder.path().join("odd.f32"), [0; 5]).unwrap();
+    let run = |inputs: &str, status| bad(folder.path(), &format!("run model.far {inputs}"), status);
+    let cases = [
+        ("--input a.npy", 1, "error: no `--input` for `b`\n"),
+        (
+            "--input wide.npy --input b.f32",
+            1,
+            "error: input `a`: expected shape `[1, 2, 3], or a multiple of its leading dimension`, got `[1, 2, 4]`\n",
+        ),
+        (
+            "--input a.npy --input three.npy",
+            1,
+            "error: input `b`: expected as many runs as the inputs before it, `4`, got `3`\n",
+        ),
+        (
+            "--input none.npy --input none.npy",
+            1,
+            "error: input `a`: expected shape `1 or more in the leading dimension`, got `[0, 2, 3]`\n",
+        ),
+        (
+            "--input odd.f32 --input b.f32",
+            1,
+            "error: `odd.f32`: f32 data: expected a multiple of `4` bytes, got `5`\n",
+        ),
+        (
+            "--input a.npy --input a=b.f32",
+            2,
+            "error: `--input`: expected one file for `a`, got `b.f32` too\nhint: `far --help` lists commands and options\n",
+        ),
+        (
+            "--input a.npy --input a.npy --input a.npy",
+            2,
+            "error: `--input`: expected one file for each of `a`, `b`, got `3` files\nhint: `far --help` lists commands and options\n",
+        ),
+    ];
+    for (inputs, status, expected) in cases {
+        assert_eq!(run(inputs, status), expected);
+    }
+    let missing = run("--input nothing.npy --input b.f32", 1);
+    assert!(missing.starts_with("error: can't read `nothing.npy`: "), "{missing}");
+    let nowhere = run("--input a.npy --input b.f32 --output no/folder/x.npy", 1);
+    assert!(nowhere.starts_with("error: can't write `no/folder/x.npy`: "), "{nowhere}");
+}
+
+#[test]
+fn wrong_models_are_explained() {
+    let folder = folder();
+    let other = Arch::ALL.into_iter().find(|arch| *arch != host()).unwrap();
+    fs::write(folder.path().join("other.far"), artifact(other)).unwrap();
+    fs::write(folder.path().join("short.far"), &artifact(host())[..1000]).unwrap();
+    let missing = bad(folder.path(), "bench nothing.far", 1);
+    assert!(missing.starts_with("error: can't read `nothing.far`: "), "{missing}");
+    assert_eq!(
+        bad(folder.path(), "bench other.far", 1),
+        format!(
+            "error: `other.far`: artifact for another architecture: it is for `{other}`, this library for `{}`\n\
+             hint: compile the model with `--target` for this machine\n",
+            host()
+        )
+    );
+    assert_eq!(
+        bad(folder.path(), "info short.far", 1),
+        "error: `short.far`: truncated: expected `65536` bytes, got `1000`\nhint: copy the file again\n"
+    );
+    // What it says can be read anywhere.
+    assert_eq!(json(folder.path(), "info other.far --json")["arch"], other.name());
+}
+
+#[test]
+fn info() {
+    let folder = folder();
+    let json = json(folder.path(), "info model.far --json");
+    assert_eq!(json["model"], "sum");
+    assert_eq!(json["inputs"][1], serde_json::json!({ "name": "b", "dims": [1, 2, 3] }));
+    assert_eq!(json["steps"][1], serde_json::json!({ "name": "act", "op": "map" }));
+    let text = good(folder.path(), "info model.far");
+    assert!(text.contains("output    positive f32 [1, 2, 3]\n"), "{text}");
+    assert!(text.ends_with("steps     2: 1 add, 1 map\n"), "{text}");
+}
+
+#[test]
+fn bench() {
+    let folder = folder();
+    let json = json(folder.path(), "bench model.far --runs 9 --warmup 1 --threads 1 --profile --json");
+    let number = |key: &str| json[key].as_f64().unwrap_or_else(|| panic!("{key} in {json}"));
+    assert!(number("min_ms") > 0.0);
+    assert!(number("min_ms") <= number("p50_ms") && number("p50_ms") <= number("p90_ms"));
+    assert!(number("p90_ms") <= number("p99_ms") && number("load_ms") > 0.0);
+    assert_eq!((number("runs"), number("threads"), number("arena_bytes")), (9.0, 1.0, 0.0));
+    assert_eq!((&json["arch"], &json["kernels"].as_array().unwrap().len()), (&host().name().into(), &2));
+    assert_eq!(json["steps"][0]["name"], "add");
+    assert!(good(folder.path(), "bench model.far --runs 1").starts_with("model    sum for test\n"));
+}
+
+#[test]
+fn doctor() {
+    let folder = folder();
+    let json = json(folder.path(), "doctor --json");
+    assert_eq!(json["arch"], host().name());
+    assert_eq!(json["available"].as_array().unwrap().last().unwrap(), "scalar");
+    assert_eq!(json["isa"], json["available"][0]);
+    let scalar = |value: &str| command().args(["doctor", "--json"]).env("FAR_ISA", value).output().unwrap();
+    let limited: Value = serde_json::from_slice(&scalar("scalar").stdout).unwrap();
+    assert_eq!(limited["isa"], "scalar");
+    let unknown = scalar("mmx");
+    assert_eq!(unknown.status.code(), Some(1));
+    let message = text(&unknown.stderr);
+    assert!(
+        message.starts_with("error: environment variable `FAR_ISA`: expected one of `scalar"),
+        "{message}"
+    );
+    assert!(good(folder.path(), "doctor").starts_with("architecture  "));
+}
+
+#[test]
+fn usage() {
+    let folder = folder();
+    let hint = "hint: `far --help` lists commands and options\n";
+    let cases = [
+        ("", "command: expected `info`, `run`, `bench` or `doctor`, got none"),
+        ("play", "command: expected `info`, `run`, `bench` or `doctor`, got `play`"),
+        ("info", "no MODEL.far given"),
+        ("info model.far other.far", "unexpected argument \"other.far\""),
+        ("info model.far --threads 2", "invalid option '--threads'"),
+        ("bench model.far --threads 1000", "`--threads`: expected a number from `0` to `256`, got `1000`"),
+        ("bench model.far --runs 0", "`--runs`: expected a number from `1` to `1000000`, got `0`"),
+        ("bench model.far --runs", "missing argument for option '--runs'"),
+        ("doctor model.far", "unexpected argument \"model.far\""),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(bad(folder.path(), line, 2), format!("error: {expected}\n{hint}"));
+    }
+    for line in ["--help", "help", "run --help", "-h"] {
+        assert!(good(folder.path(), line).starts_with("far: runs compiled models"));
+    }
+    assert_eq!(good(folder.path(), "--version"), format!("far {}\n", env!("CARGO_PKG_VERSION")));
+}

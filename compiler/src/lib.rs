@@ -16,6 +16,7 @@ pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod target;
+pub mod verify;
 
 use error::Result;
 use masks::Masks;

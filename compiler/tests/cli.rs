@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use prost::Message;
 use tempfile::TempDir;
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, attribute_proto};
 
 fn example(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/models/far-fashion").join(name);
@@ -37,7 +39,8 @@ fn fails(folder: &Path, arguments: &[&str], parts: &[&str]) {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
     files.sort();
     files
 }
@@ -60,9 +63,13 @@ fn sdk(folder: &Path, triple: &str) -> PathBuf {
     let sdk = folder.join("sdk");
     fs::create_dir_all(sdk.join("include")).expect("a folder");
     fs::create_dir_all(sdk.join("lib").join(triple)).expect("a folder");
-    for file in ["include/far.h".into(), format!("lib/{triple}/libfar.a"), format!("lib/{triple}/libfar.so")] {
+    for file in
+        ["include/far.h".into(), format!("lib/{triple}/libfar.a"), format!("lib/{triple}/libfar.so.0")]
+    {
         fs::write(sdk.join(file), "").expect("a file");
     }
+    std::os::unix::fs::symlink("libfar.so.0", sdk.join("lib").join(triple).join("libfar.so"))
+        .expect("a link");
     sdk
 }
 
@@ -71,15 +78,22 @@ fn an_artifact_is_compiled_inspected_run_and_timed() {
     let folder = folder();
     let report = json(&compiled(folder.path(), "host"));
     assert_eq!(report["target"]["name"], "host");
-    assert_eq!(report["totals"]["artifact_bytes"], fs::metadata(folder.path().join("model.far")).unwrap().len());
+    assert_eq!(
+        report["totals"]["artifact_bytes"],
+        fs::metadata(folder.path().join("model.far")).unwrap().len()
+    );
     assert!(report["totals"]["predicted_ms"].as_f64().unwrap() > 0.0);
 
     let text = prints(folder.path(), &["inspect", "model.far"]);
     assert!(text.contains("lstm") && text.contains("image") && text.contains("logits"), "{text}");
-    assert_eq!(json(&prints(folder.path(), &["inspect", "model.far", "--json"]))["outputs"][0]["name"], "logits");
+    assert_eq!(
+        json(&prints(folder.path(), &["inspect", "model.far", "--json"]))["outputs"][0]["name"],
+        "logits"
+    );
 
     let images = format!("image={}", example("images.npy"));
-    let run = ["run", "model.far", "--input", &images, "--output", "logits=y.npy", "--threads", "1", "--json"];
+    let run =
+        ["run", "model.far", "--input", &images, "--output", "logits=y.npy", "--threads", "1", "--json"];
     let report = json(&prints(folder.path(), &run));
     assert_eq!(report["runs"], 1000);
     assert_eq!(report["outputs"][0]["shape"], serde_json::json!([1000, 10]));
@@ -89,7 +103,8 @@ fn an_artifact_is_compiled_inspected_run_and_timed() {
     let largest = (&got - &expected).iter().fold(0f32, |m, d| m.max(d.abs()));
     assert!(largest < 2e-3, "{largest}");
 
-    let bench = ["bench", "model.far", "--runs", "3", "--warmup", "1", "--threads", "1", "--profile", "--json"];
+    let bench =
+        ["bench", "model.far", "--runs", "3", "--warmup", "1", "--threads", "1", "--profile", "--json"];
     let report = json(&prints(folder.path(), &bench));
     for key in ["min_ms", "p50_ms", "p90_ms", "p99_ms", "load_ms", "peak_rss_bytes"] {
         assert!(report[key].as_f64().unwrap() > 0.0, "{key}: {report}");
@@ -102,7 +117,9 @@ fn people_get_a_summary() {
     let folder = folder();
     let model = example("far-parallel.onnx");
     let text = prints(folder.path(), &["compile", &model, "--target", "raspberry-pi-5", "-o", "model.far"]);
-    for part in ["compiled", "found", "pruned", "work", "artifact", "memory", "predicted", "Cortex-A76", "model.far"] {
+    for part in
+        ["compiled", "found", "pruned", "work", "artifact", "memory", "predicted", "Cortex-A76", "model.far"]
+    {
         assert!(text.contains(part), "no `{part}` in:\n{text}");
     }
 }
@@ -118,6 +135,8 @@ fn a_folder_gets_everything_an_application_needs() {
         for file in ["model.far", "report.json", "include/far.h", "lib/aarch64-unknown-linux-gnu/libfar.so"] {
             assert!(folder.path().join("out").join(file).is_file(), "{file}");
         }
+        let library = folder.path().join("out/lib/aarch64-unknown-linux-gnu/libfar.so");
+        assert_eq!(fs::read_link(library).unwrap(), Path::new("libfar.so.0"));
         assert_eq!(files(folder.path()).len(), 2, "only `out` and `sdk`");
     }
     let report = fs::read_to_string(folder.path().join("out/report.json")).unwrap();
@@ -163,6 +182,41 @@ fn a_broken_onnx() {
     fails(folder.path(), &arguments, &["error: broken-model", "broken.onnx"]);
 }
 
+/// The parallel example with its first node of one operator changed.
+fn changed(folder: &Path, op: &str, change: impl FnOnce(&mut NodeProto)) {
+    let bytes = fs::read(example("far-parallel.onnx")).unwrap();
+    let mut model = ModelProto::decode(&bytes[..]).unwrap();
+    let nodes = &mut model.graph.as_mut().expect("a graph").node;
+    change(nodes.iter_mut().find(|n| n.op_type == op).expect("such a node"));
+    fs::write(folder.join("changed.onnx"), model.encode_to_vec()).unwrap();
+}
+
+#[test]
+fn an_unknown_op() {
+    let folder = folder();
+    changed(folder.path(), "Add", |node| node.op_type = "Frobnicate".into());
+    let arguments = ["compile", "changed.onnx", "--target", "host", "-o", "x.far"];
+    fails(
+        folder.path(),
+        &arguments,
+        &["error: unsupported-op", "changed.onnx", "`Frobnicate`", "at node", "help:"],
+    );
+}
+
+#[test]
+fn an_unsupported_lstm_attribute() {
+    let folder = folder();
+    let clip = AttributeProto {
+        name: "clip".into(),
+        r#type: attribute_proto::AttributeType::Float as i32,
+        f: 3.0,
+        ..Default::default()
+    };
+    changed(folder.path(), "LSTM", |node| node.attribute.push(clip));
+    let arguments = ["compile", "changed.onnx", "--target", "host", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: unsupported-attribute", "clip", "at node", "help:"]);
+}
+
 #[test]
 fn an_unknown_board_with_a_near_match() {
     let model = example("far-parallel.onnx");
@@ -179,6 +233,44 @@ fn a_yaml_with_an_unknown_key() {
     let arguments = ["compile", &model, "--target", "mine.yaml", "-o", "x.far"];
     let parts = ["error: bad-target", "mine.yaml", "line 9", "`clock_mzh`", "did you mean `clock_mhz`?"];
     fails(folder.path(), &arguments, &parts);
+}
+
+/// A mask file with one f32 entry of ones, but for a zero in front.
+fn mask(folder: &Path, name: &str, dims: &[usize]) {
+    let len: usize = dims.iter().product();
+    let mut data = 0f32.to_le_bytes().to_vec();
+    data.extend((1..len).flat_map(|_| 1f32.to_le_bytes()));
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, dims.to_vec(), &data).unwrap();
+    fs::write(folder.join("m.safetensors"), safetensors::serialize([(name, view)], None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_mask_that_fits_no_parameter() {
+    let folder = folder();
+    mask(folder.path(), "blocks.9.attn.lstm.weight_ih_l0", &[384, 96]);
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "m.safetensors", "-o", "x.far"];
+    fails(
+        folder.path(),
+        &arguments,
+        &["error: bad-mask", "m.safetensors", "blocks.9.attn.lstm.weight_ih_l0", "help:"],
+    );
+}
+
+#[test]
+fn a_mask_of_the_wrong_shape() {
+    let folder = folder();
+    mask(folder.path(), "blocks.0.attn.lstm.weight_ih_l0", &[4, 5]);
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "m.safetensors", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: bad-mask", "expected", "384", "got", "5"]);
+}
+
+#[test]
+fn a_mask_file_that_is_missing() {
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "no.safetensors", "-o", "x.far"];
+    fails(folder().path(), &arguments, &["error: io", "no.safetensors"]);
 }
 
 #[test]
@@ -200,7 +292,9 @@ fn a_broken_artifact() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(folder.path().join("bad.far"), bytes).unwrap();
-    for arguments in [&["inspect", "bad.far"][..], &["run", "bad.far", "--input", "x.npy"], &["bench", "bad.far"]] {
+    for arguments in
+        [&["inspect", "bad.far"][..], &["run", "bad.far", "--input", "x.npy"], &["bench", "bad.far"]]
+    {
         fails(folder.path(), arguments, &["error: bad-artifact", "bad.far", "checksum"]);
     }
 }
@@ -242,8 +336,12 @@ fn a_pass_can_be_left_out() {
     let model = example("far-parallel.onnx");
     let arguments = ["compile", &model, "--target", "host", "-o", "x.far", "--no-fold-layer-norm", "--json"];
     let report = json(&prints(folder.path(), &arguments));
-    let passes: Vec<_> = report["passes"]["passes"].as_array().unwrap().iter().map(|p| p["pass"].clone()).collect();
-    assert!(passes.contains(&"split_heads".into()) && !passes.contains(&"fold_layer_norm".into()), "{passes:?}");
+    let passes: Vec<_> =
+        report["passes"]["passes"].as_array().unwrap().iter().map(|p| p["pass"].clone()).collect();
+    assert!(
+        passes.contains(&"split_heads".into()) && !passes.contains(&"fold_layer_norm".into()),
+        "{passes:?}"
+    );
 }
 
 #[test]
@@ -252,6 +350,8 @@ fn an_onnx_model_is_inspected() {
     let model = example("far-parallel.onnx");
     let text = prints(folder.path(), &["inspect", &model]);
     assert!(text.contains("LSTM") && text.contains("opsets"), "{text}");
-    assert!(json(&prints(folder.path(), &["inspect", &model, "--json"]))["ops"]["LSTM"].as_u64().unwrap() > 0);
+    assert!(
+        json(&prints(folder.path(), &["inspect", &model, "--json"]))["ops"]["LSTM"].as_u64().unwrap() > 0
+    );
     assert!(prints(folder.path(), &["inspect", &model, "--ir"]).starts_with("graph"));
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches};
 use farc::emit::{self, Output};
-use farc::error::Result;
+use farc::error::{ErrorKind, Result};
+use farc::masks::Masks;
 use farc::passes::{PASSES, PassOptions};
 use farc::report::Report;
 use farc::target::Target;
@@ -65,10 +66,15 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
         }
     }
     let model = super::read(&args.model, "model")?;
+    let masks = args.masks.as_deref().map(Masks::read).transpose()?;
     let options = Options { passes, ..Options::default() };
     let progress = progress(json);
     progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
-    let compiled = compile(&model, &target, &options).map_err(|e| e.in_file(&args.model))?;
+    let compiled = compile(&model, masks.as_ref(), &target, &options).map_err(|e| {
+        // An error of the masks is in their file.
+        let file = if e.kind == ErrorKind::BadMask { args.masks.as_ref() } else { None };
+        e.in_file(file.unwrap_or(&args.model))
+    })?;
     let output = Output::of(&args.output);
     emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target.triple)?;
     progress.finish_and_clear();

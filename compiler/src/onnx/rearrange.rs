@@ -336,6 +336,19 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
         .collect()
 }
 
+/// The shape of tensors joined along an axis; they agree in all others.
+pub(super) fn concat_dims(parts: &[&[usize]], axis: usize) -> Result<Vec<usize>> {
+    let mut dims = parts[0].to_vec();
+    for part in &parts[1..] {
+        let fits = part.len() == dims.len() && (0..dims.len()).all(|i| i == axis || part[i] == dims[i]);
+        if !fits {
+            return Err(mismatch("tensors that are joined differ in another axis", parts[0], part));
+        }
+        dims[axis] = dims[axis].saturating_add(part[axis]);
+    }
+    Ok(dims)
+}
+
 /// Applies steps to a constant.
 pub(super) fn apply(constant: &Const, steps: &[Step]) -> Const {
     fn array<T: Clone>(array: ArcArray<T, IxDyn>, steps: &[Step]) -> ArcArray<T, IxDyn> {

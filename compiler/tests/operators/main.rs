@@ -8,10 +8,9 @@ mod onnx_package;
 use farc::error::ErrorKind;
 use farc::reference::{Keep, Model, Tensor, Values};
 use prost::Message;
-use serde_json::Value as Json;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
-    attribute_proto::AttributeType, tensor_proto::DataType,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto,
+    attribute_proto::AttributeType,
 };
 
 /// A model of one node; its inputs are `x0`, `x1`, … where given, its outputs `y0`, ….

@@ -1,5 +1,8 @@
 //! Answers of the `onnx` package: `data/operators.py` says how they were made.
 
+use serde_json::Value as Json;
+use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
+
 use super::*;
 
 fn tensor(json: &Json) -> Option<Tensor> {

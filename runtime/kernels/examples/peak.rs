@@ -47,10 +47,10 @@ fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// Elements from row to row. Rows whose distance is a multiple of 4 KiB fall into the same few sets of a cache, so a
+/// Elements from row to row. Rows whose distance is a multiple of 2 KiB fall into the same few sets of a cache, so a
 /// plan keeps them apart, and so do we.
 fn stride(cols: usize) -> usize {
-    if cols.is_multiple_of(1024) { cols + 16 } else { cols }
+    if cols.is_multiple_of(512) { cols + 16 } else { cols }
 }
 
 fn gemm(kernels: Kernels, peak: f64) {

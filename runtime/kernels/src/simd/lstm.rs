@@ -88,7 +88,7 @@ unsafe fn group<S: Simd, H: Simd, const N: usize, const HALF: bool>(
         let half_weights = weights.wrapping_add(N * PANEL * 4 * hidden);
         let half_gates = gates.wrapping_add(N * PANEL * 4);
         let mut acc = [[s.splat(0.0); 4]; N];
-        let mut half_acc = [half.splat(0.0); 4];
+        let mut half_acc = [[half.splat(0.0); 4]];
         for n in 0..N {
             for gate in 0..4 {
                 acc[n][gate] = s.load(gates.add((n * 4 + gate) * PANEL));
@@ -96,44 +96,31 @@ unsafe fn group<S: Simd, H: Simd, const N: usize, const HALF: bool>(
         }
         if HALF {
             for gate in 0..4 {
-                half_acc[gate] = half.load(half_gates.add(gate * H::LANES));
+                half_acc[0][gate] = half.load(half_gates.add(gate * H::LANES));
             }
         }
         let mut k = 0;
-        while k + S::DEPTH <= hidden {
+        while S::DEPTH > 1 && k + S::DEPTH <= hidden {
+            const { assert!(S::DEPTH == 1 || S::DEPTH == 4) };
             let row = s.row(at.h.add(k));
-            let half_row = half.row(at.h.add(k));
-            for i in 0..S::DEPTH {
-                for n in 0..N {
-                    let w = weights.add((n * hidden + k + i) * 4 * PANEL);
-                    for gate in 0..4 {
-                        acc[n][gate] = s.fma_element(row, i, s.load(w.add(gate * PANEL)), acc[n][gate]);
-                    }
-                }
-                if HALF {
-                    let w = half_weights.add((k + i) * 4 * H::LANES);
-                    for gate in 0..4 {
-                        let w = half.load(w.add(gate * H::LANES));
-                        half_acc[gate] = half.fma_element(half_row, i, w, half_acc[gate]);
-                    }
-                }
+            multiply::<S, N, 0>(s, row, weights, hidden, k, &mut acc);
+            multiply::<S, N, 1>(s, row, weights, hidden, k, &mut acc);
+            multiply::<S, N, 2>(s, row, weights, hidden, k, &mut acc);
+            multiply::<S, N, 3>(s, row, weights, hidden, k, &mut acc);
+            if HALF {
+                let row = half.row(at.h.add(k));
+                multiply::<H, 1, 0>(half, row, half_weights, hidden, k, &mut half_acc);
+                multiply::<H, 1, 1>(half, row, half_weights, hidden, k, &mut half_acc);
+                multiply::<H, 1, 2>(half, row, half_weights, hidden, k, &mut half_acc);
+                multiply::<H, 1, 3>(half, row, half_weights, hidden, k, &mut half_acc);
             }
             k += S::DEPTH;
         }
         while k < hidden {
             let x = *at.h.add(k);
-            for n in 0..N {
-                let w = weights.add((n * hidden + k) * 4 * PANEL);
-                for gate in 0..4 {
-                    acc[n][gate] = s.fma(s.splat(x), s.load(w.add(gate * PANEL)), acc[n][gate]);
-                }
-            }
+            multiply_by(s, s.splat(x), weights, hidden, k, &mut acc);
             if HALF {
-                let w = half_weights.add(k * 4 * H::LANES);
-                for gate in 0..4 {
-                    half_acc[gate] =
-                        half.fma(half.splat(x), half.load(w.add(gate * H::LANES)), half_acc[gate]);
-                }
+                multiply_by(half, half.splat(x), half_weights, hidden, k, &mut half_acc);
             }
             k += 1;
         }
@@ -144,8 +131,52 @@ unsafe fn group<S: Simd, H: Simd, const N: usize, const HALF: bool>(
         }
         if HALF {
             let unit = first + N * PANEL;
-            let y = cell(half, half_acc, at.c.add(unit));
+            let y = cell(half, half_acc[0], at.c.add(unit));
             half.store_up_to(at.out.add(unit), y, hidden - unit);
+        }
+    }
+}
+
+/// Adds the products of depth `k + I` in `N` blocks of `LANES` units; `row` holds the hidden states from `k` on.
+///
+/// # Safety
+/// At `weights` lie `N` blocks of `hidden × 4 × LANES`; `k + I` is below `hidden`.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const N: usize, const I: usize>(
+    s: S,
+    row: S::Row,
+    weights: *const f32,
+    hidden: usize,
+    k: usize,
+    acc: &mut [[S::V; 4]; N],
+) {
+    for n in 0..N {
+        for gate in 0..4 {
+            // SAFETY: as the caller promises.
+            let w = unsafe { s.load(weights.add(((n * hidden + k + I) * 4 + gate) * S::LANES)) };
+            acc[n][gate] = s.fma_element::<I>(row, w, acc[n][gate]);
+        }
+    }
+}
+
+/// Adds the products of depth `k`, whose hidden state is `x`.
+///
+/// # Safety
+/// As [`multiply`].
+#[inline(always)]
+unsafe fn multiply_by<S: Simd, const N: usize>(
+    s: S,
+    x: S::V,
+    weights: *const f32,
+    hidden: usize,
+    k: usize,
+    acc: &mut [[S::V; 4]; N],
+) {
+    for n in 0..N {
+        for gate in 0..4 {
+            // SAFETY: as the caller promises.
+            let w = unsafe { s.load(weights.add(((n * hidden + k) * 4 + gate) * S::LANES)) };
+            acc[n][gate] = s.fma(x, w, acc[n][gate]);
         }
     }
 }

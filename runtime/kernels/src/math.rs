@@ -16,18 +16,6 @@ pub(crate) struct OddRational<const N: usize> {
     pub(crate) q: [f32; N],
 }
 
-impl<const N: usize> OddRational<N> {
-    /// ½·f.
-    pub(crate) const fn halved(mut self) -> Self {
-        let mut i = 0;
-        while i < N {
-            self.p[i] *= 0.5;
-            i += 1;
-        }
-        self
-    }
-}
-
 /// `exp(x) = 2ⁿ · e^r` with n = round(x·log₂e) and r = x − n·ln 2.
 ///
 /// x is clamped to `low ..= high`; n = fma(x, log₂e, `round`) − `round`, which rounds to an integer, ties to even;

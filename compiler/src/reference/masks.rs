@@ -1,6 +1,7 @@
 //! Applies mask files for the judge, independently of the compiler's own way. A mask has the name and the layout that
 //! its parameter has in PyTorch; the exporter renames, transposes and reorders, so most parameters are found by the
-//! node that reads them, whose name holds the module's path. May import: `tensor`, `error`.
+//! node that reads them, whose name holds the module's path. May import: `tensor`, `trace`,
+//! `error`.
 
 use ndarray::{ArrayViewMutD, Axis};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -8,6 +9,7 @@ use tract_onnx::pb::NodeProto;
 
 use super::Model;
 use super::tensor::Tensor;
+use super::trace::module_of;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where ONNX's gates i, o, f, c stand among PyTorch's i, f, g, o.
@@ -136,14 +138,9 @@ fn lstm_parameter(name: &str) -> Option<(usize, usize, bool)> {
     Some((input, layer.parse().ok()?, reverse))
 }
 
-/// Nodes of some operators whose name says that they belong to a module: `/blocks.0/attn/lstm/LSTM` to
-/// `blocks.0.attn.lstm`.
+/// Nodes of some operators that belong to a module.
 fn nodes_of<'a>(nodes: &'a [NodeProto], module: &str, ops: &[&str]) -> Vec<&'a NodeProto> {
-    let belongs = |node: &&NodeProto| {
-        let path = node.name.trim_start_matches('/').rsplit_once('/').map_or("", |(path, _)| path);
-        ops.contains(&node.op_type.as_str()) && path.replace('/', ".") == module
-    };
-    nodes.iter().filter(belongs).collect()
+    nodes.iter().filter(|node| ops.contains(&node.op_type.as_str()) && module_of(node) == module).collect()
 }
 
 /// `parameter ⊙= data`, which has the mask's shape.

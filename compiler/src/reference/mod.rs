@@ -21,6 +21,7 @@ mod node;
 mod ops;
 mod proto;
 mod tensor;
+mod trace;
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,6 +33,7 @@ use tract_onnx::pb::{
 use crate::error::{Error, ErrorKind, Result};
 use node::Node;
 pub use tensor::{MAX_ELEMENTS, MAX_RANK, Shared, Tensor};
+pub use trace::Fused;
 
 /// Operator sets whose operators are known here.
 const OPSETS: std::ops::RangeInclusive<i64> = 11..=25;

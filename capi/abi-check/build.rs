@@ -1,8 +1,8 @@
 //! Reads far.h with bindgen and writes, for everything in it, a comparison with Rust's side of the interface.
 //!
-//! Signatures and field types are compared by the compiler: each function of libfar is assigned to the function pointer that
-//! bindgen read, each struct is taken apart into the fields that bindgen read. Sizes, offsets and values are
-//! compared by tests.
+//! Signatures and field types are compared by the compiler: each function of libfar is assigned to the
+//! function pointer that bindgen read, each struct is taken apart into the fields that bindgen read. Sizes,
+//! offsets and values are compared by tests.
 
 use std::path::PathBuf;
 use std::{env, fs};

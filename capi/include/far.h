@@ -22,7 +22,8 @@
  *   The header is C99, and as well C11 and C++17. libfar is for 64-bit little-endian Linux on x86-64,
  *   aarch64 and riscv64. It needs libc, libm, libpthread and the compiler's unwinder (libgcc_s or
  *   libgcc_eh: a C compiler links it by itself); -ldl only where glibc is older than 2.34. Fully
- *   static programs (-static) work. A program that loads libfar.so at run time opens models with
+ *   static programs (-static) work; where the linker then warns of getaddrinfo and getpwuid_r, libfar
+ *   calls neither. A program that loads libfar.so at run time opens models with
  *   FAR_MODEL_OPTIONS_INIT: far_model_open() then checks that the program and the library have the
  *   same FAR_ABI_VERSION.
  *

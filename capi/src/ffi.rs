@@ -1,5 +1,5 @@
-//! The boundary itself: panics, NULL, ownership, and structs of several versions, each handled here and nowhere else.
-//! May import: `status`, `message`.
+//! The boundary itself: panics, NULL, ownership, and structs of several versions, each handled here and
+//! nowhere else. May import: `status`, `message`.
 
 use std::alloc::Layout;
 use std::ffi::{CString, c_void};
@@ -38,7 +38,8 @@ impl Failure {
     }
 }
 
-/// Runs the body of a function of the C interface: a failure becomes its status, a panic [`FAR_ERROR_INTERNAL`].
+/// Runs the body of a function of the C interface: a failure becomes its status, a panic
+/// [`FAR_ERROR_INTERNAL`].
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> far_status {
     let outcome = message::with_panics_noted(|| catch_unwind(AssertUnwindSafe(body)));
     match outcome {
@@ -81,7 +82,8 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const c_void, size: usize, what: &str) 
     Ok(unsafe { std::slice::from_raw_parts(start.as_ptr(), size) })
 }
 
-/// A place where the caller wants a result; written only by [`Out::set`], so a call that fails leaves it as it was.
+/// A place where the caller wants a result; written only by [`Out::set`], so a call that fails leaves it as
+/// it was.
 pub(crate) struct Out<'a, T> {
     place: NonNull<T>,
     lifetime: PhantomData<&'a mut MaybeUninit<T>>,
@@ -129,7 +131,8 @@ pub(crate) fn into_handle<T>(value: T) -> Result<*mut T, Failure> {
     Ok(memory)
 }
 
-/// Takes ownership of a handle back and drops it; NULL is fine. A panic on the way is swallowed: there is nobody to tell.
+/// Takes ownership of a handle back and drops it; NULL is fine. A panic on the way is swallowed: there is
+/// nobody to tell.
 ///
 /// # Safety
 ///
@@ -137,7 +140,8 @@ pub(crate) fn into_handle<T>(value: T) -> Result<*mut T, Failure> {
 pub(crate) unsafe fn free_handle<T>(handle: *mut T) {
     guard(|| {
         if !handle.is_null() {
-            // SAFETY: from `into_handle`, which allocates with the global allocator as a box does; ours alone by the contract.
+            // SAFETY: from `into_handle`, which allocates with the global allocator as a box does; ours alone
+            // by the contract.
             drop(unsafe { Box::from_raw(handle) });
         }
         Ok(())
@@ -159,7 +163,8 @@ pub(crate) unsafe trait Versioned: Copy {
 /// No struct will ever be larger; a larger `struct_size` is memory that was not initialised.
 const MAX_STRUCT_SIZE: usize = 4096;
 
-/// Reads a struct that the caller filled. Fields that the caller does not know take their defaults; fields that we do not know must be zero.
+/// Reads a struct that the caller filled. Fields that the caller does not know take their defaults; fields
+/// that we do not know must be zero.
 ///
 /// # Safety
 ///
@@ -169,7 +174,8 @@ pub(crate) unsafe fn read_struct<T: Versioned>(pointer: *const T, what: &str) ->
     let size = unsafe { struct_size(pointer, what) }?;
     let known = size.min(size_of::<T>());
     let mut value = T::DEFAULT;
-    // SAFETY: `known` bytes are readable (the contract) and fit in a `T`; any bit pattern is a valid `T` (its trait).
+    // SAFETY: `known` bytes are readable (the contract) and fit in a `T`; any bit pattern is a valid `T` (its
+    // trait).
     unsafe { pointer.cast::<u8>().copy_to_nonoverlapping((&raw mut value).cast(), known) };
     for offset in known..size {
         // SAFETY: below `struct_size`, hence readable.
@@ -191,7 +197,8 @@ pub(crate) unsafe fn read_struct<T: Versioned>(pointer: *const T, what: &str) ->
 ///
 /// # Safety
 ///
-/// `pointer` is NULL or points at `struct_size` bytes that may be written, of which the first hold `struct_size` itself.
+/// `pointer` is NULL or points at `struct_size` bytes that may be written, of which the first hold
+/// `struct_size` itself.
 pub(crate) unsafe fn write_struct<T: Versioned>(
     pointer: *mut T,
     what: &str,

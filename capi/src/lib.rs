@@ -1,8 +1,10 @@
-//! libfar: the C interface of the FAR runtime. `include/far.h` is the contract and the documentation; this is its other side.
+//! libfar: the C interface of the FAR runtime. `include/far.h` is the contract and the documentation; this is its
+//! other side.
 //!
-//! `ffi` holds what a boundary needs (panics, NULL, ownership, structs of several versions), `message` the last error of each
-//! thread; `info`, `model`, `session`, `tensor` and `status` are the header's sections; `port` checks a caller's tensors against the model's. May import: the engine, and what its
-//! interface mentions of format and kernels.
+//! `ffi` holds what a boundary needs (panics, NULL, ownership, structs of several versions), `message` the last error
+//! of each thread; `info`, `model`, `session`, `tensor` and `status` are the header's sections; `port` checks a
+//! caller's tensors against the model's.
+//! May import: the engine, and what its interface mentions of format and kernels.
 #![allow(
     unsafe_code,
     reason = "a C interface takes raw pointers; each block names the promise of the header that it relies on"

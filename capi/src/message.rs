@@ -82,7 +82,8 @@ pub(crate) fn with_panics_noted<R>(body: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Replaces this thread's message by one about a panic during the current call: what the hook saw of it, if it did.
+/// Replaces this thread's message by one about a panic during the current call: what the hook saw of it, if
+/// it did.
 pub(crate) fn record_panic(what: fmt::Arguments<'_>) {
     PANIC.with_borrow(|panic| match panic.as_str() {
         "" => record(what),
@@ -90,9 +91,9 @@ pub(crate) fn record_panic(what: fmt::Arguments<'_>) {
     });
 }
 
-/// Rust prints the message of a panic before it unwinds. A library must not print, so panics inside our calls and on the
-/// engine's threads are noted, and all others go to the hook that was there. (`libfar.so` and `libfar.a` carry a Rust
-/// runtime of their own, so there no other code's panics come here.)
+/// Rust prints the message of a panic before it unwinds. A library must not print, so panics inside our calls
+/// and on the engine's threads are noted, and all others go to the hook that was there. (`libfar.so` and
+/// `libfar.a` carry a Rust runtime of their own, so there no other code's panics come here.)
 fn install_hook() {
     static ONCE: Once = Once::new();
     if std::thread::panicking() {

@@ -109,7 +109,8 @@ unsafe fn check_options(options: *const far_model_options) -> Result<(), Failure
 ///
 /// # Safety
 ///
-/// `path` is NULL or a string, `options` NULL or as [`read_struct`] wants it, `model` NULL or may be written through.
+/// `path` is NULL or a string, `options` NULL or as [`read_struct`] wants it, `model` NULL or may be written
+/// through.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_model_open(
     path: *const c_char,
@@ -133,7 +134,8 @@ pub unsafe extern "C" fn far_model_open(
 ///
 /// # Safety
 ///
-/// `data` is NULL or has `size` readable bytes, `options` is NULL or as [`read_struct`] wants it, `model` is NULL or may be written through.
+/// `data` is NULL or has `size` readable bytes, `options` is NULL or as [`read_struct`] wants it, `model` is
+/// NULL or may be written through.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_model_open_memory(
     data: *const c_void,

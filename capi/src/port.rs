@@ -37,14 +37,12 @@ impl Port {
         for (to, from) in known.iter_mut().zip(&port.dims) {
             *to = u64::from(*from);
         }
-        let elements = known.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim));
-        let Some(elements) = elements.filter(|n| n.checked_mul(4).is_some()) else {
-            return Err(Failure::new(
-                FAR_ERROR_INVALID_ARTIFACT,
-                format_args!("the dimensions of `{}` are too large: `{:?}`", port.name, port.dims),
-            ));
-        };
-        Ok(Port { name: c_string(format_args!("{}", port.name))?, rank, dims, elements })
+        Ok(Port {
+            name: c_string(format_args!("{}", port.name))?,
+            rank,
+            dims,
+            elements: port.elements() as u64,
+        })
     }
 
     pub(crate) fn info(&self) -> far_tensor_info {
@@ -101,12 +99,13 @@ impl Region {
     }
 }
 
-/// Checks what a caller gives against the ports of its kind and leaves the region of each port in `bound`, which has room for it.
+/// Checks what a caller gives against the ports of its kind and leaves the region of each port in `bound`,
+/// which has room for it.
 ///
 /// # Safety
 ///
-/// `given` is NULL or points at `count` structs as [`read_struct`] wants them; their names are NULL or strings, their dims NULL or
-/// arrays of their rank.
+/// `given` is NULL or points at `count` structs as [`read_struct`] wants them; their names are NULL or
+/// strings, their dims NULL or arrays of their rank.
 pub(crate) unsafe fn bind<T: Given>(
     ports: &[Port],
     given: *const T,

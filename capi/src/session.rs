@@ -145,8 +145,8 @@ impl far_session {
 
     /// # Safety
     ///
-    /// The arrays are as [`bind`] wants them; the data of each input is readable and constant, that of each output is the caller's to
-    /// write, for the sizes stated, during the call.
+    /// The arrays are as [`bind`] wants them; the data of each input is readable and constant, that of each
+    /// output is the caller's to write, for the sizes stated, during the call.
     unsafe fn run(
         &self,
         inputs: *const far_input,
@@ -199,7 +199,8 @@ fn poisoned() -> Failure {
     )
 }
 
-/// The capacity of a vector for elements of the same size: collecting an emptied vector into another one reuses its memory.
+/// The capacity of a vector for elements of the same size: collecting an emptied vector into another one
+/// reuses its memory.
 fn recycle<T, U>(mut vec: Vec<T>) -> Vec<U> {
     const { assert!(size_of::<T>() == size_of::<U>() && align_of::<T>() == align_of::<U>()) };
     vec.clear();
@@ -210,7 +211,8 @@ fn recycle<T, U>(mut vec: Vec<T>) -> Vec<U> {
 ///
 /// # Safety
 ///
-/// `model` is NULL or a live handle, `options` NULL or as [`read_struct`] wants it, `session` NULL or may be written through.
+/// `model` is NULL or a live handle, `options` NULL or as [`read_struct`] wants it, `session` NULL or may be
+/// written through.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_session_new(
     model: *const far_model,
@@ -246,9 +248,10 @@ pub unsafe extern "C" fn far_session_free(session: *mut far_session) {
 ///
 /// # Safety
 ///
-/// `session` is NULL or a live handle. `inputs` and `outputs` are NULL or as many structs as the counts say, each as [`read_struct`]
-/// wants it, with names that are NULL or strings, dims that are NULL or of the stated rank, and data that is NULL or of the stated
-/// size: readable and constant for inputs, the caller's to write for outputs.
+/// `session` is NULL or a live handle. `inputs` and `outputs` are NULL or as many structs as the counts say,
+/// each as [`read_struct`] wants it, with names that are NULL or strings, dims that are NULL or of the stated
+/// rank, and data that is NULL or of the stated size: readable and constant for inputs, the caller's to write
+/// for outputs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_session_run(
     session: *mut far_session,

@@ -12,11 +12,14 @@ pub mod ir;
 pub mod masks;
 pub mod onnx;
 pub mod passes;
+pub mod reference;
 pub mod report;
 pub mod schedule;
 pub mod target;
+pub mod verify;
 
 use error::Result;
+use masks::Masks;
 use report::Report;
 use target::Target;
 
@@ -38,10 +41,11 @@ pub struct Compiled {
     pub report: Report,
 }
 
-/// Compiles an ONNX model for a target. The same input gives the same bytes.
-pub fn compile(model: &[u8], target: &Target, options: &Options) -> Result<Compiled> {
+/// Compiles an ONNX model, pruned by masks if there are any, for a target. The same input gives the same bytes.
+pub fn compile(model: &[u8], masks: Option<&Masks>, target: &Target, options: &Options) -> Result<Compiled> {
     let mut graph = onnx::import(model, &options.import)?;
     let mut report = Report::new(&graph, target);
+    report.masks = masks.map(|masks| masks.apply(&mut graph)).transpose()?;
     passes::run(&mut graph, &options.passes, &mut report.passes)?;
     let scheduled = schedule::plan(&graph, target)?;
     let artifact = emit::artifact(&scheduled, target)?;

@@ -1,10 +1,11 @@
 //! What a compilation found, chose and saved: `report.json`. The same input gives the same report.
-//! May import: `ir`, `passes`, `schedule`, `target`; far-format (plans).
+//! May import: `ir`, `masks`, `passes`, `schedule`, `target`; far-format (plans), far-tool (names of steps).
 
 use far_format::plan::{Operand, StepOp};
 use serde::Serialize;
 
 use crate::ir::{Direction, Graph, MultiHeadLstm, Op};
+use crate::masks::MaskReport;
 use crate::passes;
 use crate::schedule::{Scheduled, StepCost};
 use crate::target::Target;
@@ -18,6 +19,8 @@ pub struct Report {
     pub target: TargetSummary,
     /// The recurrences as they were imported.
     pub imported: Recurrences,
+    /// What the masks did, if there were any.
+    pub masks: Option<MaskReport>,
     /// What each pass did.
     pub passes: passes::Report,
     /// The recurrences as they are in the artifact.
@@ -109,6 +112,7 @@ impl Report {
                 requires: target.features.requires.clone(),
             },
             imported: Recurrences::of(graph),
+            masks: None,
             passes: passes::Report::default(),
             compiled: Recurrences::default(),
             kept: Vec::new(),
@@ -174,21 +178,11 @@ fn kept<'a>(node: &'a str, lstm: &'a MultiHeadLstm) -> impl Iterator<Item = Kept
 
 fn summary((step, cost): (&far_format::plan::Step, &StepCost)) -> StepSummary {
     let out = output(&step.op);
-    StepSummary { name: step.name.clone(), op: op_name(&step.op), out: [out.rows, out.cols], cost: *cost }
-}
-
-/// What a step computes, in one word.
-pub fn op_name(op: &StepOp) -> &'static str {
-    match op {
-        StepOp::Gemm(_) => "gemm",
-        StepOp::Lstm(_) => "lstm",
-        StepOp::LayerNorm(_) => "layer_norm",
-        StepOp::Attention(_) => "attention",
-        StepOp::Patches(_) => "patches",
-        StepOp::Map { .. } => "map",
-        StepOp::Add { .. } => "add",
-        StepOp::Copy { .. } => "copy",
-        StepOp::MeanRows { .. } => "mean_rows",
+    StepSummary {
+        name: step.name.clone(),
+        op: far_tool::info::op_name(&step.op),
+        out: [out.rows, out.cols],
+        cost: *cost,
     }
 }
 

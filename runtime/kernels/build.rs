@@ -46,6 +46,8 @@ fn compile(group: &str) -> Result<(), cc::Error> {
         // Every rounding is written out: nothing may be fused that is not fused in the scalar kernels.
         .flag("-ffp-contract=off")
         .flag("-fno-math-errno")
+        // A compiler without the intrinsics has an error for each of them; the first says enough.
+        .flag_if_supported("-fmax-errors=1")
         .opt_level(3)
         .debug(false)
         .extra_warnings(true)

@@ -4,9 +4,9 @@
 pub(crate) struct Platform {
     /// As in Rust's `target_arch` and the names of QEMU.
     pub(crate) arch: &'static str,
-    /// Rust's name of the target.
+    /// Rust's triple; also the folder of the platform's libraries in the SDK.
     pub(crate) rust: &'static str,
-    /// GNU's triple, as in the names of compilers and of the SDK's folders.
+    /// GNU's triple, as in the names of compilers.
     pub(crate) gnu: &'static str,
     /// Debian's name of the architecture, as in its packages.
     pub(crate) debian: &'static str,

@@ -15,7 +15,7 @@ use crate::workspace::{Workspace, copy, create_dir};
 /// Options of `cargo xtask sdk`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this platform, e.g. `riscv64-linux-gnu`; may be repeated
+    /// Only this platform, e.g. `riscv64gc-unknown-linux-gnu`; may be repeated
     #[arg(long = "triple", value_name = "TRIPLE")]
     triples: Vec<String>,
 }
@@ -25,8 +25,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let known = platforms();
     let mut chosen = Vec::new();
     for triple in &args.triples {
-        let found = known.iter().find(|platform| platform.gnu == triple).ok_or_else(|| {
-            let names: Vec<_> = known.iter().map(|platform| platform.gnu).collect();
+        let found = known.iter().find(|platform| platform.rust == triple).ok_or_else(|| {
+            let names: Vec<_> = known.iter().map(|platform| platform.rust).collect();
             Error::Missing {
                 what: format!("unknown triple `{triple}`"),
                 hint: format!("known are {}", names.join(", ")),
@@ -55,7 +55,7 @@ pub(crate) fn build(workspace: &Workspace, cross: &Cross, platforms: &[&Platform
     let sdk = workspace.target.join("sdk");
     install_headers(workspace, &sdk.join("include"))?;
     for platform in platforms {
-        step("sdk", format_args!("building libfar and far for {}", platform.gnu));
+        step("sdk", format_args!("building libfar and far for {}", platform.rust));
         build_one(workspace, cross, platform, &sdk)?;
     }
     Ok(sdk)
@@ -81,7 +81,7 @@ fn build_one(workspace: &Workspace, cross: &Cross, platform: &Platform, sdk: &Pa
     };
     let built = match native {
         true => workspace.target.join("release"),
-        false => cross.dir().join("build").join(platform.rust).join("release"),
+        false => cross.release_dir(platform),
     };
     command::run(cargo("build").args(["--release", "--package=libfar", "--lib"]))?;
     // The tool brings its libc along, so that it runs on any board, and under QEMU.
@@ -92,8 +92,8 @@ fn build_one(workspace: &Workspace, cross: &Cross, platform: &Platform, sdk: &Pa
         "--",
         "-Ctarget-feature=+crt-static",
     ]))?;
-    let lib = sdk.join("lib").join(platform.gnu);
-    let bin = sdk.join("bin").join(platform.gnu);
+    let lib = sdk.join("lib").join(platform.rust);
+    let bin = sdk.join("bin").join(platform.rust);
     create_dir(&lib)?;
     create_dir(&bin)?;
     copy(&built.join("libfar.a"), &lib.join("libfar.a"))?;
@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn each_platform_is_there_once() {
-        let mut triples: Vec<_> = platforms().iter().map(|platform| platform.gnu).collect();
+        let mut triples: Vec<_> = platforms().iter().map(|platform| platform.rust).collect();
         let all = triples.len();
         triples.dedup();
         assert_eq!(triples.len(), all);
-        assert!(triples.contains(&"riscv64-linux-gnu"));
+        assert!(triples.contains(&"riscv64gc-unknown-linux-gnu"));
     }
 }

@@ -50,6 +50,14 @@ pub(crate) fn create_dir(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(Error::io("create", path))
 }
 
+/// Removes a folder with all in it, if it is there.
+pub(crate) fn remove_dir(path: &Path) -> Result<()> {
+    match path.exists() {
+        true => std::fs::remove_dir_all(path).map_err(Error::io("remove", path)),
+        false => Ok(()),
+    }
+}
+
 /// Writes a file.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).map_err(Error::io("write", path))

@@ -1,44 +1,40 @@
-//! Writes a graph as an ONNX file, holding one tensor of weights at a time. May import: `graph`.
+//! Writes a graph as an ONNX file, holding one tensor of weights at a time. May import: `graph`, `onnx`.
 
 use std::io::{self, Write};
 
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use tract_onnx::pb::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto};
 
 use crate::graph::{GraphBuilder, Parameter, f32_tensor, index};
-
-/// `ModelProto.graph` and `GraphProto.initializer`.
-const MODEL_GRAPH: u32 = 7;
-const GRAPH_INITIALIZER: u32 = 5;
+use crate::onnx::{Graph, Model, OperatorSet, Tensor};
 
 pub(crate) fn model(graph: &GraphBuilder, to: &mut impl Write) -> io::Result<()> {
-    let model = ModelProto {
+    let model = Model {
         ir_version: if graph.opset >= 19 { 9 } else { 8 },
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: graph.opset }],
+        opset_import: vec![OperatorSet { domain: Some(String::new()), version: graph.opset }],
         producer_name: "far-models".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..Default::default()
+        graph: None,
     };
-    let without_weights = GraphProto {
+    let without_weights = Graph {
         name: "main_graph".to_owned(),
         node: graph.nodes.clone(),
         input: graph.inputs.clone(),
         output: graph.outputs.clone(),
-        ..Default::default()
+        initializer: Vec::new(),
     };
     let mut length = without_weights.encoded_len();
     for parameter in &graph.parameters {
         let tensor = tensor_len(parameter);
-        length += header(GRAPH_INITIALIZER, tensor).len() + tensor;
+        length += header(Graph::INITIALIZER, tensor).len() + tensor;
     }
     to.write_all(&model.encode_to_vec())?;
-    to.write_all(&header(MODEL_GRAPH, length))?;
+    to.write_all(&header(Model::GRAPH, length))?;
     to.write_all(&without_weights.encode_to_vec())?;
     for parameter in &graph.parameters {
         let tensor = f32_tensor(&parameter.name, &parameter.dims, &(parameter.fill)()).encode_to_vec();
         assert_eq!(tensor.len(), tensor_len(parameter), "size of `{}`", parameter.name);
-        to.write_all(&header(GRAPH_INITIALIZER, tensor.len()))?;
+        to.write_all(&header(Graph::INITIALIZER, tensor.len()))?;
         to.write_all(&tensor)?;
     }
     Ok(())
@@ -46,11 +42,9 @@ pub(crate) fn model(graph: &GraphBuilder, to: &mut impl Write) -> io::Result<()>
 
 /// Encoded length of a tensor, without making its numbers.
 fn tensor_len(parameter: &Parameter) -> usize {
-    const RAW_DATA: u32 = 9;
-    let empty = TensorProto { raw_data: Vec::new(), ..f32_tensor(&parameter.name, &parameter.dims, &[]) };
+    let empty = Tensor { raw_data: None, ..f32_tensor(&parameter.name, &parameter.dims, &[]) };
     let bytes = 4 * parameter.dims.iter().product::<usize>();
-    let data = if bytes == 0 { 0 } else { header(RAW_DATA, bytes).len() + bytes };
-    empty.encoded_len() + data
+    empty.encoded_len() + header(Tensor::RAW_DATA, bytes).len() + bytes
 }
 
 /// Key and length of a length-delimited field.

@@ -1,14 +1,10 @@
 //! Builds a graph node by node under the names that PyTorch's exporter gives. Tensors of weights are made only when the
-//! file is written. Imports nothing of ours.
+//! file is written. May import: `onnx`.
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{
-    AttributeProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    attribute_proto::AttributeType,
-    tensor_proto::DataType,
-    tensor_shape_proto::{Dimension, dimension},
-    type_proto,
+use crate::onnx::{
+    Attribute, AttributeType, Dimension, FLOAT, INT64, Node, Tensor, TensorShape, TensorType, Type, ValueInfo,
 };
 
 /// A tensor of weights that is made when it is needed.
@@ -21,10 +17,10 @@ pub(crate) struct Parameter {
 /// A graph under construction. Methods that add a node return the name of its output.
 pub(crate) struct GraphBuilder {
     pub(crate) opset: i64,
-    pub(crate) nodes: Vec<NodeProto>,
+    pub(crate) nodes: Vec<Node>,
     pub(crate) parameters: Vec<Parameter>,
-    pub(crate) inputs: Vec<ValueInfoProto>,
-    pub(crate) outputs: Vec<ValueInfoProto>,
+    pub(crate) inputs: Vec<ValueInfo>,
+    pub(crate) outputs: Vec<ValueInfo>,
     used: HashMap<String, usize>,
     anonymous: usize,
 }
@@ -48,7 +44,7 @@ impl GraphBuilder {
         scope: &str,
         op: &str,
         inputs: &[&str],
-        attributes: Vec<AttributeProto>,
+        attributes: Vec<Attribute>,
     ) -> String {
         self.node_with_outputs(scope, op, inputs, attributes, 1).swap_remove(0)
     }
@@ -58,7 +54,7 @@ impl GraphBuilder {
         scope: &str,
         op: &str,
         inputs: &[&str],
-        attributes: Vec<AttributeProto>,
+        attributes: Vec<Attribute>,
         outputs: usize,
     ) -> Vec<String> {
         let path = if scope.is_empty() { format!("/{op}") } else { format!("/{scope}/{op}") };
@@ -66,13 +62,12 @@ impl GraphBuilder {
         let name = if *earlier == 0 { path } else { format!("{path}_{earlier}") };
         *earlier += 1;
         let output: Vec<String> = (0..outputs).map(|i| format!("{name}_output_{i}")).collect();
-        self.nodes.push(NodeProto {
+        self.nodes.push(Node {
             input: inputs.iter().map(|&i| i.to_owned()).collect(),
             output: output.clone(),
             name,
             op_type: op.to_owned(),
             attribute: attributes,
-            ..Default::default()
         });
         output
     }
@@ -123,17 +118,16 @@ impl GraphBuilder {
         &mut self,
         op: &str,
         inputs: &[&str],
-        attributes: Vec<AttributeProto>,
+        attributes: Vec<Attribute>,
         reader: &str,
     ) -> String {
         let output = self.fresh(reader);
-        self.nodes.push(NodeProto {
+        self.nodes.push(Node {
             input: inputs.iter().map(|&i| i.to_owned()).collect(),
             output: vec![output.clone()],
             name: format!("{op}_{}", self.nodes.len()),
             op_type: op.to_owned(),
             attribute: attributes,
-            ..Default::default()
         });
         output
     }
@@ -155,7 +149,7 @@ impl GraphBuilder {
         op: &str,
         input: &str,
         axes: &[i64],
-        mut attributes: Vec<AttributeProto>,
+        mut attributes: Vec<Attribute>,
         since: i64,
     ) -> String {
         if self.opset >= since {
@@ -209,28 +203,28 @@ impl GraphBuilder {
     }
 }
 
-pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { i: value, ..attribute(name, AttributeType::Int) }
+pub(crate) fn int(name: &str, value: i64) -> Attribute {
+    Attribute { i: Some(value), ..attribute(name, AttributeType::Int) }
 }
 
-pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto { f: value, ..attribute(name, AttributeType::Float) }
+pub(crate) fn float(name: &str, value: f32) -> Attribute {
+    Attribute { f: Some(value), ..attribute(name, AttributeType::Float) }
 }
 
-pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
+pub(crate) fn ints(name: &str, values: &[i64]) -> Attribute {
+    Attribute { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
-pub(crate) fn string(name: &str, value: &str) -> AttributeProto {
-    AttributeProto { s: value.as_bytes().to_vec(), ..attribute(name, AttributeType::String) }
+pub(crate) fn string(name: &str, value: &str) -> Attribute {
+    Attribute { s: Some(value.as_bytes().to_vec()), ..attribute(name, AttributeType::String) }
 }
 
-pub(crate) fn tensor(name: &str, value: TensorProto) -> AttributeProto {
-    AttributeProto { t: Some(value), ..attribute(name, AttributeType::Tensor) }
+pub(crate) fn tensor(name: &str, value: Tensor) -> Attribute {
+    Attribute { t: Some(value), ..attribute(name, AttributeType::Tensor) }
 }
 
-fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), r#type: kind.into(), ..Default::default() }
+fn attribute(name: &str, kind: AttributeType) -> Attribute {
+    Attribute { name: name.to_owned(), r#type: kind.into(), ..Default::default() }
 }
 
 /// A size as ONNX's signed dimension.
@@ -238,35 +232,23 @@ pub(crate) fn index(value: usize) -> i64 {
     i64::try_from(value).expect("the limits of `Config` keep sizes small")
 }
 
-pub(crate) fn i64_tensor(dims: &[usize], values: &[i64]) -> TensorProto {
-    TensorProto {
-        dims: dims.iter().map(|&d| index(d)).collect(),
-        data_type: DataType::Int64.into(),
-        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ..Default::default()
-    }
+pub(crate) fn i64_tensor(dims: &[usize], values: &[i64]) -> Tensor {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    Tensor { dims: signed(dims), data_type: INT64, name: String::new(), raw_data: Some(bytes) }
 }
 
-pub(crate) fn f32_tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
-    TensorProto {
-        name: name.to_owned(),
-        dims: dims.iter().map(|&d| index(d)).collect(),
-        data_type: DataType::Float.into(),
-        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ..Default::default()
-    }
+pub(crate) fn f32_tensor(name: &str, dims: &[usize], values: &[f32]) -> Tensor {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    Tensor { dims: signed(dims), data_type: FLOAT, name: name.to_owned(), raw_data: Some(bytes) }
 }
 
-fn value_info(name: &str, dims: &[usize]) -> ValueInfoProto {
-    let dim =
-        |&d: &usize| Dimension { value: Some(dimension::Value::DimValue(index(d))), ..Default::default() };
-    let tensor = type_proto::Tensor {
-        elem_type: DataType::Float.into(),
-        shape: Some(TensorShapeProto { dim: dims.iter().map(dim).collect() }),
-    };
-    ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() }),
-        ..Default::default()
-    }
+fn signed(dims: &[usize]) -> Vec<i64> {
+    dims.iter().map(|&d| index(d)).collect()
+}
+
+fn value_info(name: &str, dims: &[usize]) -> ValueInfo {
+    let dim = |&d: &usize| Dimension { dim_value: Some(index(d)) };
+    let shape = TensorShape { dim: dims.iter().map(dim).collect() };
+    let tensor = TensorType { elem_type: FLOAT, shape: Some(shape) };
+    ValueInfo { name: name.to_owned(), r#type: Some(Type { tensor_type: Some(tensor) }) }
 }

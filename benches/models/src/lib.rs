@@ -26,7 +26,10 @@ mod graph;
 mod mask;
 mod mixer;
 mod model;
+mod onnx;
 mod rng;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use std::io::Write;

@@ -56,9 +56,12 @@ struct Cli {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Model {
-    DeitTiny,
-    DeitSmall,
-    DeitBase,
+    #[value(name = "deit-tiny")]
+    Tiny,
+    #[value(name = "deit-small")]
+    Small,
+    #[value(name = "deit-base")]
+    Base,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -152,9 +155,9 @@ fn pruning(text: &str) -> Result<Pruning, String> {
 impl Cli {
     fn config(&self) -> Config {
         let base = match self.model {
-            Model::DeitTiny => Size::TINY,
-            Model::DeitSmall => Size::SMALL,
-            Model::DeitBase => Size::BASE,
+            Model::Tiny => Size::TINY,
+            Model::Small => Size::SMALL,
+            Model::Base => Size::BASE,
         };
         Config {
             size: self.size.apply(base),

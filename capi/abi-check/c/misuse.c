@@ -1,6 +1,6 @@
 /*
- * Calls every function of far.h rightly and wrongly, as C programs do: `misuse FIXTURE.far`. The fixture has inputs a [1, 2, 4]
- * and b [2, 4], outputs sum [2, 4] and features [2, 3]. Ends with 0, or says which expectation failed.
+ * Calls every function of far.h rightly and wrongly, as C programs do: `misuse FIXTURE.far`. The fixture has inputs
+ * a [1, 2, 4] and b [2, 4], outputs sum [2, 4] and features [2, 3]. Ends with 0, or says which expectation failed.
  */
 #include <far.h>
 #include <stdio.h>

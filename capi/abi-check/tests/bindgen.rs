@@ -1,5 +1,5 @@
-//! far.h as bindgen reads it, against Rust's side. What build.rs generates does not compile where a signature or the type of a field
-//! differs; sizes, offsets, values and completeness are tested here.
+//! far.h as bindgen reads it, against Rust's side. What build.rs generates does not compile where a signature
+//! or the type of a field differs; sizes, offsets, values and completeness are tested here.
 
 #[cfg(not(libclang))]
 #[test]

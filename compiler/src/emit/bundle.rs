@@ -107,9 +107,16 @@ fn is_replaceable(path: &Path) -> Result<bool> {
         .hint("choose another name; a name that ends in `.far` gets the artifact alone"))
 }
 
+/// Copies a file under its own name. A link beside its target stays a link.
 fn copy_into(file: &Path, folder: &Path) -> io::Result<()> {
-    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::copy(file, folder.join(name)).map(drop)
+    let copy = folder.join(file.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    #[cfg(unix)]
+    if let Ok(target) = fs::read_link(file)
+        && target.components().count() == 1
+    {
+        return std::os::unix::fs::symlink(target, copy);
+    }
+    fs::copy(file, copy).map(drop)
 }
 
 fn parent(path: &Path) -> &Path {

@@ -3,6 +3,7 @@
 //! An SDK is a folder with `include/far.h`, `lib/TRIPLE/libfar.a`, `lib/TRIPLE/libfar.so` and `bin/TRIPLE/far`.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -41,10 +42,17 @@ impl Sdk {
         self.root.join("include")
     }
 
-    /// libfar for a target, static and shared.
-    pub fn libraries(&self, triple: &str) -> Result<[PathBuf; 2]> {
+    /// The files of libfar for a target: `libfar.a`, `libfar.so` and, as that may be a link, what it leads to.
+    pub fn libraries(&self, triple: &str) -> Result<Vec<PathBuf>> {
         let folder = self.root.join("lib").join(triple);
-        Ok([existing(folder.join("libfar.a"), triple)?, existing(folder.join("libfar.so"), triple)?])
+        existing(folder.join("libfar.a"), triple)?;
+        existing(folder.join("libfar.so"), triple)?;
+        let entries = fs::read_dir(&folder).map_err(|e| missing(&e.to_string()).in_file(&folder))?;
+        let is_libfar =
+            |path: &PathBuf| path.file_stem().is_some_and(|s| s.to_string_lossy().starts_with("libfar"));
+        let mut files: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).filter(is_libfar).collect();
+        files.sort();
+        Ok(files)
     }
 
     /// The program `far` for a target: runs artifacts on a board, or here under QEMU.
@@ -73,7 +81,6 @@ fn missing(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn what_is_missing_is_named_with_a_way_out() {

@@ -19,7 +19,7 @@ mod rearrange;
 mod recognise;
 mod tensor;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod view;
 mod wire;
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Builder, assert_close, noise, part, run_every_way};
+use common::{Builder, assert_close, everything, noise, part, run_every_way};
 use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden};
 use far_format::plan::{Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Patches, StepOp};
 use far_kernels::pack;
@@ -298,4 +298,24 @@ fn nan_and_infinity_pass_through() {
     let found = common::run(&mut session, &[&values]).concat();
     assert!(found[3].is_nan() && found[17] == f32::INFINITY && found[21] == 0.0);
     assert_eq!(found.iter().filter(|x| x.is_nan()).count(), 1);
+}
+
+/// The bits that every architecture gives. They change only with the definition of the numbers.
+#[test]
+fn every_architecture_gives_these_bits() {
+    let found = run_every_way(&everything().model(), &[&noise(4, 64)]);
+    let found: Vec<u32> = found.iter().map(|x| x.to_bits()).collect();
+    assert_eq!(
+        found,
+        [
+            0x3e9c_47e6,
+            0x3e97_edc9,
+            0xbe9d_8914,
+            0xbf78_4616,
+            0x3ef3_1c1f,
+            0x3da0_b26f,
+            0xbf06_bce5,
+            0xbe97_5728
+        ]
+    );
 }

@@ -36,7 +36,7 @@ const SECTIONS: [(Section, u32, usize); 3] = [
 /// Bytes of the header: fixed fields, table, checksum.
 const HEADER_BYTES: usize = 32 + SECTIONS.len() * 24 + 4;
 
-/// What [`write`] needs.
+/// What [`write()`] needs.
 #[derive(Clone, Copy, Debug)]
 pub struct ArtifactParts<'a> {
     /// The architecture it is scheduled for.

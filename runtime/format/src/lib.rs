@@ -1,4 +1,4 @@
-//! The artifact `model.far`: what it says ([`plan`]), how it is written and read ([`write`], [`read`], side by side in
+//! The artifact `model.far`: what it says ([`plan`]), how it is written and read ([`write()`], [`read()`], side by side in
 //! one module), and the proof that it can be run safely ([`CheckedPlan`]).
 //! The byte-level specification is `SPEC.md` beside this crate. May import: nothing of ours.
 #![no_std]

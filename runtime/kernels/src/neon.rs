@@ -68,10 +68,10 @@ impl Simd for Neon {
         unsafe { vld1q_f32(from) }
     }
     #[inline(always)]
-    fn fma_element(self, row: float32x4_t, i: usize, w: float32x4_t, acc: float32x4_t) -> float32x4_t {
-        // SAFETY: `self` proves the instruction. `i` is a constant where this is inlined.
+    fn fma_element<const I: usize>(self, row: float32x4_t, w: float32x4_t, acc: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` proves the instruction.
         unsafe {
-            match i {
+            match I {
                 0 => vfmaq_laneq_f32::<0>(acc, w, row),
                 1 => vfmaq_laneq_f32::<1>(acc, w, row),
                 2 => vfmaq_laneq_f32::<2>(acc, w, row),
@@ -102,8 +102,9 @@ impl Simd for Neon {
 
 instantiate! {
     Neon enables "neon",
+    register Neon::new(),
     vector Wide::<_, 4>(Neon::new()),
     half Wide::<_, 2>(Neon::new()),
-    lstm blocks 1,
-    gemm panels [1] rows [1 2 3 4 5 6]
+    lstm pairs false,
+    gemm vectors [1 2 3 4] of 4 rows [1 2 3 4 5 6]
 }

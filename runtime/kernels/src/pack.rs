@@ -87,13 +87,39 @@ pub fn gate_columns(hidden: usize) -> impl Iterator<Item = Option<(Gate, usize)>
 /// Lays out `b`, `k × n`, for [`GemmF32`](crate::GemmF32) with a bias of zero. `out` has `gemm_weight_len(k, n)`
 /// elements.
 pub fn panels(b: Mat<'_>, out: &mut [f32]) {
-    // SAFETY: `gemm` asks for rows below `b.rows()` and columns below `b.cols()`, which the view promises.
-    gemm(b.rows(), b.cols(), |k, n| unsafe { *b.as_ptr().add(k * b.stride() + n) }, None, out);
+    let (k, n) = (b.rows(), b.cols());
+    assert_eq!(out.len(), gemm_weight_len(k, n), "packed length of {k} × {n}");
+    for (panel, first) in out.chunks_exact_mut((k + 1) * PANEL).zip((0..n).step_by(PANEL)) {
+        let used = PANEL.min(n - first);
+        let (bias, rows) = panel.split_at_mut(PANEL);
+        bias.fill(0.0);
+        for (row, lanes) in rows.chunks_exact_mut(PANEL).enumerate() {
+            // SAFETY: `row` is below `b.rows()`, and `first + used` columns are within `b.cols()`, as the view promises.
+            let from = unsafe { core::slice::from_raw_parts(b.as_ptr().add(row * b.stride() + first), used) };
+            lanes[..used].copy_from_slice(from);
+            lanes[used..].fill(0.0);
+        }
+    }
 }
 
 /// Lays out the transpose of `b`, `n × k`, for [`GemmF32`](crate::GemmF32) with a bias of zero. `out` has
 /// `gemm_weight_len(k, n)` elements.
 pub fn panels_transposed(b: Mat<'_>, out: &mut [f32]) {
-    // SAFETY: `gemm` asks for columns below `b.rows()` and rows below `b.cols()`, which the view promises.
-    gemm(b.cols(), b.rows(), |k, n| unsafe { *b.as_ptr().add(n * b.stride() + k) }, None, out);
+    let (k, n) = (b.cols(), b.rows());
+    assert_eq!(out.len(), gemm_weight_len(k, n), "packed length of {k} × {n}");
+    for (panel, first) in out.chunks_exact_mut((k + 1) * PANEL).zip((0..n).step_by(PANEL)) {
+        let (bias, rows) = panel.split_at_mut(PANEL);
+        bias.fill(0.0);
+        for lane in 0..PANEL {
+            let column = rows.iter_mut().skip(lane).step_by(PANEL);
+            if first + lane < n {
+                // SAFETY: the row is below `b.rows()` and has `b.cols()` elements, as the view promises.
+                let from =
+                    unsafe { core::slice::from_raw_parts(b.as_ptr().add((first + lane) * b.stride()), k) };
+                column.zip(from).for_each(|(to, from)| *to = *from);
+            } else {
+                column.for_each(|to| *to = 0.0);
+            }
+        }
+    }
 }

@@ -75,6 +75,11 @@ impl Cross {
         &self.dir
     }
 
+    /// Where a release build for a platform leaves its results.
+    pub(crate) fn release_dir(&self, platform: &Platform) -> PathBuf {
+        builds(&self.dir).join(platform.rust).join("release")
+    }
+
     /// Clang as a C compiler and linker for a platform.
     pub(crate) fn cc(&self, platform: &Platform) -> PathBuf {
         self.dir.join("bin").join(format!("{}-clang", platform.gnu))
@@ -117,7 +122,7 @@ impl Cross {
     /// The environment of cross builds, whatever the target.
     fn common_variables(&self) -> Vec<(String, String)> {
         let path = |name: &str| self.dir.join(name).to_string_lossy().into_owned();
-        let mut variables = vec![("CARGO_TARGET_DIR".to_owned(), path("build"))];
+        let mut variables = vec![("CARGO_TARGET_DIR".to_owned(), path(BUILDS))];
         if self.rustc.is_some() {
             variables.push(("RUSTC".to_owned(), path("bin/rustc")));
             variables.push(("RUSTDOC".to_owned(), path("bin/rustdoc")));
@@ -154,6 +159,13 @@ impl Cross {
         }
         crate::workspace::write(&self.dir.join("env.sh"), &text)
     }
+}
+
+/// Cargo's target folder for cross builds, in the folder of cross builds.
+const BUILDS: &str = "build";
+
+fn builds(dir: &Path) -> PathBuf {
+    dir.join(BUILDS)
 }
 
 /// What cargo runs the platform's programs with.

@@ -9,38 +9,42 @@ use crate::command;
 use crate::console::step;
 use crate::error::{Error, Result};
 use crate::platform::{CROSS, Platform};
-use crate::workspace::{cargo_program, copy, create_dir, write};
+use crate::workspace::{cargo_program, copy, create_dir, remove_dir, write};
 
 /// The distribution's compiler: by its path, because rustup's comes first on the `PATH`.
 pub(crate) const RUSTC: &str = "/usr/bin/rustc";
 const CRATES: &str = "std,panic_unwind,panic_abort,test";
+/// Bitcode is what link-time optimisation of a program takes from its libraries.
+const RUSTFLAGS: &str = "-C embed-bitcode=yes";
 
 /// Brings the sysroot in `dir` up to date with the compiler, and returns the compiler's path.
 pub(crate) fn build(dir: &Path) -> Result<PathBuf> {
     let version = command::stdout(Command::new(RUSTC).arg("-vV"))?;
     let name = version.lines().next().unwrap_or_default();
-    let outdated: Vec<_> = CROSS.into_iter().filter(|p| !is_current(dir, p, &version)).collect();
+    let recipe = format!("{version}\n{CRATES}\n{RUSTFLAGS}\n");
+    let outdated: Vec<_> = CROSS.into_iter().filter(|p| !is_current(dir, p, &recipe)).collect();
     if outdated.is_empty() {
         step("cross", format_args!("standard library: up to date with {name}"));
     } else {
         let targets: Vec<_> = outdated.iter().map(|platform| platform.rust).collect();
         step("cross", format_args!("standard library: building for {} with {name}", targets.join(" and ")));
+        remove_dir(&super::builds(dir))?; // they are linked with the old library, and cargo does not know
         link_host(dir, &version)?;
         compile(dir, &outdated)?;
         for platform in outdated {
-            write(&stamp(dir, platform), &version)?;
+            write(&stamp(dir, platform), &recipe)?;
         }
     }
     Ok(PathBuf::from(RUSTC))
 }
 
-/// Holds the compiler's version with which a target's library was built.
+/// Holds the recipe by which a target's library was built.
 fn stamp(dir: &Path, platform: &Platform) -> PathBuf {
     dir.join(format!("std-{}.txt", platform.rust))
 }
 
-fn is_current(dir: &Path, platform: &Platform, version: &str) -> bool {
-    std::fs::read_to_string(stamp(dir, platform)).is_ok_and(|text| text == version)
+fn is_current(dir: &Path, platform: &Platform, recipe: &str) -> bool {
+    std::fs::read_to_string(stamp(dir, platform)).is_ok_and(|text| text == recipe)
 }
 
 /// Build scripts and procedural macros run on the host: its library is the distribution's own.
@@ -80,7 +84,8 @@ fn compile(dir: &Path, platforms: &[&Platform]) -> Result<()> {
     }
     // The compiler's own library needs the compiler's unstable features.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", RUSTC).env("CARGO_TARGET_DIR", work.join("target"));
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
+    cargo.env("RUSTFLAGS", RUSTFLAGS);
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
         cargo.env_remove(name);
     }
     command::run(&mut cargo)?;
@@ -88,14 +93,12 @@ fn compile(dir: &Path, platforms: &[&Platform]) -> Result<()> {
         let built = work.join("target").join(platform.rust).join("release/deps");
         install(&built, &dir.join("lib/rustlib").join(platform.rust).join("lib"))?;
     }
-    std::fs::remove_dir_all(&work).map_err(Error::io("remove", &work))
+    remove_dir(&work)
 }
 
 /// Copies the library's crates in place of what was there.
 fn install(built: &Path, lib: &Path) -> Result<()> {
-    if lib.exists() {
-        std::fs::remove_dir_all(lib).map_err(Error::io("remove", lib))?;
-    }
+    remove_dir(lib)?;
     create_dir(lib)?;
     for entry in std::fs::read_dir(built).map_err(Error::io("list", built))? {
         let file = entry.map_err(Error::io("list", built))?.path();

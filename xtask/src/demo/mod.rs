@@ -102,11 +102,11 @@ impl Demo<'_> {
         let native = case.cpus.is_empty();
         let compiler = if native { "cc".to_owned() } else { format!("{}-gcc", case.platform.gnu) };
         step("demo", format_args!("{}: building classify.c with {compiler}", case.target));
-        let program = bundle.join("classify");
+        let program = self.folder.join(format!("classify-{}", case.target));
         let mut cc = Command::new(compiler);
         cc.args(["-std=c99", "-O2", "-Wall", "-Wextra", "-I"]).arg(bundle.join("include"));
         cc.arg(self.workspace.root.join("examples/c/classify.c"));
-        cc.arg(bundle.join("lib").join(case.platform.gnu).join("libfar.a"));
+        cc.arg(bundle.join("lib").join(case.platform.rust).join("libfar.a"));
         if !native {
             // QEMU then needs no libraries of the target.
             cc.arg("-static");

@@ -98,7 +98,7 @@ fn test(
     cpu: Option<&Cpu>,
 ) -> Result<Row> {
     cargo.args(["--no-fail-fast", "--", "--show-output"]);
-    if args.slow {
+    if args.slow && cpu.is_none() {
         cargo.arg("--include-ignored");
     }
     let at = if cpu.is_some() { "under QEMU, cpu " } else { "" };

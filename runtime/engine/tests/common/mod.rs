@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use far_engine::{Isa, Model, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
-use far_format::plan::{Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len};
+use far_format::plan::{
+    Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place, Plan, Port, Step, StepOp,
+    Tensor,
+};
 use far_format::{ArtifactParts, write};
 use far_kernels::Kernels;
 
@@ -84,6 +88,32 @@ impl Builder {
     pub fn model(&self) -> Arc<Model> {
         Model::from_bytes(&self.artifact()).unwrap()
     }
+}
+
+/// Every step once, with room around operands so that changed numbers can still be legal.
+pub fn everything() -> Builder {
+    let mut b = Builder::new();
+    let (image, out) = (b.input(8, 8), b.output(1, 8));
+    let (x, y, z) = (b.arena(8, 8), b.arena(8, 8), b.arena(8, 8));
+    let (gates, position) = (b.arena(8, 64), b.constant(8, 8, &noise(1, 64)));
+    let work = b.work(attention_work_bytes(8, 2, 4));
+    let weights = b.weights(&noise(2, gemm_weight_len(8, 64)));
+    let recurrent = b.weights(&noise(3, lstm_weight_len(8)));
+    let group = |n, out_col| GemmGroup { a_col: 0, k: 8, out_col, n, weights };
+    b.step(StepOp::Patches(Patches { image, channels: 2, patch_height: 2, patch_width: 2, out: x }));
+    b.step(StepOp::Add { a: x, b: position, out: x });
+    b.step(StepOp::LayerNorm(LayerNorm { x, out: y, eps: 1e-5, affine: Some(0) }));
+    let (act, groups) = (Activation::None, vec![group(32, 0), group(32, 32)]);
+    b.step(StepOp::Gemm(Gemm { a: y, out: gates, residual: None, act, groups }));
+    let unit = LstmUnit { gate_col: 0, hidden: 8, out_col: 0, reverse: true, weights: recurrent };
+    b.step(StepOp::Lstm(Lstm { gates, out: z, units: vec![unit] }));
+    b.step(StepOp::Attention(Attention { q: z, k: y, v: z, out: x, heads: 2, scale: 0.5, work }));
+    b.step(StepOp::Map { act: Activation::Gelu, x, out: x });
+    let (act, groups) = (Activation::Tanh, vec![group(8, 0)]);
+    b.step(StepOp::Gemm(Gemm { a: z, out: x, residual: Some(x), act, groups }));
+    b.step(StepOp::Copy { x, out: z });
+    b.step(StepOp::MeanRows { x: z, out });
+    b
 }
 
 pub fn host() -> Arch {

@@ -16,14 +16,29 @@ static inline void block(const struct coefficients *coefficients, size_t hidden,
     vf32 o = vf32_load(gates + width, width);
     vf32 f = vf32_load(gates + 2 * width, width);
     vf32 g = vf32_load(gates + 3 * width, width);
-    for (size_t k = 0; k < hidden; k++) {
-        const float hk = h[k];
-        i = __riscv_vfmacc(i, hk, vf32_load(weights, width), width);
-        o = __riscv_vfmacc(o, hk, vf32_load(weights + width, width), width);
-        f = __riscv_vfmacc(f, hk, vf32_load(weights + 2 * width, width), width);
-        g = __riscv_vfmacc(g, hk, vf32_load(weights + 3 * width, width), width);
+    /* What the next k needs is loaded while this one is taken: a register is free as soon as its product is. */
+    float hk = h[0];
+    vf32 wi = vf32_load(weights, width);
+    vf32 wo = vf32_load(weights + width, width);
+    vf32 wf = vf32_load(weights + 2 * width, width);
+    vf32 wg = vf32_load(weights + 3 * width, width);
+    for (size_t k = 1; k < hidden; k++) {
+        const float next = h[k];
         weights += 4 * width;
+        i = __riscv_vfmacc(i, hk, wi, width);
+        wi = vf32_load(weights, width);
+        o = __riscv_vfmacc(o, hk, wo, width);
+        wo = vf32_load(weights + width, width);
+        f = __riscv_vfmacc(f, hk, wf, width);
+        wf = vf32_load(weights + 2 * width, width);
+        g = __riscv_vfmacc(g, hk, wg, width);
+        wg = vf32_load(weights + 3 * width, width);
+        hk = next;
     }
+    i = __riscv_vfmacc(i, hk, wi, width);
+    o = __riscv_vfmacc(o, hk, wo, width);
+    f = __riscv_vfmacc(f, hk, wf, width);
+    g = __riscv_vfmacc(g, hk, wg, width);
     vf32 add = __riscv_vfmul(sigmoid(i, coefficients, width), vf32_tanh(g, coefficients, width), width);
     vf32 cell = __riscv_vfmadd(sigmoid(f, coefficients, width), vf32_load(c, width), add, width);
     vf32_store(c, cell, width);

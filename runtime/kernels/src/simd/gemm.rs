@@ -11,117 +11,195 @@ use crate::gemm::GemmCall;
 pub(crate) struct Place {
     /// First row.
     row: usize,
-    /// First panel.
-    panel: usize,
+    /// First column, a multiple of the lanes of a vector.
+    col: usize,
 }
 
-/// A register tile of a fixed number of rows and panels.
+/// A register tile of a fixed number of rows and vectors.
 ///
 /// # Safety
 /// The promises of [`GemmCall`]; the CPU has the instructions; the tile's rows are below `m`, the first column of
-/// each of its panels below `n`.
+/// each of its vectors below `n`.
 pub(crate) type Tile = unsafe fn(&GemmCall, Place);
 
-/// Activation and residual of a tile's accumulators, row by row in memory.
+/// Activation, residual and store of a tile's accumulators, which lie row by row in memory.
 ///
 /// # Safety
-/// As [`Tile`], and as many accumulators as the tile has.
-pub(crate) type Finish = unsafe fn(&GemmCall, Place, rows: usize, panels: usize, acc: *const f32);
+/// As [`Tile`]; `acc` holds `rows × cols` elements.
+pub(crate) type Finish = unsafe fn(&GemmCall, Place, rows: usize, cols: usize, acc: *const f32);
 
-/// All tiles of an instruction set: `tiles[panels - 1][rows - 1]`.
-pub(crate) type Tiles<const ROWS: usize, const PANELS: usize> = [[Tile; ROWS]; PANELS];
+/// All tiles of an instruction set: `tiles[vectors - 1][rows - 1]`.
+pub(crate) type Tiles<const ROWS: usize, const VECTORS: usize> = [[Tile; ROWS]; VECTORS];
 
 /// Cuts the product into tiles: as few as possible, and with rows shared out evenly, since a tile of few rows leaves
 /// the multipliers idle.
 ///
 /// # Safety
-/// The promises of [`GemmCall`]; the CPU has the instructions of `tiles`.
-pub(crate) unsafe fn gemm<const ROWS: usize, const PANELS: usize>(
+/// The promises of [`GemmCall`]; the CPU has the instructions of `tiles`, whose vectors have `lanes` lanes.
+pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
     call: &GemmCall,
-    tiles: &Tiles<ROWS, PANELS>,
+    lanes: usize,
+    tiles: &Tiles<ROWS, VECTORS>,
 ) {
-    let panels = call.n.div_ceil(PANEL);
     let count = call.m.div_ceil(ROWS);
-    for panel in (0..panels).step_by(PANELS) {
-        let tiles = &tiles[PANELS.min(panels - panel) - 1];
+    for col in (0..call.n).step_by(VECTORS * lanes) {
+        let tiles = &tiles[VECTORS.min((call.n - col).div_ceil(lanes)) - 1];
+        // While these columns are computed, the weights of the next come into the second-level cache, a share with
+        // every tile.
+        let next_col = col + VECTORS * lanes;
+        let next = call.weights.wrapping_add(offset(next_col, call.k));
+        let next_len = if next_col < call.n { (VECTORS * lanes) * (call.k + 1) } else { 0 };
         let mut row = 0;
         for i in 0..count {
             let end = (i + 1) * call.m / count;
-            // SAFETY: `end <= m`, and all the panels of this tile exist.
-            unsafe { tiles[end - row - 1](call, Place { row, panel }) };
+            prefetch(next, i * next_len / count..(i + 1) * next_len / count);
+            // SAFETY: `end <= m`, and the first column of each vector of this tile is below `n`.
+            unsafe { tiles[end - row - 1](call, Place { row, col }) };
             row = end;
         }
     }
 }
 
-/// One tile.
+/// Where the weights of a column begin.
+#[inline(always)]
+fn offset(col: usize, k: usize) -> usize {
+    col / PANEL * (k + 1) * PANEL + col % PANEL
+}
+
+/// Asks for the elements `range` from `base` on to come into the second-level cache; no more than a hint.
+#[inline(always)]
+fn prefetch(base: *const f32, range: core::ops::Range<usize>) {
+    const LINE: usize = 64 / size_of::<f32>();
+    for i in range.step_by(LINE) {
+        let line = base.wrapping_add(i);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: part of the base architecture, and never faults.
+        unsafe {
+            use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(line.cast());
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: part of the base architecture, and never faults.
+        unsafe {
+            core::arch::asm!("prfm pldl2keep, [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
+        }
+    }
+}
+
+/// One tile. `s` is a register, so that of the weights no more than one must be held at a time.
 ///
 /// # Safety
 /// As [`Tile`].
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const PANELS: usize>(
+pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
     call: &GemmCall,
     place: Place,
     finish: Finish,
 ) {
-    const { assert!(S::LANES == PANEL) };
-    let panel_len = (call.k + 1) * PANEL;
+    const { assert!(PANEL.is_multiple_of(S::LANES)) };
     // SAFETY: as the caller promises; `k` stays below `call.k`.
     unsafe {
-        let weights = call.weights.add(place.panel * panel_len);
+        let w = Weights { first: call.weights.add(offset(place.col, call.k)), k: call.k };
         let a = call.a.add(place.row * call.a_stride);
-        let mut acc = [[s.splat(0.0); PANELS]; ROWS];
-        for p in 0..PANELS {
-            let bias = s.load(weights.add(p * panel_len));
+        let mut acc = [[s.splat(0.0); VECTORS]; ROWS];
+        for v in 0..VECTORS {
+            let bias = s.load(w.at(0, v * S::LANES));
             for r in 0..ROWS {
-                acc[r][p] = bias;
+                acc[r][v] = bias;
             }
         }
-        let weights = weights.add(PANEL);
         let mut k = 0;
         while S::DEPTH > 1 && k + S::DEPTH <= call.k {
+            const { assert!(S::DEPTH == 1 || S::DEPTH == 4) };
             let mut rows = [s.row(a.add(k)); ROWS];
             for r in 1..ROWS {
                 rows[r] = s.row(a.add(r * call.a_stride + k));
             }
-            for i in 0..S::DEPTH {
-                for p in 0..PANELS {
-                    let w = s.load(weights.add(p * panel_len + (k + i) * PANEL));
-                    for r in 0..ROWS {
-                        acc[r][p] = s.fma_element(rows[r], i, w, acc[r][p]);
-                    }
-                }
-            }
+            multiply::<S, ROWS, VECTORS, 0>(s, &rows, &w, k, &mut acc);
+            multiply::<S, ROWS, VECTORS, 1>(s, &rows, &w, k, &mut acc);
+            multiply::<S, ROWS, VECTORS, 2>(s, &rows, &w, k, &mut acc);
+            multiply::<S, ROWS, VECTORS, 3>(s, &rows, &w, k, &mut acc);
             k += S::DEPTH;
         }
         while k < call.k {
-            let mut w = [s.load(weights.add(k * PANEL)); PANELS];
-            for p in 1..PANELS {
-                w[p] = s.load(weights.add(p * panel_len + k * PANEL));
+            let mut weights = [s.load(w.at(k + 1, 0)); VECTORS];
+            for v in 1..VECTORS {
+                weights[v] = s.load(w.at(k + 1, v * S::LANES));
             }
             for r in 0..ROWS {
                 let x = s.splat(*a.add(r * call.a_stride + k));
-                for p in 0..PANELS {
-                    acc[r][p] = s.fma(x, w[p], acc[r][p]);
+                for v in 0..VECTORS {
+                    acc[r][v] = s.fma(x, weights[v], acc[r][v]);
                 }
             }
             k += 1;
         }
-        if call.act != Activation::None {
-            // A copy: accumulators whose address is known to others would not live in registers.
-            let mut spilled = [[s.splat(0.0); PANELS]; ROWS];
-            for r in 0..ROWS {
-                for p in 0..PANELS {
-                    spilled[r][p] = acc[r][p];
+        // Loops over the accumulators must be short enough to be unrolled, and their address unknown to others, or they
+        // would not live in registers. So this path has no branches inside, and the other one works on a copy.
+        if call.act == Activation::None && place.col + VECTORS * S::LANES <= call.n {
+            if !call.residual.is_null() {
+                let residual = call.residual.add(place.row * call.residual_stride + place.col);
+                for r in 0..ROWS {
+                    for v in 0..VECTORS {
+                        let x = s.load(residual.add(r * call.residual_stride + v * S::LANES));
+                        acc[r][v] = s.add(acc[r][v], x);
+                    }
                 }
             }
-            return finish(call, place, ROWS, PANELS, spilled.as_ptr().cast());
-        }
-        for r in 0..ROWS {
-            for p in 0..PANELS {
-                store(s, call, place.row + r, place.panel + p, acc[r][p]);
+            let out = call.out.add(place.row * call.out_stride + place.col);
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    s.store(out.add(r * call.out_stride + v * S::LANES), acc[r][v]);
+                }
             }
+        } else {
+            let mut copy = [[s.splat(0.0); VECTORS]; ROWS];
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    copy[r][v] = acc[r][v];
+                }
+            }
+            finish(call, place, ROWS, VECTORS * S::LANES, copy.as_ptr().cast());
+        }
+    }
+}
+
+/// The packed weights from a tile's first column on.
+struct Weights {
+    first: *const f32,
+    k: usize,
+}
+
+impl Weights {
+    /// Row `row` of the panel (0 is the bias), `col` columns on.
+    ///
+    /// # Safety
+    /// The row and the column are there.
+    #[inline(always)]
+    unsafe fn at(&self, row: usize, col: usize) -> *const f32 {
+        // SAFETY: as the caller promises.
+        unsafe { self.first.add(offset(col, self.k) + row * PANEL) }
+    }
+}
+
+/// Adds the products of depth `k + I`; `rows` hold the elements from depth `k` on.
+///
+/// # Safety
+/// The weights of that depth and of all the tile's vectors are there.
+#[inline(always)]
+unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const I: usize>(
+    s: S,
+    rows: &[S::Row; ROWS],
+    w: &Weights,
+    k: usize,
+    acc: &mut [[S::V; VECTORS]; ROWS],
+) {
+    for v in 0..VECTORS {
+        // SAFETY: as the caller promises.
+        let weights = unsafe { s.load(w.at(k + I + 1, v * S::LANES)) };
+        for r in 0..ROWS {
+            acc[r][v] = s.fma_element::<I>(rows[r], weights, acc[r][v]);
         }
     }
 }
@@ -136,18 +214,18 @@ pub(crate) unsafe fn finish<S: Simd>(
     call: &GemmCall,
     place: Place,
     rows: usize,
-    panels: usize,
+    cols: usize,
     acc: *const f32,
 ) {
     // One loop a function, so that its constants stay in registers.
     // SAFETY: as the caller promises.
     unsafe {
         match call.act {
-            Activation::None => finish_rows(s, call, place, rows, panels, acc, Activation::None),
-            Activation::Gelu => finish_rows(s, call, place, rows, panels, acc, Activation::Gelu),
-            Activation::GeluTanh => finish_rows(s, call, place, rows, panels, acc, Activation::GeluTanh),
-            Activation::Tanh => finish_rows(s, call, place, rows, panels, acc, Activation::Tanh),
-            Activation::Relu => finish_rows(s, call, place, rows, panels, acc, Activation::Relu),
+            Activation::None => finish_rows(s, call, place, rows, cols, acc, Activation::None),
+            Activation::Gelu => finish_rows(s, call, place, rows, cols, acc, Activation::Gelu),
+            Activation::GeluTanh => finish_rows(s, call, place, rows, cols, acc, Activation::GeluTanh),
+            Activation::Tanh => finish_rows(s, call, place, rows, cols, acc, Activation::Tanh),
+            Activation::Relu => finish_rows(s, call, place, rows, cols, acc, Activation::Relu),
         }
     }
 }
@@ -160,36 +238,26 @@ unsafe fn finish_rows<S: Simd>(
     call: &GemmCall,
     place: Place,
     rows: usize,
-    panels: usize,
+    cols: usize,
     acc: *const f32,
     act: Activation,
 ) {
     for r in 0..rows {
-        for p in 0..panels {
-            // SAFETY: `acc` holds `rows × panels` vectors; the rest as the caller promises.
+        let mut col = 0;
+        while col < cols {
+            // SAFETY: `acc` holds `rows × cols` elements; the rest as the caller promises, and no more than the `left`
+            // columns of the matrix are touched.
             unsafe {
-                let v = s.load(acc.add((r * panels + p) * PANEL));
-                store(s, call, place.row + r, place.panel + p, activate(s, act, v));
+                let left = call.n - (place.col + col);
+                let mut v = activate(s, act, s.load_up_to(acc.add(r * cols + col), cols - col));
+                if !call.residual.is_null() {
+                    let residual =
+                        call.residual.add((place.row + r) * call.residual_stride + place.col + col);
+                    v = s.add(v, s.load_up_to(residual, left));
+                }
+                s.store_up_to(call.out.add((place.row + r) * call.out_stride + place.col + col), v, left);
             }
+            col += S::LANES;
         }
-    }
-}
-
-/// Adds the residual, if any, and stores what lies inside the matrix.
-///
-/// # Safety
-/// As [`Tile`], for a row and a panel of it.
-#[inline(always)]
-unsafe fn store<S: Simd>(s: S, call: &GemmCall, row: usize, panel: usize, v: S::V) {
-    let col = panel * PANEL;
-    let left = call.n - col;
-    // SAFETY: as the caller promises, and no more than the `left` columns are touched.
-    unsafe {
-        let v = if call.residual.is_null() {
-            v
-        } else {
-            s.add(v, s.load_up_to(call.residual.add(row * call.residual_stride + col), left))
-        };
-        s.store_up_to(call.out.add(row * call.out_stride + col), v, left);
     }
 }

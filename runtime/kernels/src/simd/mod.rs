@@ -57,8 +57,8 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `DEPTH` elements are readable.
     unsafe fn row(self, from: *const f32) -> Self::Row;
-    /// `row[i]·w + acc`, fused.
-    fn fma_element(self, row: Self::Row, i: usize, w: Self::V, acc: Self::V) -> Self::V;
+    /// `row[I]·w + acc`, fused, for `I < DEPTH`.
+    fn fma_element<const I: usize>(self, row: Self::Row, w: Self::V, acc: Self::V) -> Self::V;
 
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;

@@ -77,10 +77,10 @@ impl<S: Simd, const N: usize> Simd for Wide<S, N> {
     }
 
     #[inline(always)]
-    fn fma_element(self, row: Self::Row, i: usize, w: Self::V, acc: Self::V) -> Self::V {
+    fn fma_element<const I: usize>(self, row: Self::Row, w: Self::V, acc: Self::V) -> Self::V {
         let mut r = acc;
         for j in 0..N {
-            r[j] = self.0.fma_element(row, i, w[j], acc[j]);
+            r[j] = self.0.fma_element::<I>(row, w[j], acc[j]);
         }
         r
     }

@@ -64,7 +64,7 @@ impl Simd for Avx2 {
         unsafe { _mm256_broadcast_ss(&*from) }
     }
     #[inline(always)]
-    fn fma_element(self, row: __m256, _: usize, w: __m256, acc: __m256) -> __m256 {
+    fn fma_element<const I: usize>(self, row: __m256, w: __m256, acc: __m256) -> __m256 {
         self.fma(row, w, acc)
     }
 
@@ -93,8 +93,9 @@ impl Simd for Avx2 {
 
 instantiate! {
     Avx2 enables "avx2,fma",
+    register Avx2::new(),
     vector Wide::<_, 2>(Avx2::new()),
     half Avx2::new(),
-    lstm blocks 1,
-    gemm panels [1] rows [1 2 3 4 5 6]
+    lstm pairs false,
+    gemm vectors [1 2] of 8 rows [1 2 3 4 5 6]
 }

@@ -64,7 +64,7 @@ impl Simd for Avx512 {
         unsafe { _mm512_set1_ps(*from) }
     }
     #[inline(always)]
-    fn fma_element(self, row: __m512, _: usize, w: __m512, acc: __m512) -> __m512 {
+    fn fma_element<const I: usize>(self, row: __m512, w: __m512, acc: __m512) -> __m512 {
         self.fma(row, w, acc)
     }
 
@@ -84,8 +84,9 @@ impl Simd for Avx512 {
 
 instantiate! {
     Avx512 enables "avx512f",
+    register Avx512::new(),
     vector Avx512::new(),
     half Avx2::new(),
-    lstm blocks 2,
-    gemm panels [1 2] rows [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+    lstm pairs true,
+    gemm vectors [1 2] of 16 rows [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
 }

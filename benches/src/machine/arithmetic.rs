@@ -1,0 +1,130 @@
+//! Independent chains of multiply-adds in registers: as many as hide the latency, and no memory. May import: `clock`,
+//! far-kernels.
+
+use std::hint::black_box;
+
+use far_kernels::{Isa, Kernels};
+
+use super::clock::least_seconds;
+
+/// Rounds over all chains of one timed call.
+const ROUNDS: usize = 100_000;
+
+/// Multiply-adds of one round, and what does so many rounds.
+type Chains = (usize, fn(usize));
+
+pub(super) fn fma_per_second(kernels: Kernels) -> f64 {
+    rate(match kernels.isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => (16 * x86::CHAINS_512, |rounds| {
+            // SAFETY: kernels of this instruction set exist only where AVX-512F does.
+            unsafe { x86::fma_512(rounds) }
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => (8 * x86::CHAINS_256, |rounds| {
+            // SAFETY: kernels of this instruction set exist only where AVX2 and FMA do.
+            unsafe { x86::fma_256(rounds) }
+        }),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => (4 * neon::CHAINS, neon::fma),
+        _ => (SCALAR_CHAINS, scalar_fma),
+    })
+}
+
+/// `None` where the kernels' instruction set has no dot product, or this CPU hasn't.
+pub(super) fn int8_per_second(kernels: Kernels) -> Option<f64> {
+    match kernels.isa() {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => {
+            Some(rate((64 * x86::CHAINS_512, |rounds| {
+                // SAFETY: asked for in the line above.
+                unsafe { x86::dot_512(rounds) }
+            })))
+        }
+        _ => None,
+    }
+}
+
+fn rate((each, chains): Chains) -> f64 {
+    (each * ROUNDS) as f64 / least_seconds(|| chains(ROUNDS))
+}
+
+const SCALAR_CHAINS: usize = 16;
+
+fn scalar_fma(rounds: usize) {
+    let mut acc = [0.0f32; SCALAR_CHAINS];
+    let (a, b) = (black_box(0.5), black_box(0.25));
+    for _ in 0..rounds {
+        for acc in &mut acc {
+            *acc = f32::mul_add(*acc, a, b);
+        }
+    }
+    black_box(acc);
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::{vdupq_n_f32, vfmaq_f32};
+    use std::hint::black_box;
+
+    pub(super) const CHAINS: usize = 16;
+
+    pub(super) fn fma(rounds: usize) {
+        // SAFETY: every AArch64 that Rust knows has NEON.
+        unsafe {
+            let mut acc = [vdupq_n_f32(0.0); CHAINS];
+            let a = vdupq_n_f32(black_box(0.5));
+            for _ in 0..rounds {
+                for acc in &mut acc {
+                    *acc = vfmaq_f32(a, *acc, a);
+                }
+            }
+            black_box(acc);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+    use std::hint::black_box;
+
+    pub(super) const CHAINS_512: usize = 14;
+    pub(super) const CHAINS_256: usize = 12;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn fma_512(rounds: usize) {
+        let mut acc = [_mm512_setzero_ps(); CHAINS_512];
+        let a = _mm512_set1_ps(black_box(0.5));
+        for _ in 0..rounds {
+            for acc in &mut acc {
+                *acc = _mm512_fmadd_ps(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn fma_256(rounds: usize) {
+        let mut acc = [_mm256_setzero_ps(); CHAINS_256];
+        let a = _mm256_set1_ps(black_box(0.5));
+        for _ in 0..rounds {
+            for acc in &mut acc {
+                *acc = _mm256_fmadd_ps(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) fn dot_512(rounds: usize) {
+        let mut acc = [_mm512_setzero_si512(); CHAINS_512];
+        let a = _mm512_set1_epi8(black_box(3));
+        for _ in 0..rounds {
+            for acc in &mut acc {
+                *acc = _mm512_dpbusd_epi32(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+}

@@ -1,0 +1,142 @@
+//! `farc compile`: a model to an artifact, or to the folder that an application links against.
+//! May import: `farc`.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Arg, ArgAction, ArgMatches};
+use farc::emit::{self, Output};
+use farc::error::{ErrorKind, Result};
+use farc::masks::Masks;
+use farc::passes::{PASSES, PassOptions};
+use farc::report::Report;
+use farc::target::Target;
+use farc::{Options, compile};
+use indicatif::ProgressBar;
+
+use super::{Reply, show};
+
+/// Compile an ONNX model for a target
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The model
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// A board, an architecture, `host`, or a path to a YAML file; `farc targets` lists them
+    #[arg(long, value_name = "TARGET")]
+    target: String,
+    /// Pruning masks: a safetensors file of 0/1 matrices by parameter name
+    #[arg(long, value_name = "FILE")]
+    masks: Option<PathBuf>,
+    /// A name that ends in `.far` gets the artifact alone; any other becomes a folder with artifact, headers, libraries
+    /// and report
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+}
+
+/// Adds `--no-PASS` for each pass, so that the option list is the list of passes.
+pub(super) fn with_pass_options(command: clap::Command) -> clap::Command {
+    let passes: BTreeSet<_> = PASSES.iter().map(|pass| (pass.name, pass.about)).collect();
+    command.mut_subcommand("compile", |compile| {
+        passes.into_iter().fold(compile, |compile, (name, about)| {
+            compile.arg(
+                Arg::new(name)
+                    .long(option(name))
+                    .action(ArgAction::SetTrue)
+                    .help(format!("Don't {about}"))
+                    .help_heading("Passes to leave out"),
+            )
+        })
+    })
+}
+
+fn option(pass: &str) -> String {
+    format!("no-{}", pass.replace('_', "-"))
+}
+
+pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Result<Reply> {
+    let start = Instant::now();
+    let target = Target::resolve(&args.target)?;
+    let mut passes = PassOptions::default();
+    for pass in PASSES {
+        if matches.is_some_and(|m| m.get_flag(pass.name)) {
+            passes = passes.without(pass.name)?;
+        }
+    }
+    let model = super::read(&args.model, "model")?;
+    let masks = args.masks.as_deref().map(Masks::read).transpose()?;
+    let options = Options { passes, ..Options::default() };
+    let progress = progress(json);
+    progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
+    let compiled = compile(&model, masks.as_ref(), &target, &options).map_err(|e| {
+        // An error of the masks is in their file.
+        let file = if e.kind == ErrorKind::BadMask { args.masks.as_ref() } else { None };
+        e.in_file(file.unwrap_or(&args.model))
+    })?;
+    let output = Output::of(&args.output);
+    emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target.triple)?;
+    progress.finish_and_clear();
+    Ok(Reply::Text(if json {
+        compiled.report.to_json()
+    } else {
+        summary(&compiled.report, &target, &output, start.elapsed())
+    }))
+}
+
+/// Moves on a terminal only.
+fn progress(json: bool) -> ProgressBar {
+    if json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// What a person wants to know afterwards.
+fn summary(report: &Report, target: &Target, output: &Output, time: Duration) -> String {
+    let (before, after, totals) = (report.imported, report.compiled, &report.totals);
+    let mut lines = Vec::new();
+    let mut line = |title: &str, text: String| lines.push(format!("{title:10} {text}\n"));
+    let name = if report.model.is_empty() { "the model" } else { &report.model };
+    line("compiled", format!("{name} for {} ({}) in {:.2} s", target.name, target.arch, time.as_secs_f64()));
+    line(
+        "found",
+        format!(
+            "{} recurrent blocks, {} heads × directions, {} hidden units; {} attention blocks",
+            after.layers, after.recurrences, before.hidden_units, after.attentions
+        ),
+    );
+    line("pruned", format!("{} of {} hidden units are left", after.hidden_units, before.hidden_units));
+    line(
+        "work",
+        format!(
+            "{} multiply-adds as imported, {} as compiled",
+            show::millions(totals.imported_multiply_adds),
+            show::millions(totals.multiply_adds)
+        ),
+    );
+    line(
+        "artifact",
+        format!(
+            "{}, of which weights {}",
+            show::bytes(totals.artifact_bytes),
+            show::bytes(totals.weight_bytes)
+        ),
+    );
+    line("memory", format!("{} of arena for each session", show::bytes(totals.arena_bytes)));
+    line("predicted", format!("{:.2} ms a run on one core ({})", totals.predicted_ms, target.cpu.core));
+    line(
+        "wrote",
+        match output {
+            Output::File(path) => path.display().to_string(),
+            Output::Folder(path) => {
+                let lib = format!("lib/{}/", target.triple);
+                format!("{}: model.far, include/, {lib}, report.json", path.display())
+            }
+        },
+    );
+    lines.concat()
+}

@@ -1,0 +1,120 @@
+//! `farc inspect`: what is in a file. May import: `farc::{onnx, ir, passes, report}`; far-format, far-tool.
+
+use std::path::PathBuf;
+
+use far_format::plan::StepOp;
+use farc::error::{Error, ErrorKind, Result};
+use farc::ir::text::{self, Detail};
+use farc::onnx::{self, ImportOptions, ModelInfo, TensorInfo};
+use farc::report;
+
+use super::{Reply, show};
+
+/// Say what is in an ONNX model or an artifact
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// An ONNX model or a `.far` artifact
+    file: PathBuf,
+    /// Import the ONNX model and print its graph, constants as shape and checksum
+    #[arg(long)]
+    ir: bool,
+}
+
+pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
+    let bytes = super::read(&args.file, "file")?;
+    let text = match bytes.starts_with(&far_format::MAGIC) {
+        true => artifact(args, &bytes, json),
+        false => model(args, &bytes, json),
+    };
+    text.map(Reply::Text).map_err(|e| e.in_file(&args.file))
+}
+
+fn artifact(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
+    if args.ir {
+        return Err(Error::new(ErrorKind::BadInput, "an artifact has no graph any more, only steps")
+            .hint("leave out `--ir`, or give the ONNX model"));
+    }
+    let artifact = far_format::read(bytes)
+        .map_err(|e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}")))?;
+    if json {
+        return Ok(format!("{}\n", far_tool::info::json(&artifact)));
+    }
+    let rows = artifact.plan.steps.iter().enumerate().map(|(i, step)| {
+        let out = report::output(&step.op);
+        let size = format!("{}×{}", out.rows, out.cols);
+        vec![
+            i.to_string(),
+            step.name.clone(),
+            far_tool::info::op_name(&step.op).into(),
+            size,
+            detail(&step.op),
+        ]
+    });
+    let table = show::table(&["step", "module", "op", "out", ""], &[0, 3], rows);
+    Ok(format!("{}\n{table}", far_tool::info::text(&artifact)))
+}
+
+fn detail(op: &StepOp) -> String {
+    match op {
+        StepOp::Gemm(gemm) => {
+            let act = match gemm.act {
+                far_format::layout::Activation::None => String::new(),
+                act => format!(", {act:?}").to_lowercase(),
+            };
+            let residual = if gemm.residual.is_some() { ", residual" } else { "" };
+            let k: Vec<String> = match gemm.groups.len() {
+                0..=4 => gemm.groups.iter().map(|g| format!("{}→{}", g.k, g.n)).collect(),
+                n => vec![format!("{n} groups")],
+            };
+            format!("{}{act}{residual}", k.join(" "))
+        }
+        StepOp::Lstm(lstm) => {
+            let units: Vec<String> = lstm
+                .units
+                .iter()
+                .map(|u| format!("{}{}", u.hidden, if u.reverse { "←" } else { "→" }))
+                .collect();
+            units.join(" ")
+        }
+        StepOp::Attention(attention) => format!("{} heads", attention.heads),
+        _ => String::new(),
+    }
+}
+
+fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
+    let options = ImportOptions::default();
+    if args.ir {
+        let graph = onnx::import(bytes, &options)?;
+        let text = text::print(&graph, Detail::Summary);
+        return Ok(if json { format!("{}\n", serde_json::json!({ "ir": text })) } else { text });
+    }
+    let info = onnx::inspect(bytes, &options)?;
+    Ok(match json {
+        // Strings, numbers and lists only: nothing that JSON can't say.
+        true => serde_json::to_string_pretty(&info).unwrap_or_default() + "\n",
+        false => describe(&info),
+    })
+}
+
+fn describe(info: &ModelInfo) -> String {
+    let mut text = format!("model     {} (ONNX, IR version {})\n", info.name, info.ir_version);
+    text += &format!("producer  {}\n", info.producer);
+    let opsets: Vec<String> =
+        info.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
+    text += &format!("opsets    {}\n", opsets.join(", "));
+    let port = |t: &TensorInfo| format!("{} {} [{}]\n", t.name, t.dtype, t.dims.join(", "));
+    for input in &info.inputs {
+        text += &format!("input     {}", port(input));
+    }
+    for output in &info.outputs {
+        text += &format!("output    {}", port(output));
+    }
+    text += &format!("parameters {}\n\n", info.parameters);
+    let mut ops: Vec<(&String, &usize)> = info.ops.iter().collect();
+    ops.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
+    text + &show::table(
+        &["op", "nodes"],
+        &[1],
+        ops.into_iter().map(|(op, n)| vec![op.clone(), n.to_string()]),
+    )
+}

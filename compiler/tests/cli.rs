@@ -1,0 +1,377 @@
+//! The command line as its users meet it: exit status, what is said, and that nothing half done is left behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use prost::Message;
+use tempfile::TempDir;
+use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, attribute_proto};
+
+fn example(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/models/far-fashion").join(name);
+    path.to_str().expect("a plain path").to_owned()
+}
+
+fn farc(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_farc"));
+    command.current_dir(folder).args(arguments).env_remove("FAR_SDK").env("NO_COLOR", "1");
+    command
+}
+
+/// Runs, and gives what was printed.
+fn prints(folder: &Path, arguments: &[&str]) -> String {
+    let output = farc(folder, arguments).assert().success().get_output().clone();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Fails as the user's problem, says all of `parts` on standard error and nothing on standard output.
+fn fails(folder: &Path, arguments: &[&str], parts: &[&str]) {
+    let before = files(folder);
+    let output = farc(folder, arguments).assert().code(1).get_output().clone();
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    for part in parts {
+        assert!(error.contains(part), "no `{part}` in:\n{error}");
+    }
+    assert_eq!(files(folder), before, "something was left behind");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn compiled(folder: &Path, target: &str) -> String {
+    let model = example("far-parallel.onnx");
+    prints(folder, &["compile", &model, "--target", target, "-o", "model.far", "--json"])
+}
+
+/// An SDK whose libraries are empty files.
+fn sdk(folder: &Path, triple: &str) -> PathBuf {
+    let sdk = folder.join("sdk");
+    fs::create_dir_all(sdk.join("include")).expect("a folder");
+    fs::create_dir_all(sdk.join("lib").join(triple)).expect("a folder");
+    for file in
+        ["include/far.h".into(), format!("lib/{triple}/libfar.a"), format!("lib/{triple}/libfar.so.0")]
+    {
+        fs::write(sdk.join(file), "").expect("a file");
+    }
+    std::os::unix::fs::symlink("libfar.so.0", sdk.join("lib").join(triple).join("libfar.so"))
+        .expect("a link");
+    sdk
+}
+
+#[test]
+fn an_artifact_is_compiled_inspected_run_and_timed() {
+    let folder = folder();
+    let report = json(&compiled(folder.path(), "host"));
+    assert_eq!(report["target"]["name"], "host");
+    assert_eq!(
+        report["totals"]["artifact_bytes"],
+        fs::metadata(folder.path().join("model.far")).unwrap().len()
+    );
+    assert!(report["totals"]["predicted_ms"].as_f64().unwrap() > 0.0);
+
+    let text = prints(folder.path(), &["inspect", "model.far"]);
+    assert!(text.contains("lstm") && text.contains("image") && text.contains("logits"), "{text}");
+    assert_eq!(
+        json(&prints(folder.path(), &["inspect", "model.far", "--json"]))["outputs"][0]["name"],
+        "logits"
+    );
+
+    let images = format!("image={}", example("images.npy"));
+    let run =
+        ["run", "model.far", "--input", &images, "--output", "logits=y.npy", "--threads", "1", "--json"];
+    let report = json(&prints(folder.path(), &run));
+    assert_eq!(report["runs"], 1000);
+    assert_eq!(report["outputs"][0]["shape"], serde_json::json!([1000, 10]));
+    assert!(!report["kernels"].as_array().unwrap().is_empty());
+    let got: ndarray::Array2<f32> = ndarray_npy::read_npy(folder.path().join("y.npy")).unwrap();
+    let expected: ndarray::Array2<f32> = ndarray_npy::read_npy(example("far-parallel.logits.npy")).unwrap();
+    let largest = (&got - &expected).iter().fold(0f32, |m, d| m.max(d.abs()));
+    assert!(largest < 2e-3, "{largest}");
+
+    let bench =
+        ["bench", "model.far", "--runs", "3", "--warmup", "1", "--threads", "1", "--profile", "--json"];
+    let report = json(&prints(folder.path(), &bench));
+    for key in ["min_ms", "p50_ms", "p90_ms", "p99_ms", "load_ms", "peak_rss_bytes"] {
+        assert!(report[key].as_f64().unwrap() > 0.0, "{key}: {report}");
+    }
+    assert!(!report["steps"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_artifact_is_judged_by_its_model() {
+    let folder = folder();
+    compiled(folder.path(), "host");
+    let model = example("far-parallel.onnx");
+    let verdict = json(&prints(
+        folder.path(),
+        &["verify", &model, "model.far", "--seed", "7", "--samples", "1", "--json"],
+    ));
+    assert_eq!(verdict["passed"], true);
+    assert!(verdict["layers"].as_array().unwrap().len() > 8, "{verdict}");
+
+    // Another model with the same ports.
+    let other = example("deit.onnx");
+    let verify = ["verify", &other, "model.far", "--samples", "1", "--no-layers"];
+    let output = farc(folder.path(), &verify).assert().code(1).get_output().clone();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("DIFFERENT"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("error: mismatch"));
+}
+
+#[test]
+fn people_get_a_summary() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    let text = prints(folder.path(), &["compile", &model, "--target", "raspberry-pi-5", "-o", "model.far"]);
+    for part in
+        ["compiled", "found", "pruned", "work", "artifact", "memory", "predicted", "Cortex-A76", "model.far"]
+    {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+}
+
+#[test]
+fn a_folder_gets_everything_an_application_needs() {
+    let folder = folder();
+    let sdk = sdk(folder.path(), "aarch64-unknown-linux-gnu");
+    let model = example("far-parallel.onnx");
+    let arguments = ["compile", &model, "--target", "raspberry-pi-4", "-o", "out"];
+    for _ in 0..2 {
+        farc(folder.path(), &arguments).env("FAR_SDK", &sdk).assert().success();
+        for file in ["model.far", "report.json", "include/far.h", "lib/aarch64-unknown-linux-gnu/libfar.so"] {
+            assert!(folder.path().join("out").join(file).is_file(), "{file}");
+        }
+        let library = folder.path().join("out/lib/aarch64-unknown-linux-gnu/libfar.so");
+        assert_eq!(fs::read_link(library).unwrap(), Path::new("libfar.so.0"));
+        assert_eq!(files(folder.path()).len(), 2, "only `out` and `sdk`");
+    }
+    let report = fs::read_to_string(folder.path().join("out/report.json")).unwrap();
+    assert_eq!(json(&report)["target"]["arch"], "aarch64");
+}
+
+#[test]
+fn a_folder_without_an_sdk_is_an_error() {
+    let model = example("far-parallel.onnx");
+    let arguments = ["compile", &model, "--target", "visionfive-2", "-o", "out"];
+    let folder = folder();
+    let sdk = sdk(folder.path(), "aarch64-unknown-linux-gnu");
+    let output = farc(folder.path(), &arguments).env("FAR_SDK", &sdk).assert().code(1).get_output().clone();
+    let error = String::from_utf8(output.stderr).unwrap();
+    for part in ["riscv64gc-unknown-linux-gnu", "libfar.a", "cargo xtask sdk", "-o NAME.far"] {
+        assert!(error.contains(part), "no `{part}` in:\n{error}");
+    }
+    assert_eq!(files(folder.path()), [sdk], "no partial output");
+}
+
+#[test]
+fn a_folder_that_farc_did_not_write_is_not_replaced() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("out")).unwrap();
+    fs::write(folder.path().join("out/thesis.tex"), "").unwrap();
+    let model = example("far-parallel.onnx");
+    let arguments = ["compile", &model, "--target", "host", "-o", "out"];
+    fails(folder.path(), &arguments, &["out", "expected", "model.far"]);
+}
+
+#[test]
+fn a_missing_file() {
+    let arguments = ["compile", "no-such.onnx", "--target", "host", "-o", "x.far"];
+    fails(folder().path(), &arguments, &["error: io", "no-such.onnx", "help:"]);
+}
+
+#[test]
+fn a_broken_onnx() {
+    let folder = folder();
+    let whole = fs::read(example("far-parallel.onnx")).unwrap();
+    fs::write(folder.path().join("broken.onnx"), &whole[..whole.len() / 2]).unwrap();
+    let arguments = ["compile", "broken.onnx", "--target", "host", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: broken-model", "broken.onnx"]);
+}
+
+/// The parallel example with its first node of one operator changed.
+fn changed(folder: &Path, op: &str, change: impl FnOnce(&mut NodeProto)) {
+    let bytes = fs::read(example("far-parallel.onnx")).unwrap();
+    let mut model = ModelProto::decode(&bytes[..]).unwrap();
+    let nodes = &mut model.graph.as_mut().expect("a graph").node;
+    change(nodes.iter_mut().find(|n| n.op_type == op).expect("such a node"));
+    fs::write(folder.join("changed.onnx"), model.encode_to_vec()).unwrap();
+}
+
+#[test]
+fn an_unknown_op() {
+    let folder = folder();
+    changed(folder.path(), "Add", |node| node.op_type = "Frobnicate".into());
+    let arguments = ["compile", "changed.onnx", "--target", "host", "-o", "x.far"];
+    fails(
+        folder.path(),
+        &arguments,
+        &["error: unsupported-op", "changed.onnx", "`Frobnicate`", "at node", "help:"],
+    );
+}
+
+#[test]
+fn an_unsupported_lstm_attribute() {
+    let folder = folder();
+    let clip = AttributeProto {
+        name: "clip".into(),
+        r#type: attribute_proto::AttributeType::Float as i32,
+        f: 3.0,
+        ..Default::default()
+    };
+    changed(folder.path(), "LSTM", |node| node.attribute.push(clip));
+    let arguments = ["compile", "changed.onnx", "--target", "host", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: unsupported-attribute", "clip", "at node", "help:"]);
+}
+
+#[test]
+fn an_unknown_board_with_a_near_match() {
+    let model = example("far-parallel.onnx");
+    let arguments = ["compile", &model, "--target", "rasberry-pi5", "-o", "x.far"];
+    fails(folder().path(), &arguments, &["error: unknown-target", "`rasberry-pi5`", "`raspberry-pi-5`"]);
+}
+
+#[test]
+fn a_yaml_with_an_unknown_key() {
+    let folder = folder();
+    let yaml = include_str!("../../targets/raspberry-pi-5.yaml").replace("clock_mhz", "clock_mzh");
+    fs::write(folder.path().join("mine.yaml"), yaml).unwrap();
+    let model = example("far-parallel.onnx");
+    let arguments = ["compile", &model, "--target", "mine.yaml", "-o", "x.far"];
+    let parts = ["error: bad-target", "mine.yaml", "line 9", "`clock_mzh`", "did you mean `clock_mhz`?"];
+    fails(folder.path(), &arguments, &parts);
+}
+
+/// A mask file with one f32 entry of ones, but for a zero in front.
+fn mask(folder: &Path, name: &str, dims: &[usize]) {
+    let len: usize = dims.iter().product();
+    let mut data = 0f32.to_le_bytes().to_vec();
+    data.extend((1..len).flat_map(|_| 1f32.to_le_bytes()));
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, dims.to_vec(), &data).unwrap();
+    fs::write(folder.join("m.safetensors"), safetensors::serialize([(name, view)], None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_mask_that_fits_no_parameter() {
+    let folder = folder();
+    mask(folder.path(), "blocks.9.attn.lstm.weight_ih_l0", &[384, 96]);
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "m.safetensors", "-o", "x.far"];
+    fails(
+        folder.path(),
+        &arguments,
+        &["error: bad-mask", "m.safetensors", "blocks.9.attn.lstm.weight_ih_l0", "help:"],
+    );
+}
+
+#[test]
+fn a_mask_of_the_wrong_shape() {
+    let folder = folder();
+    mask(folder.path(), "blocks.0.attn.lstm.weight_ih_l0", &[4, 5]);
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "m.safetensors", "-o", "x.far"];
+    fails(folder.path(), &arguments, &["error: bad-mask", "expected", "384", "got", "5"]);
+}
+
+#[test]
+fn a_mask_file_that_is_missing() {
+    let model = example("far-pruned-dense.onnx");
+    let arguments = ["compile", &model, "--target", "host", "--masks", "no.safetensors", "-o", "x.far"];
+    fails(folder().path(), &arguments, &["error: io", "no.safetensors"]);
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let folder = folder();
+    let arguments = ["compile", "no-such.onnx", "--target", "host", "-o", "x.far", "--json"];
+    let output = farc(folder.path(), &arguments).assert().code(1).get_output().clone();
+    assert!(output.stdout.is_empty());
+    let error = json(&String::from_utf8(output.stderr).unwrap());
+    assert_eq!(error["error"]["kind"], "io");
+    assert_eq!(error["error"]["where"]["file"], "no-such.onnx");
+}
+
+#[test]
+fn a_broken_artifact() {
+    let folder = folder();
+    compiled(folder.path(), "host");
+    let mut bytes = fs::read(folder.path().join("model.far")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(folder.path().join("bad.far"), bytes).unwrap();
+    for arguments in
+        [&["inspect", "bad.far"][..], &["run", "bad.far", "--input", "x.npy"], &["bench", "bad.far"]]
+    {
+        fails(folder.path(), arguments, &["error: bad-artifact", "bad.far", "checksum"]);
+    }
+}
+
+#[test]
+fn an_input_of_the_wrong_shape() {
+    let folder = folder();
+    compiled(folder.path(), "host");
+    ndarray_npy::write_npy(folder.path().join("x.npy"), &ndarray::Array1::<f32>::zeros(7)).unwrap();
+    let arguments = ["run", "model.far", "--input", "x.npy", "--output", "y.npy"];
+    fails(folder.path(), &arguments, &["error: bad-input", "image", "7"]);
+}
+
+#[test]
+fn usage_has_a_status_of_its_own() {
+    let folder = folder();
+    farc(folder.path(), &["compile"]).assert().code(2);
+    farc(folder.path(), &["frobnicate"]).assert().code(2);
+    farc(folder.path(), &["--help"]).assert().success();
+}
+
+#[test]
+fn targets_are_listed_and_shown_with_their_sources() {
+    let folder = folder();
+    let text = prints(folder.path(), &["targets"]);
+    for name in ["raspberry-pi-zero-2w", "visionfive-2", "sifive-x280", "riscv64-v", "x86_64"] {
+        assert!(text.contains(name), "no `{name}` in:\n{text}");
+    }
+    let text = prints(folder.path(), &["targets", "visionfive-2"]);
+    assert!(text.contains("Linux device tree"), "{text}");
+    let target = json(&prints(folder.path(), &["targets", "raspberry-pi-5", "--json"]));
+    assert_eq!(target["cpu"]["clock_mhz"]["value"], 2400);
+    fails(folder.path(), &["targets", "raspberry-pi-55"], &["error: unknown-target"]);
+}
+
+#[test]
+fn a_pass_can_be_left_out() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    let arguments = ["compile", &model, "--target", "host", "-o", "x.far", "--no-fold-layer-norm", "--json"];
+    let report = json(&prints(folder.path(), &arguments));
+    let passes: Vec<_> =
+        report["passes"]["passes"].as_array().unwrap().iter().map(|p| p["pass"].clone()).collect();
+    assert!(
+        passes.contains(&"split_heads".into()) && !passes.contains(&"fold_layer_norm".into()),
+        "{passes:?}"
+    );
+}
+
+#[test]
+fn an_onnx_model_is_inspected() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    let text = prints(folder.path(), &["inspect", &model]);
+    assert!(text.contains("LSTM") && text.contains("opsets"), "{text}");
+    assert!(
+        json(&prints(folder.path(), &["inspect", &model, "--json"]))["ops"]["LSTM"].as_u64().unwrap() > 0
+    );
+    assert!(prints(folder.path(), &["inspect", &model, "--ir"]).starts_with("graph"));
+}

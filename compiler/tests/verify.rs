@@ -1,0 +1,184 @@
+//! Verification finds right artifacts right, and says where wrong ones go wrong.
+
+use std::fs;
+use std::path::PathBuf;
+
+use far_format::ArtifactParts;
+use far_format::plan::{Step, StepOp};
+use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size};
+use farc::error::ErrorKind;
+use farc::masks::Masks;
+use farc::target::Target;
+use farc::verify::{Given, HostRunner, Options, Verdict, run};
+use ndarray_npy::read_npy;
+
+fn example(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/models/far-fashion").join(name)
+}
+
+fn compile(onnx: &[u8], masks: Option<&[u8]>) -> Vec<u8> {
+    let target = Target::resolve("host").expect("the host is known");
+    let masks = masks.map(|masks| Masks::from_bytes(masks).expect("valid masks"));
+    let options = farc::Options::default();
+    farc::compile(onnx, masks.as_ref(), &target, &options).unwrap_or_else(|e| panic!("{e} {e:?}")).artifact
+}
+
+fn verify(onnx: &[u8], artifact: &[u8]) -> Verdict {
+    let options = Options { samples: Some(2), ..Options::default() };
+    run(onnx, None, artifact, &options, &HostRunner::default()).unwrap_or_else(|e| panic!("{e} {e:?}"))
+}
+
+fn assert_right(what: &str, verdict: &Verdict, layers: usize) {
+    assert!(verdict.passed, "{what}: {:?}", verdict.outputs);
+    let deviating: Vec<_> = verdict.layers.iter().filter(|l| l.deviates).collect();
+    assert!(deviating.is_empty(), "{what}: {deviating:#?}");
+    let names: Vec<_> = verdict.layers.iter().map(|l| l.name.as_str()).collect();
+    assert!(names.len() >= layers, "{what}: {names:?}");
+    assert!(!verdict.kernels.is_empty());
+}
+
+/// Four blocks of which each has at least an LSTM or an attention, two residuals and an MLP to compare.
+#[test]
+fn examples_are_right() {
+    let values: ndarray::ArrayD<f32> = read_npy(example("images.npy")).expect("images");
+    for name in ["deit", "far-parallel"] {
+        let onnx = fs::read(example(&format!("{name}.onnx"))).expect("the example is there");
+        let artifact = compile(&onnx, None);
+        assert_right(name, &verify(&onnx, &artifact), 4 * 4 - 3);
+        let given = vec![Given { name: Some("image".into()), values: values.clone() }];
+        let options = Options { inputs: given, samples: Some(3), layers: false, ..Options::default() };
+        let verdict = run(&onnx, None, &artifact, &options, &HostRunner::default()).expect("a run");
+        assert!(verdict.passed && verdict.seed.is_none() && verdict.layers.is_empty());
+        assert_eq!((verdict.samples, verdict.outputs[0].top1), (3, Some(3)));
+        assert!(verdict.outputs[0].difference.cosine > 0.999_999);
+    }
+}
+
+fn small() -> Config {
+    Config {
+        seed: 3,
+        ..Config::new(Size {
+            image: 12,
+            patch: 4,
+            channels: 2,
+            width: 24,
+            heads: 3,
+            hidden: 9,
+            depth: 2,
+            mlp: 40,
+            classes: 7,
+            distilled: false,
+        })
+    }
+}
+
+fn generated(config: &Config) -> Vec<u8> {
+    far_models::generate(config).unwrap_or_else(|e| panic!("{e}")).onnx
+}
+
+#[test]
+fn forms_are_right() {
+    let fraction = 0.5;
+    for config in [
+        Config { form: Form::Attention, ..small() },
+        small(),
+        Config { projection: Projection::Single, ..small() },
+        Config { form: Form::Parallel, ..small() },
+        Config { form: Form::Parallel, projection: Projection::Single, ..small() },
+        Config { pruning: Pruning::Zeros { fraction }, ..small() },
+        Config { form: Form::Parallel, pruning: Pruning::Ragged { fraction }, ..small() },
+        Config { replaced: Blocks::Only(vec![0]), gelu: Gelu::Tanh, opset: 13, ..small() },
+        Config { opset: 20, size: Size { distilled: true, ..small().size }, ..small() },
+    ] {
+        let onnx = generated(&config);
+        assert_right(&format!("{config:?}"), &verify(&onnx, &compile(&onnx, None)), 5);
+    }
+}
+
+/// The artifact with one bit pattern written over the weights that `offset` finds in a step.
+fn damaged(artifact: &[u8], offset: impl Fn(&Step) -> Option<u64>) -> (Vec<u8>, String) {
+    let artifact = far_format::read(artifact).expect("a sound artifact");
+    let found = artifact.plan.steps.iter().find_map(|step| Some((offset(step)?, step.name.clone())));
+    let (offset, name) = found.expect("such a step");
+    let mut weights = artifact.weights.to_vec();
+    let at = usize::try_from(offset).expect("small");
+    for weight in weights[at..at + 256].chunks_exact_mut(4) {
+        weight.copy_from_slice(&0.75f32.to_le_bytes());
+    }
+    let parts = ArtifactParts {
+        arch: artifact.header.arch,
+        features: artifact.header.features,
+        target: &artifact.header.target,
+        plan: &artifact.plan,
+        weights: &weights,
+    };
+    (far_format::write(&parts).expect("a sound artifact"), name)
+}
+
+#[test]
+fn damage_is_found_where_it_is() {
+    let onnx = generated(&small());
+    let artifact = compile(&onnx, None);
+    let linear = |module: &'static str| {
+        move |step: &Step| match &step.op {
+            StepOp::Gemm(gemm) if step.name == module => Some(gemm.groups[0].weights),
+            _ => None,
+        }
+    };
+    let recurrence = |step: &Step| match &step.op {
+        StepOp::Lstm(lstm) => Some(lstm.units[0].weights),
+        _ => None,
+    };
+    for (bad, name) in [
+        damaged(&artifact, linear("blocks.0.attn.pre_proj")),
+        damaged(&artifact, linear("blocks.0.attn.post_proj")),
+        damaged(&artifact, linear("blocks.0.mlp.fc1")),
+        damaged(&artifact, linear("blocks.0.mlp.fc2")),
+        damaged(&artifact, linear("head")),
+        damaged(&artifact, recurrence),
+    ] {
+        let verdict = verify(&onnx, &bad);
+        assert!(!verdict.passed, "{name}: {:?}", verdict.outputs);
+        assert_eq!(verdict.first_deviating.as_ref(), Some(&name), "{:#?}", verdict.layers);
+        let error = verdict.into_result().expect_err("it did not pass");
+        assert_eq!(error.kind, ErrorKind::Mismatch);
+        assert_eq!(error.place.node, Some(name));
+    }
+}
+
+#[test]
+fn masks_matter() {
+    let onnx = fs::read(example("far-pruned-dense.onnx")).expect("the example is there");
+    let masks = fs::read(example("far-pruned-dense.masks.safetensors")).expect("the example is there");
+    for form in [Form::Monolithic, Form::Parallel] {
+        let config = Config { form, pruning: Pruning::Masks { fraction: 0.5 }, ..small() };
+        let generated = far_models::generate(&config).expect("valid");
+        masks_matter_to(&generated.onnx, &generated.masks.expect("asked for"));
+    }
+    masks_matter_to(&onnx, &masks);
+}
+
+fn masks_matter_to(onnx: &[u8], masks: &[u8]) {
+    let artifact = compile(onnx, Some(masks));
+    let (options, runner) = (Options::default(), HostRunner::default());
+    let with = run(onnx, Some(masks), &artifact, &options, &runner).expect("a run");
+    assert_right("with masks", &with, 5);
+    assert!(with.masks >= 2 * 5);
+    let without = run(onnx, None, &artifact, &options, &runner).expect("a run");
+    assert!(!without.passed);
+}
+
+#[test]
+fn what_does_not_belong_together_is_an_error() {
+    let onnx = generated(&small());
+    let other = generated(&Config { size: Size { classes: 8, ..small().size }, ..small() });
+    let runner = HostRunner::default();
+    let mixed =
+        run(&other, None, &compile(&onnx, None), &Options::default(), &runner).expect_err("another model");
+    assert_eq!(mixed.kind, ErrorKind::ShapeMismatch);
+    let none = run(&onnx, None, b"nothing", &Options::default(), &runner).expect_err("no artifact");
+    assert_eq!(none.kind, ErrorKind::BadArtifact);
+    let options = Options { samples: Some(0), ..Options::default() };
+    let empty = run(&onnx, None, &compile(&onnx, None), &options, &runner).expect_err("no samples");
+    assert_eq!(empty.kind, ErrorKind::BadInput);
+}

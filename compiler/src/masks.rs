@@ -7,9 +7,9 @@
 //! | parameter | node | PyTorch's layout | IR's layout |
 //! | --- | --- | --- | --- |
 //! | `PATH.weight` | `Linear` named `PATH` | out × in | in × out |
-//! | `PATH.weight_ih_l0` | `MultiHeadLstm` named `PATH`, forward | 4H × D, gates i, f, g, o | 4H × D, gates i, o, f, c |
+//! | `PATH.weight_ih_l0` | `MultiHeadLstm` named `PATH`, first unit | 4H × D, gates i, f, g, o | 4H × D, gates i, o, f, c |
 //! | `PATH.weight_hh_l0` | the same | 4H × H, gates i, f, g, o | 4H × H, gates i, o, f, c |
-//! | `….._reverse` | the same, reverse | | |
+//! | `…_reverse` | the same, second unit | | |
 //!
 //! Masks zero weights; biases stay. What nobody reads any more is for the passes to find.
 

@@ -73,7 +73,8 @@ fn each_change_of_the_text_is_found() {
 
 #[test]
 fn what_the_text_cannot_say_is_found_too() {
-    let broken: [(&str, fn(&mut Graph)); 10] = [
+    type Damage = fn(&mut Graph);
+    let broken: [(&str, Damage); 10] = [
         ("no such value", |g| g.nodes[1].inputs[0] = ValueId(99)),
         ("no such value", |g| g.nodes[1].output = ValueId(99)),
         ("no such value", |g| g.outputs[0].value = ValueId(99)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Applied, Mask, MaskReport, Masks};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ir::{Direction, Graph, MultiHeadLstm, Op, WeightId};
+use crate::ir::{Graph, Linear, LstmUnit, MultiHeadLstm, Op, WeightId};
 
 /// For each of PyTorch's gates i, f, g, o, which of the IR's (i, o, f, c) it is.
 const GATES: [usize; 4] = [0, 2, 3, 1];
@@ -63,13 +63,12 @@ fn parameters(graph: &Graph) -> BTreeMap<String, Vec<Parameter>> {
             parameters.entry(name).or_default().push(Parameter { node, kind, dims });
         };
         match &n.op {
-            Op::Linear(linear) => add("weight", Kind::Linear, [linear.cols, graph.dims(n.inputs[0])[1]]),
+            Op::Linear(linear) => {
+                add("weight", Kind::Linear, linear_dims(linear, graph.dims(n.inputs[0])[1]))
+            }
             Op::MultiHeadLstm(lstm) => {
-                for (i, unit) in lstm.units.iter().enumerate() {
-                    let suffix = match unit.direction {
-                        Direction::Forward => "",
-                        Direction::Reverse => "_reverse",
-                    };
+                // The first direction of the module, not of time: the module may run over reversed rows.
+                for ((i, unit), suffix) in lstm.units.iter().enumerate().zip(["", "_reverse"]) {
                     let gates = 4 * unit.hidden;
                     add(&format!("weight_ih_l0{suffix}"), Kind::Input(i), [gates, unit.input.len()]);
                     add(&format!("weight_hh_l0{suffix}"), Kind::Recurrent(i), [gates, unit.hidden]);
@@ -79,6 +78,17 @@ fn parameters(graph: &Graph) -> BTreeMap<String, Vec<Parameter>> {
         }
     }
     parameters
+}
+
+/// PyTorch's rows and columns of a product with `depth` inputs: of the one block if there is one, or if all are the
+/// same constant (a module that runs on each part of its input); else of the whole matrix.
+fn linear_dims(linear: &Linear, depth: usize) -> [usize; 2] {
+    match &linear.groups[..] {
+        [first, rest @ ..] if rest.iter().all(|group| group.weight == first.weight) => {
+            [first.output.len(), first.input.len()]
+        }
+        _ => [linear.cols, depth],
+    }
 }
 
 fn find<'a>(
@@ -122,8 +132,9 @@ fn zero(graph: &mut Graph, parameter: &Parameter, mask: &Mask) -> usize {
     let count = match (&mut op, parameter.kind) {
         (Op::Linear(linear), Kind::Linear) => {
             let mut count = 0;
+            let shared = linear.groups.iter().all(|group| group.weight == linear.groups[0].weight);
             for group in &mut linear.groups {
-                let (k, n) = (group.input.start, group.output.start);
+                let (k, n) = if shared { (0, 0) } else { (group.input.start, group.output.start) };
                 count += retain(graph, &mut group.weight, |row, col| keeps(n + col, k + row));
             }
             count
@@ -144,7 +155,7 @@ fn retain_gates(
     graph: &mut Graph,
     lstm: &mut MultiHeadLstm,
     unit: usize,
-    weight: impl Fn(&mut crate::ir::LstmUnit) -> &mut WeightId,
+    weight: impl Fn(&mut LstmUnit) -> &mut WeightId,
     keeps: impl Fn(usize, usize) -> bool,
 ) -> usize {
     let unit = &mut lstm.units[unit];

@@ -80,6 +80,25 @@ fn each_mask_meets_its_parameter_in_pytorchs_layout() {
 }
 
 #[test]
+fn a_product_of_some_columns_and_one_that_runs_on_each_part() {
+    let mut graph = parse(
+        r#"graph "g" input "x" %x : 1x4 dims 4
+        %y = linear %x {2..4 -> 0..2: @0} : 1x2 # some
+        %z = linear %x {0..2 -> 0..2: @1} {2..4 -> 2..4: @1} : 1x4 # each
+        output "y" %y dims 2 output "z" %z dims 4
+        @0: 2x2 = [1 2 3 4] @1: 2x2 = [5 6 7 8]"#,
+    )
+    .unwrap();
+    for name in ["some.weight", "each.weight"] {
+        let bytes = file(name, Dtype::F32, &[2, 2], &f32s(&without([2, 2], 0, 1)));
+        Masks::from_bytes(&bytes).unwrap().apply(&mut graph).unwrap();
+    }
+    let weights: Vec<_> = graph.nodes.iter().flat_map(|node| node.op.weights()).collect();
+    let data: Vec<Vec<f32>> = weights.iter().map(|id| graph.weight(*id).data.to_vec()).collect();
+    assert_eq!(data, [vec![1.0, 2.0, 0.0, 4.0], vec![5.0, 6.0, 0.0, 8.0], vec![5.0, 6.0, 0.0, 8.0]]);
+}
+
+#[test]
 fn bytes_and_bools_are_masks_too() {
     let mut mask = vec![1u8; 12];
     mask[5] = 0;

@@ -9,16 +9,29 @@ use crate::ir::{Graph, Linear, LinearGroup, LstmUnit, Op, ValueId};
 /// The nodes that read a value, if all of them read it as the left operand of a product with constants: then its
 /// columns can be dropped, permuted or scaled. `None` if there is another reader, or none at all.
 pub(super) fn readers(graph: &Graph, value: ValueId) -> Option<Vec<usize>> {
-    if graph.outputs.iter().any(|port| port.value == value) {
-        return None;
-    }
+    collect(graph, value, false)
+}
+
+/// Like [`readers`], but slices of rows may stand between: columns can be scaled then, no more.
+pub(super) fn readers_of_rows(graph: &Graph, value: ValueId) -> Option<Vec<usize>> {
+    collect(graph, value, true)
+}
+
+fn collect(graph: &Graph, value: ValueId, through_slices: bool) -> Option<Vec<usize>> {
+    let mut values = vec![value];
     let mut readers = Vec::new();
-    for (index, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&value)) {
-        let operand = node.inputs[0] == value && !node.inputs[1..].contains(&value);
-        if !operand || !matches!(node.op, Op::Linear(_) | Op::MultiHeadLstm(_)) {
+    while let Some(value) = values.pop() {
+        if graph.outputs.iter().any(|port| port.value == value) {
             return None;
         }
-        readers.push(index);
+        for (index, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&value)) {
+            let is_operand = node.inputs[0] == value && !node.inputs[1..].contains(&value);
+            match node.op {
+                Op::Linear(_) | Op::MultiHeadLstm(_) if is_operand => readers.push(index),
+                Op::SliceRows { .. } if through_slices => values.push(node.output),
+                _ => return None,
+            }
+        }
     }
     Some(readers).filter(|readers| !readers.is_empty())
 }

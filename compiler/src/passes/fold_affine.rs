@@ -2,7 +2,7 @@
 //! May import: `ir`, `columns`, `matrix`.
 
 use super::Change;
-use super::columns::{absorb, add_bias, readers};
+use super::columns::{absorb, add_bias, readers_of_rows};
 use super::matrix::{map, vector, vector_or};
 use crate::error::Result;
 use crate::ir::{Activation, Graph, Op, WeightId};
@@ -33,7 +33,7 @@ fn fold(graph: &mut Graph, index: usize) -> Option<usize> {
         graph.nodes.remove(before);
         return Some(index - 1);
     }
-    let readers = readers(graph, from)?;
+    let readers = readers_of_rows(graph, from)?;
     absorb(graph, &readers, affine.scale.as_deref(), affine.shift.as_deref());
     graph.replace_uses(from, to);
     graph.nodes.remove(index);

@@ -2,7 +2,7 @@
 //! `W' = diag(scale)·W`, `b' = b + shift·W`, in f64 and rounded once. May import: `ir`, `columns`, `matrix`.
 
 use super::Change;
-use super::columns::{absorb, readers};
+use super::columns::{absorb, readers_of_rows};
 use super::matrix::vector_or;
 use crate::error::Result;
 use crate::ir::{Graph, Op};
@@ -15,7 +15,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
         if scale.is_none() && shift.is_none() {
             continue;
         }
-        let Some(readers) = readers(graph, output) else {
+        let Some(readers) = readers_of_rows(graph, output) else {
             change.note(format!("`{}`: kept, not only products read it", graph.nodes[index].name));
             continue;
         };

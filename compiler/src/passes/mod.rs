@@ -53,6 +53,12 @@ pub const PASSES: &[Pass] = &[
     pass("merge_heads", "make one operation of the heads of a mixer", merge_heads::run),
     pass("remove_dead_units", "remove hidden units that nobody reads", remove_dead_units::run),
     pass("split_heads", "cut a block-diagonal LSTM into its heads", split_heads::run),
+    pass("trim_rows", "compute only the tokens that are needed", trim_rows::run),
+    pass(
+        "remove_dead_code",
+        "drop what no output needs, and nodes that change nothing",
+        remove_dead_code::run,
+    ),
     pass("fold_layer_norm", "move scale and shift of a LayerNorm into what follows", fold_layer_norm::run),
     pass("fold_affine", "move scales and shifts into their neighbours", fold_affine::run),
     pass(
@@ -61,7 +67,6 @@ pub const PASSES: &[Pass] = &[
         fold_linears::run,
     ),
     pass("split_linear", "skip blocks of zeros in a matrix", split_linear::run),
-    pass("trim_rows", "compute only the tokens that are needed", trim_rows::run),
     pass(
         "remove_dead_code",
         "drop what no output needs, and nodes that change nothing",

@@ -75,7 +75,7 @@ impl Importer {
         let count = x.cols.len() / depth;
         check_size(x.rows, count.saturating_mul(cols))?;
         let bias = bias.map(|bias| self.vector(bias)).transpose()?;
-        let (input, columns) = self.gathered(x)?;
+        let (input, columns) = self.operand(x, depth)?;
         let width = self.graph.dims(input)[1];
         let mut shared: Option<WeightId> = None;
         let mut groups = Vec::with_capacity(count);

@@ -38,7 +38,7 @@ impl Importer {
         let weights = weights(call, &attributes, directions.len(), x.cols.len())?;
         refuse_inputs(call, x.rows)?;
         let hidden = weights.hidden;
-        let (input, columns) = self.gathered(&x)?;
+        let (input, columns) = self.operand(&x, x.cols.len())?;
         let width = self.graph.dims(input)[1];
         let (range, w) = match Selection::of(columns) {
             Selection::Range(range) => (range, weights.w),

@@ -30,18 +30,6 @@ impl Selection {
     }
 }
 
-/// The columns of a view as ranges of columns of values, as long as they can be.
-fn runs(view: &View) -> Vec<(ValueId, Range<usize>)> {
-    let mut runs: Vec<(ValueId, Range<usize>)> = Vec::new();
-    for Column { value, index } in view.cols.iter() {
-        match runs.last_mut() {
-            Some((last, range)) if last == value && range.end == *index => range.end += 1,
-            _ => runs.push((*value, *index..*index + 1)),
-        }
-    }
-    runs
-}
-
 impl Importer {
     /// The tensor as tokens; what is left of a polynomial is computed.
     pub(super) fn tokens(&mut self, tensor: &Tensor) -> Result<View> {
@@ -90,7 +78,13 @@ impl Importer {
 
     /// The matrix whose columns are those of the view in order. Rows are as they stand: see [`View::reversed`].
     pub(super) fn matrix(&mut self, view: &View) -> Result<ValueId> {
-        let runs = runs(view);
+        let mut runs: Vec<(ValueId, Range<usize>)> = Vec::new();
+        for Column { value, index } in view.cols.iter() {
+            match runs.last_mut() {
+                Some((last, range)) if last == value && range.end == *index => range.end += 1,
+                _ => runs.push((*value, *index..*index + 1)),
+            }
+        }
         if runs.len() > MAX_PIECES {
             return Err(Error::new(
                 ErrorKind::UnsupportedOp,
@@ -116,29 +110,8 @@ impl Importer {
         }
     }
 
-    /// One value that has all columns of the view, and the index there of each, for products of `depth` columns each.
-    ///
-    /// Columns in another order are copied into the view's, so that the rows of a weight matrix stay those of the
-    /// module: masks are matched by it. Where that would take too many copies the matrix has to follow the columns; its
-    /// node then has another name than the module, so that no mask is taken for it.
-    pub(super) fn operand(&mut self, view: &View, depth: usize) -> Result<(ValueId, Vec<usize>)> {
-        let in_order = |columns: &[Column]| {
-            let next = |pair: &[Column]| pair[1].index == pair[0].index + 1 && pair[1].value == pair[0].value;
-            columns.windows(2).all(next)
-        };
-        if view.cols.chunks(depth).all(in_order) {
-            return self.gathered(view);
-        }
-        let runs = runs(view).len();
-        if runs <= MAX_PIECES {
-            return Ok((self.matrix(view)?, (0..view.cols.len()).collect()));
-        }
-        self.path.text.push_str(".reordered");
-        self.gathered(view)
-    }
-
     /// One value that has all columns of the view, and the index there of each.
-    fn gathered(&mut self, view: &View) -> Result<(ValueId, Vec<usize>)> {
+    pub(super) fn gathered(&mut self, view: &View) -> Result<(ValueId, Vec<usize>)> {
         let values = view.values();
         let mut width = 0;
         let mut starts = HashMap::new();

@@ -2,6 +2,7 @@
 
 use super::{Model, assert_error, ops};
 use crate::error::ErrorKind;
+use crate::ir::Op;
 
 fn tokens() -> Model {
     Model::new().input("x", &[1, 5, 6]).output("y")
@@ -221,5 +222,5 @@ fn axes_of_the_same_size_are_told_apart() {
         .node("Reshape", "c join", "d")
         .noise("w", &[25, 3])
         .node("MatMul", "d w", "y");
-    assert_eq!(ops(&model.check())[25..], ["concat_cols", "linear"]);
+    assert!(matches!(model.check().nodes[0].op, Op::Linear(_)));
 }

@@ -43,9 +43,9 @@ pub struct Compiled {
 
 /// Compiles an ONNX model, pruned by masks if there are any, for a target. The same input gives the same bytes.
 pub fn compile(model: &[u8], masks: Option<&Masks>, target: &Target, options: &Options) -> Result<Compiled> {
-    let mut graph = onnx::import(model, &options.import)?;
+    let onnx::Imported { mut graph, origins } = onnx::import_parameters(model, &options.import)?;
     let mut report = Report::new(&graph, target);
-    report.masks = masks.map(|masks| masks.apply(&mut graph)).transpose()?;
+    report.masks = masks.map(|masks| masks.apply(&mut graph, &origins)).transpose()?;
     passes::run(&mut graph, &options.passes, &mut report.passes)?;
     let scheduled = schedule::plan(&graph, target)?;
     let artifact = emit::artifact(&scheduled, target)?;

@@ -1,8 +1,9 @@
-//! Pruning masks: 0/1 matrices by parameter name, in PyTorch's names and layouts. May import: `ir`, `error`.
+//! Pruning masks: which weights of a model are zero, by PyTorch's names and in its layouts. May import: `ir`, `error`;
+//! far-tool (headers of arrays).
 //!
-//! A mask file is a safetensors file. Each tensor in it is named after a parameter of the model it was trained with and
-//! has its shape; its elements are 0 (the weight is pruned) or 1, as f32, u8 or bool. Masks are applied right after the
-//! import, while the graph's nodes still are the model's modules:
+//! A mask file is a safetensors or npz file; `docs/masks.md` describes its entries. Most are 0/1 matrices named after a
+//! parameter and of its shape. They are applied right after the import, while the graph's nodes still are the model's
+//! modules:
 //!
 //! | parameter | node | PyTorch's layout | IR's layout |
 //! | --- | --- | --- | --- |
@@ -11,21 +12,41 @@
 //! | `PATH.weight_hh_l0` | the same | 4H × H, gates i, f, g, o | 4H × H, gates i, o, f, c |
 //! | `….._reverse` | the same, reverse | | |
 //!
+//! A keep-list says the same of hidden units: of an LSTM as `PATH.keep_l0` and `PATH.keep_l0_reverse`, of an MLP as
+//! `PATH.keep`. A unit that is not kept loses its rows in the matrices that make it, and its column in those that read it.
+//!
 //! Masks zero weights; biases stay. What nobody reads any more is for the passes to find.
 
 mod apply;
+mod element;
+mod find;
+mod npz;
+pub(crate) mod parameter;
 mod read;
 #[cfg(test)]
 mod tests;
+pub(crate) mod units;
+mod write;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// The masks of a model, by parameter name.
+/// The masks of a model, by the names in their file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Masks {
-    masks: BTreeMap<String, Mask>,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// What a file says under one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    /// One element for each weight.
+    Matrix(Mask),
+    /// One element for each hidden unit.
+    Bits(Vec<bool>),
+    /// The hidden units that are kept, ascending.
+    Indices(Vec<usize>),
 }
 
 /// One mask, row-major.
@@ -35,24 +56,66 @@ struct Mask {
     keep: Vec<bool>,
 }
 
+impl Masks {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether all entries are matrices.
+    pub fn is_full(&self) -> bool {
+        self.entries.values().all(|entry| matches!(entry, Entry::Matrix(_)))
+    }
+}
+
 /// What applying masks did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MaskReport {
-    /// One entry for each mask, by parameter name.
+    /// One element for each entry of the file, by name.
     pub masks: Vec<Applied>,
 }
 
-/// What one mask did.
+/// What one entry did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Applied {
-    /// Name of the parameter.
+    /// Its name in the file.
     pub parameter: String,
     /// Name of the node that it belongs to.
     pub node: String,
-    /// Rows and columns, in PyTorch's layout.
-    pub dims: [usize; 2],
-    /// Zeros in the mask.
+    /// How that was found.
+    pub matched: Match,
+    /// Rows and columns in PyTorch's layout, or the number of hidden units.
+    pub dims: Vec<usize>,
+    /// Zeros in the mask, or hidden units that are not kept.
     pub masked: usize,
     /// Weights that were not zero before.
     pub zeroed: usize,
+}
+
+/// How an entry was matched to its parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Match {
+    /// The module's path is that of a node.
+    Path,
+    /// One of the two paths is the end of the other: a wrapper was around the model when it was trained or exported.
+    PathEnd,
+    /// The export lost the path of an LSTM; it is the only one between modules with the same parent.
+    Neighbours,
+}
+
+impl Match {
+    /// As people read it.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Match::Path => "path",
+            Match::PathEnd => "end of path",
+            Match::Neighbours => "neighbours",
+        }
+    }
 }

@@ -113,6 +113,26 @@ fn an_artifact_is_compiled_inspected_run_and_timed() {
 }
 
 #[test]
+fn an_artifact_is_judged_by_its_model() {
+    let folder = folder();
+    compiled(folder.path(), "host");
+    let model = example("far-parallel.onnx");
+    let verdict = json(&prints(
+        folder.path(),
+        &["verify", &model, "model.far", "--seed", "7", "--samples", "1", "--json"],
+    ));
+    assert_eq!(verdict["passed"], true);
+    assert!(verdict["layers"].as_array().unwrap().len() > 8, "{verdict}");
+
+    // Another model with the same ports.
+    let other = example("deit.onnx");
+    let verify = ["verify", &other, "model.far", "--samples", "1", "--no-layers"];
+    let output = farc(folder.path(), &verify).assert().code(1).get_output().clone();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("DIFFERENT"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("error: mismatch"));
+}
+
+#[test]
 fn people_get_a_summary() {
     let folder = folder();
     let model = example("far-parallel.onnx");

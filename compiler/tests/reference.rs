@@ -1,6 +1,8 @@
 //! The judge on whole models: against PyTorch's logits, rten and tract, and the forms of a generated model against one
 //! another.
 
+#![allow(clippy::result_large_err)] // as in farc itself
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -247,6 +249,29 @@ mod generated {
         let (shape, image) = image(&config);
         let ours = judge(&Model::load(&onnx).expect("a valid model"), &shape, &image);
         assert_close("rten", &rten(&onnx, &shape, &image), &ours, TOLERANCE);
+    }
+
+    /// As of single operators in `operators`, of a whole model: names, order and shapes that don't fit.
+    #[test]
+    fn damaged_files_are_survived() {
+        let config = small();
+        let bytes = generate(&config).onnx;
+        // The nodes stand before the weights; damage to those would only change numbers.
+        let nodes = bytes.len() / 4;
+        let (shape, image) = image(&config);
+        let image = Tensor::real(&shape, image.into_iter().map(f64::from).collect()).expect("fits");
+        let mut rng = fastrand::Rng::with_seed(2);
+        let mut refused = 0;
+        for _ in 0..300 {
+            let mut bytes = bytes.clone();
+            for _ in 0..rng.usize(1..4) {
+                bytes[rng.usize(..nodes)] ^= 1 << rng.u8(..8);
+            }
+            let run =
+                Model::load(&bytes).and_then(|model| model.run(&[("image", image.clone())], Keep::Outputs));
+            refused += usize::from(run.is_err());
+        }
+        assert!(refused > 100, "{refused}");
     }
 
     #[test]

@@ -27,7 +27,8 @@ struct Cli {
 }
 
 fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
-    let wanted = |name: &str| cli.names.is_empty() || cli.names.iter().any(|part| name.contains(part.as_str()));
+    let wanted =
+        |name: &str| cli.names.is_empty() || cli.names.iter().any(|part| name.contains(part.as_str()));
     fs::create_dir_all(&cli.out).map_err(|e| format!("cannot create `{}`: {e}", cli.out.display()))?;
     for entry in generated().into_iter().filter(|entry| wanted(&entry.name)) {
         println!("{}", entry.name);

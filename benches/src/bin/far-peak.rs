@@ -81,7 +81,10 @@ fn text(report: &Report) -> String {
     }
     for row in &report.kernels {
         let of_limit = row.of_limit.map_or(String::new(), |share| format!("{:6.1} %", 100.0 * share));
-        lines.push(format!("{:44} {:9.1} µs {:7.2} G/s {of_limit}", row.kernel, row.microseconds, row.g_per_s));
+        lines.push(format!(
+            "{:44} {:9.1} µs {:7.2} G/s {of_limit}",
+            row.kernel, row.microseconds, row.g_per_s
+        ));
     }
     lines.join("\n")
 }

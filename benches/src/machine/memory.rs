@@ -35,7 +35,8 @@ pub fn caches() -> Vec<usize> {
 /// Half of each private cache; a quarter of the third level, which others share; and more than any cache holds.
 pub(super) fn levels(kernels: Kernels) -> Vec<Level> {
     let caches = caches();
-    let cached = caches.iter().zip([("L1", 2), ("L2", 2), ("L3", 4)]).map(|(kib, (level, part))| (level, kib / part));
+    let cached =
+        caches.iter().zip([("L1", 2), ("L2", 2), ("L3", 4)]).map(|(kib, (level, part))| (level, kib / part));
     let beyond = ("memory", caches.iter().max().map_or(1 << 16, |kib| (4 * kib).clamp(1 << 16, 1 << 18)));
     cached
         .chain([beyond])

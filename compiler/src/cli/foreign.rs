@@ -1,16 +1,20 @@
 //! Artifacts of another architecture: the board's own command under QEMU user mode.
-//! May import: `farc::{target, emit, error}`; far-format.
+//! May import: `farc::{target, emit, error, verify}`; far-format, far-tool (.npy).
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use far_format::Header;
 use far_format::cpu::Arch;
+use far_format::plan::Port;
+use far_tool::npy::{self, Array};
 use farc::emit::Sdk;
 use farc::error::{Error, ErrorKind, Result};
 use farc::target::{self, Target};
+use farc::verify::{Ran, Runner, Sample};
 
 /// What an artifact says about itself, proved.
 pub(super) fn header(path: &Path) -> Result<Header> {
@@ -77,4 +81,70 @@ pub(super) fn run(header: &Header, arguments: &[OsString]) -> Result<u8> {
         None => Err(Error::new(ErrorKind::Internal, format!("the board's command ended by {status}"))
             .hint("the emulated CPU may lack a feature: `FAR_ISA=scalar` runs without vectors")),
     }
+}
+
+/// Runs artifacts for the judge: samples and outputs go through files.
+pub(super) struct QemuRunner {
+    pub(super) header: Header,
+    pub(super) threads: usize,
+}
+
+impl Runner for QemuRunner {
+    fn run(&self, artifact: &[u8], samples: &[Sample]) -> Result<Ran> {
+        let plan = far_format::read(artifact)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("the artifact is refused: {e}")))?
+            .plan;
+        let io =
+            |e: std::io::Error| Error::new(ErrorKind::Io, format!("a temporary file can't be used: {e}"));
+        let folder = tempfile::tempdir().map_err(io)?;
+        let file = |name: String| folder.path().join(name);
+        let path = file("model.far".into());
+        fs::write(&path, artifact).map_err(io)?;
+        let mut arguments: Vec<OsString> = vec!["run".into(), path.into(), "--json".into()];
+        arguments.extend(["--threads".into(), self.threads.to_string().into()]);
+        for (i, port) in plan.inputs.iter().enumerate() {
+            let path = file(format!("in{i}.npy"));
+            let data = samples.iter().flat_map(|sample| &sample[i]).copied().collect();
+            fs::write(&path, npy::write(&Array { shape: stacked(port, samples.len()), data })).map_err(io)?;
+            arguments.extend(["--input".into(), path.into()]);
+        }
+        for i in 0..plan.outputs.len() {
+            arguments.extend(["--output".into(), file(format!("out{i}.npy")).into()]);
+        }
+        let report = report(&self.header, &arguments)?;
+        let mut outputs = vec![Vec::with_capacity(plan.outputs.len()); samples.len()];
+        for (i, port) in plan.outputs.iter().enumerate() {
+            let bytes = fs::read(file(format!("out{i}.npy"))).map_err(io)?;
+            let array = npy::read(&bytes).map_err(|e| Error::new(ErrorKind::Internal, e))?;
+            for (sample, values) in outputs.iter_mut().zip(array.data.chunks_exact(port.elements())) {
+                sample.push(values.to_vec());
+            }
+        }
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let kernels =
+            report["kernels"].as_array().map_or(Vec::new(), |names| names.iter().map(text).collect());
+        Ok(Ran { outputs, isa: text(&report["isa"]), kernels })
+    }
+}
+
+/// The port's shape for so many runs at once.
+fn stacked(port: &Port, runs: usize) -> Vec<usize> {
+    let mut shape: Vec<usize> = port.dims.iter().map(|d| *d as usize).collect();
+    match shape.first_mut() {
+        Some(first) => *first *= runs,
+        None => shape.push(runs),
+    }
+    shape
+}
+
+/// Runs the board's command and reads what it reports.
+fn report(header: &Header, arguments: &[OsString]) -> Result<serde_json::Value> {
+    let mut command = command(header, arguments)?;
+    let failed =
+        |what: String| Error::new(ErrorKind::BadArtifact, format!("the board's command failed: {what}"));
+    let output = command.output().map_err(|e| failed(e.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| failed(format!("its report is not JSON: {e}")))
 }

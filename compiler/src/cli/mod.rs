@@ -12,6 +12,7 @@ mod render;
 mod run;
 mod show;
 mod targets;
+mod verify;
 
 use std::fs;
 use std::io::{self, Write};
@@ -35,6 +36,7 @@ struct Cli {
 enum Command {
     Compile(compile::Args),
     Inspect(inspect::Args),
+    Verify(verify::Args),
     Run(run::Args),
     Bench(bench::Args),
     Targets(targets::Args),
@@ -44,6 +46,8 @@ enum Command {
 enum Reply {
     /// To be printed on standard output.
     Text(String),
+    /// The same, and then the error that it shows.
+    Both(String, Option<Error>),
     /// Another program has said it all, and ended with this status.
     Exit(u8),
 }
@@ -64,25 +68,36 @@ pub(crate) fn main() -> ExitCode {
     let reply = match cli.command {
         Command::Compile(args) => compile::run(args, matches.subcommand_matches("compile"), json),
         Command::Inspect(args) => inspect::run(&args, json),
+        Command::Verify(args) => verify::run(&args, json),
         Command::Run(args) => run::run(&args, json),
         Command::Bench(args) => bench::run(&args, json),
         Command::Targets(args) => targets::run(&args, json),
     };
     match reply {
         Ok(Reply::Exit(status)) => ExitCode::from(status),
-        Ok(Reply::Text(text)) => match anstream::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            // Whoever reads has enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(_) => ExitCode::from(1),
-        },
-        Err(error) => {
-            let text = if json { render::json(&error) } else { render::text(&error) };
-            // Nobody is left to tell if this fails.
-            let _ = anstream::stderr().write_all(text.as_bytes());
-            ExitCode::from(if error.kind == ErrorKind::Internal { 2 } else { 1 })
+        Ok(Reply::Text(text)) => print(&text),
+        Ok(Reply::Both(text, error)) => {
+            let printed = print(&text);
+            error.map_or(printed, |error| fail(&error, json))
         }
+        Err(error) => fail(&error, json),
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(1),
+    }
+}
+
+fn fail(error: &Error, json: bool) -> ExitCode {
+    let text = if json { render::json(error) } else { render::text(error) };
+    // Nobody is left to tell if this fails.
+    let _ = anstream::stderr().write_all(text.as_bytes());
+    ExitCode::from(if error.kind == ErrorKind::Internal { 2 } else { 1 })
 }
 
 /// Reads a file of the user's.

@@ -8,6 +8,7 @@
 mod edit;
 pub mod eval;
 mod op;
+mod origin;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use edit::Use;
 pub use op::{Activation, Direction, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Op};
+pub use origin::{Origin, Origins};
 pub use shape::output_shape;
 pub use verify::verify;
 

@@ -1,30 +1,25 @@
-//! Masks × graph. May import: `ir`, `error`.
+//! Masks × graph. May import: `ir`, `error`, the rest of `masks`.
 
 use std::collections::BTreeMap;
 
-use super::{Applied, Mask, MaskReport, Masks};
+use super::find::{Found, find};
+use super::parameter::{Cross, Model, Parameter, zero};
+use super::units::Layer;
+use super::{Applied, Entry, Mask, MaskReport, Masks};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ir::{Direction, Graph, MultiHeadLstm, Op, WeightId};
+use crate::ir::{Graph, Origins};
 
-/// For each of PyTorch's gates i, f, g, o, which of the IR's (i, o, f, c) it is.
-const GATES: [usize; 4] = [0, 2, 3, 1];
-
-/// A place where a mask of that name can go.
-#[derive(Clone, Debug)]
-struct Parameter {
-    node: usize,
-    kind: Kind,
-    /// PyTorch's rows and columns.
-    dims: [usize; 2],
+/// An entry of the file, and what it means for this graph.
+struct Resolved<'a> {
+    found: Found,
+    effect: Effect<'a>,
+    dims: Vec<usize>,
+    masked: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Linear,
-    /// W of the unit with this index.
-    Input(usize),
-    /// R of the unit with this index.
-    Recurrent(usize),
+enum Effect<'a> {
+    Matrix(&'a Mask),
+    Units(BTreeMap<Parameter, Cross>),
 }
 
 impl Masks {
@@ -32,139 +27,157 @@ impl Masks {
     ///
     /// # Errors
     ///
-    /// `BadMask` if a mask fits no parameter (the hint says which name is near), fits several, or has another shape;
-    /// the graph is unchanged then.
-    pub fn apply(&self, graph: &mut Graph) -> Result<MaskReport> {
-        let parameters = parameters(graph);
-        let mut matched = Vec::with_capacity(self.masks.len());
-        for (name, mask) in &self.masks {
-            matched.push((name, mask, find(&parameters, name, mask)?));
-        }
+    /// `BadMask` if an entry fits no parameter (the hint says which name is near) or several, has another shape, or
+    /// fits the same parameter as another entry; the graph is unchanged then.
+    pub fn apply(&self, graph: &mut Graph, origins: &Origins) -> Result<MaskReport> {
+        let mut resolved = Vec::with_capacity(self.entries.len());
+        self.resolve(Model { graph, origins }, |name, entry| resolved.push((name, entry)))?;
         let mut report = MaskReport::default();
-        for (name, mask, parameter) in matched {
+        for (name, entry) in resolved {
+            let zeroed = match &entry.effect {
+                Effect::Matrix(mask) => {
+                    let cols = mask.dims[1];
+                    let parameter = entry.found.parameter;
+                    zero(graph, origins, parameter, |row, col| mask.keep[row * cols + col])
+                }
+                Effect::Units(crosses) => {
+                    crosses.iter().map(|(p, c)| zero_cross(graph, origins, *p, c)).sum()
+                }
+            };
             report.masks.push(Applied {
-                parameter: name.clone(),
-                node: graph.nodes[parameter.node].name.clone(),
-                dims: mask.dims,
-                masked: mask.keep.iter().filter(|keep| !**keep).count(),
-                zeroed: zero(graph, parameter, mask),
+                parameter: name.to_owned(),
+                node: graph.nodes[entry.found.parameter.node].name.clone(),
+                matched: entry.found.matched,
+                dims: entry.dims,
+                masked: entry.masked,
+                zeroed,
             });
         }
         Ok(report)
     }
+
+    /// The same masks as matrices, each named by the graph's own path of the parameter.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Masks::apply`].
+    pub fn expanded(&self, graph: &Graph, origins: &Origins) -> Result<Masks> {
+        let model = Model { graph, origins };
+        let mut masks = Masks::default();
+        self.resolve(model, |_, entry| match entry.effect {
+            Effect::Matrix(mask) => masks.and(model.name(entry.found.parameter), mask.clone()),
+            Effect::Units(crosses) => {
+                crosses.iter().for_each(|(p, cross)| masks.and(model.name(*p), cross.mask()))
+            }
+        })?;
+        Ok(masks)
+    }
+
+    /// Masks that leave rows and columns of parameters.
+    ///
+    /// # Errors
+    ///
+    /// `BadMask` if two parameters of the graph have the name of one of these.
+    pub(crate) fn of_crosses(model: Model<'_>, crosses: &BTreeMap<Parameter, Cross>) -> Result<Masks> {
+        let parameters = model.parameters();
+        let mut masks = Masks::default();
+        for (parameter, cross) in crosses {
+            let name = model.name(*parameter);
+            find(model, &parameters, &name)?;
+            masks.and(name, cross.mask());
+        }
+        Ok(masks)
+    }
+
+    /// Keeps of a parameter what this mask keeps too.
+    fn and(&mut self, name: String, mask: Mask) {
+        match self.entries.entry(name).or_insert_with(|| Entry::Matrix(mask.clone())) {
+            Entry::Matrix(old) => {
+                old.keep.iter_mut().zip(&mask.keep).for_each(|(old, new)| *old &= new);
+            }
+            Entry::Bits(_) | Entry::Indices(_) => unreachable!("only matrices are put together"),
+        }
+    }
+
+    fn resolve<'a>(&'a self, model: Model<'_>, mut then: impl FnMut(&'a str, Resolved<'a>)) -> Result<()> {
+        let parameters = model.parameters();
+        let mut taken: BTreeMap<(Parameter, bool), &str> = BTreeMap::new();
+        let mut all = Vec::with_capacity(self.entries.len());
+        for (name, entry) in &self.entries {
+            let found = find(model, &parameters, name)?;
+            if let Some(other) = taken.insert((found.parameter, found.keep), name) {
+                let what = format!("two masks for one parameter: `{other}` and `{name}`");
+                return Err(Error::new(ErrorKind::BadMask, what)
+                    .at_node(name)
+                    .hint(format!("both fit `{}`", model.name(found.parameter))));
+            }
+            all.push((name, resolved(model, found, entry).map_err(|e| e.at_node(name))?));
+        }
+        all.into_iter().for_each(|(name, entry)| then(name, entry));
+        Ok(())
+    }
 }
 
-/// Every weight matrix that a mask could be for, by PyTorch's name.
-fn parameters(graph: &Graph) -> BTreeMap<String, Vec<Parameter>> {
-    let mut parameters: BTreeMap<String, Vec<Parameter>> = BTreeMap::new();
-    for (node, n) in graph.nodes.iter().enumerate() {
-        let mut add = |name: &str, kind, dims| {
-            let name = format!("{}.{name}", n.name);
-            parameters.entry(name).or_default().push(Parameter { node, kind, dims });
+fn resolved<'a>(model: Model<'_>, found: Found, entry: &'a Entry) -> Result<Resolved<'a>> {
+    let error = |what: &str| Error::new(ErrorKind::BadMask, what);
+    if !found.keep {
+        let Entry::Matrix(mask) = entry else {
+            return Err(error("a mask of a parameter is a matrix")
+                .expected("two dimensions")
+                .got("one")
+                .hint("keep-lists of hidden units are named `.keep`, `.keep_l0` or `.keep_l0_reverse`"));
         };
-        match &n.op {
-            Op::Linear(linear) => add("weight", Kind::Linear, [linear.cols, graph.dims(n.inputs[0])[1]]),
-            Op::MultiHeadLstm(lstm) => {
-                for (i, unit) in lstm.units.iter().enumerate() {
-                    let suffix = match unit.direction {
-                        Direction::Forward => "",
-                        Direction::Reverse => "_reverse",
-                    };
-                    let gates = 4 * unit.hidden;
-                    add(&format!("weight_ih_l0{suffix}"), Kind::Input(i), [gates, unit.input.len()]);
-                    add(&format!("weight_hh_l0{suffix}"), Kind::Recurrent(i), [gates, unit.hidden]);
-                }
-            }
-            _ => {}
+        let expected = model.dims(found.parameter);
+        if mask.dims != expected {
+            let show = |dims: [usize; 2]| format!("`{}x{}`", dims[0], dims[1]);
+            return Err(error("a mask of the wrong shape")
+                .expected(show(expected))
+                .got(show(mask.dims))
+                .hint("masks have the shape of the parameter in PyTorch"));
         }
+        let masked = mask.keep.iter().filter(|keep| !**keep).count();
+        return Ok(Resolved { found, effect: Effect::Matrix(mask), dims: mask.dims.to_vec(), masked });
     }
-    parameters
-}
-
-fn find<'a>(
-    parameters: &'a BTreeMap<String, Vec<Parameter>>,
-    name: &str,
-    mask: &Mask,
-) -> Result<&'a Parameter> {
-    let bad = |what: String| Error::new(ErrorKind::BadMask, what).at_node(name);
-    let parameter = match parameters.get(name).map(Vec::as_slice) {
-        Some([parameter]) => parameter,
-        Some(several) => {
-            return Err(bad(format!("a mask fits several parameters of the name `{name}`"))
-                .expected("`1`")
-                .got(format!("`{}`", several.len()))
-                .hint("modules that run more than once can't be pruned by name"));
+    let layer = Layer::of(model, found.parameter)?;
+    let keep = match entry {
+        Entry::Matrix(mask) => {
+            return Err(error("a keep-list is a vector")
+                .expected("one dimension")
+                .got(format!("`{}x{}`", mask.dims[0], mask.dims[1])));
         }
-        None => {
-            let likeness = |known: &&String| strsim::normalized_levenshtein(known, name);
-            let near = parameters.keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            let error = bad(format!("a mask fits no parameter: the model has no `{name}`"));
-            return Err(match near {
-                Some(near) => error.hint(format!("the nearest name is `{near}`")),
-                None => error.hint("the model has no parameters that can be masked"),
-            });
+        Entry::Bits(keep) => keep.clone(),
+        Entry::Indices(kept) => {
+            if let Some(beyond) = kept.last().filter(|last| **last >= layer.len) {
+                return Err(error("a keep-list names a hidden unit that isn't there")
+                    .expected(format!("below `{}`", layer.len))
+                    .got(format!("`{beyond}`")));
+            }
+            let mut keep = vec![false; layer.len];
+            kept.iter().for_each(|unit| keep[*unit] = true);
+            keep
         }
     };
-    if mask.dims != parameter.dims {
-        let show = |dims: [usize; 2]| format!("`{}x{}`", dims[0], dims[1]);
-        return Err(bad("a mask of the wrong shape".into())
-            .expected(show(parameter.dims))
-            .got(show(mask.dims))
-            .hint("masks have the shape of the parameter in PyTorch"));
+    if keep.len() != layer.len {
+        return Err(error("a keep-list of the wrong length")
+            .expected(format!("`{}`, one for each hidden unit", layer.len))
+            .got(format!("`{}`", keep.len()))
+            .hint("indices of kept units are i32 or i64; bool, u8 and floats are 0 or 1 for each unit"));
     }
-    Ok(parameter)
+    let mut crosses = BTreeMap::new();
+    layer.prune(model, &keep, &mut crosses);
+    let masked = keep.iter().filter(|keep| !**keep).count();
+    Ok(Resolved { found, effect: Effect::Units(crosses), dims: vec![layer.len], masked })
 }
 
-/// Zeroes one parameter's pruned weights; gives the number of those that were not zero.
-fn zero(graph: &mut Graph, parameter: &Parameter, mask: &Mask) -> usize {
-    let keeps = |row: usize, col: usize| mask.keep[row * mask.dims[1] + col];
-    let mut op = graph.nodes[parameter.node].op.clone();
-    let count = match (&mut op, parameter.kind) {
-        (Op::Linear(linear), Kind::Linear) => {
-            let mut count = 0;
-            for group in &mut linear.groups {
-                let (k, n) = (group.input.start, group.output.start);
-                count += retain(graph, &mut group.weight, |row, col| keeps(n + col, k + row));
-            }
-            count
-        }
-        (Op::MultiHeadLstm(lstm), Kind::Input(unit)) => {
-            retain_gates(graph, lstm, unit, |unit| &mut unit.w, keeps)
-        }
-        (Op::MultiHeadLstm(lstm), Kind::Recurrent(unit)) => {
-            retain_gates(graph, lstm, unit, |unit| &mut unit.r, keeps)
-        }
-        _ => 0,
-    };
-    graph.nodes[parameter.node].op = op;
-    count
+/// Zeroes all of a parameter but a cross; gives the number of new zeros.
+pub(crate) fn zero_cross(graph: &mut Graph, origins: &Origins, parameter: Parameter, cross: &Cross) -> usize {
+    zero(graph, origins, parameter, |row, col| cross.rows[row] && cross.cols[col])
 }
 
-fn retain_gates(
-    graph: &mut Graph,
-    lstm: &mut MultiHeadLstm,
-    unit: usize,
-    weight: impl Fn(&mut crate::ir::LstmUnit) -> &mut WeightId,
-    keeps: impl Fn(usize, usize) -> bool,
-) -> usize {
-    let unit = &mut lstm.units[unit];
-    let hidden = unit.hidden;
-    let torch_gate = |gate: usize| GATES.iter().position(|ours| *ours == gate).unwrap_or_default();
-    retain(graph, weight(unit), |row, col| keeps(torch_gate(row / hidden) * hidden + row % hidden, col))
-}
-
-/// Replaces a constant by one with zeros where `keep(row, column)` says no; gives the number of new zeros. Other nodes
-/// that share the constant keep theirs.
-fn retain(graph: &mut Graph, id: &mut WeightId, keep: impl Fn(usize, usize) -> bool) -> usize {
-    let weight = graph.weight(*id);
-    let [rows, cols] = weight.dims;
-    let mut count = 0;
-    let elements = weight.data.iter().enumerate().map(|(i, x)| {
-        let kept = keep(i / cols, i % cols);
-        count += usize::from(!kept && *x != 0.0);
-        if kept { *x } else { 0.0 }
-    });
-    let data: Vec<f32> = elements.collect();
-    *id = graph.add_weight(rows, cols, data);
-    count
+impl Cross {
+    /// As a matrix.
+    fn mask(&self) -> Mask {
+        let keep = self.rows.iter().flat_map(|row| self.cols.iter().map(move |col| *row && *col));
+        Mask { dims: [self.rows.len(), self.cols.len()], keep: keep.collect() }
+    }
 }

@@ -1,4 +1,5 @@
-//! Safetensors → masks. Memory is bounded by the size of the file. May import: `error`.
+//! Mask files → masks. Memory is bounded by the size of the file, and for packed ones by a limit. May import: `error`,
+//! `element`, `npz`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,7 +8,8 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::{Mask, Masks};
+use super::element::{self, Element};
+use super::{Entry, Masks, npz};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most bytes of a mask file.
@@ -38,66 +40,40 @@ impl Masks {
     ///
     /// # Errors
     ///
-    /// `BadMask` for broken safetensors, and for a tensor that is not a matrix of 0 and 1 in f32, u8 or bool.
+    /// `BadMask` for a file that is neither sound safetensors nor sound npz, and for an array that is neither a matrix
+    /// nor a keep-list; `LimitExceeded` for an npz file that unpacks to more than 1 GiB.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        if npz::is_npz(bytes) {
+            return npz::read(bytes);
+        }
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
             Error::new(ErrorKind::BadMask, format!("the mask file is not sound: {error}"))
-                .hint("masks are read from safetensors files")
+                .hint("masks are read from safetensors and npz files")
         })?;
-        let masks: Result<BTreeMap<_, _>> = tensors
+        let entries: Result<BTreeMap<_, _>> = tensors
             .iter()
             .map(|(name, tensor)| {
-                let mask = mask(&tensor).map_err(|error| error.at_node(name))?;
-                Ok((name.to_owned(), mask))
+                let entry = entry(&tensor).map_err(|error| error.at_node(name))?;
+                Ok((name.to_owned(), entry))
             })
             .collect();
-        Ok(Self { masks: masks? })
-    }
-
-    /// Number of masks.
-    pub fn len(&self) -> usize {
-        self.masks.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.masks.is_empty()
+        Ok(Self { entries: entries? })
     }
 }
 
-fn mask(tensor: &TensorView<'_>) -> Result<Mask> {
-    let &[rows, cols] = tensor.shape() else {
-        return Err(Error::new(ErrorKind::BadMask, "a mask is a matrix")
-            .expected("two dimensions")
-            .got(format!("`{:?}`", tensor.shape()))
-            .hint("only weight matrices are masked; biases stay"));
-    };
-    let keep: Result<Vec<bool>> = match tensor.dtype() {
-        Dtype::F32 => {
-            let elements =
-                tensor.data().chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]]));
-            elements.enumerate().map(|(i, x)| bit(i, cols, x, x == 1.0, x == 0.0)).collect()
-        }
-        Dtype::U8 | Dtype::BOOL => {
-            let elements = tensor.data().iter().enumerate();
-            elements.map(|(i, x)| bit(i, cols, x, *x == 1, *x == 0)).collect()
-        }
+fn entry(tensor: &TensorView<'_>) -> Result<Entry> {
+    let element = match tensor.dtype() {
+        Dtype::BOOL => Element::Bool,
+        Dtype::U8 => Element::U8,
+        Dtype::I32 => Element::I32,
+        Dtype::I64 => Element::I64,
+        Dtype::F32 => Element::F32,
+        Dtype::F64 => Element::F64,
         other => {
             return Err(Error::new(ErrorKind::BadMask, "a mask of the wrong type")
-                .expected("`F32`, `U8` or `BOOL`")
+                .expected(Element::EXPECTED)
                 .got(format!("`{other:?}`")));
         }
     };
-    Ok(Mask { dims: [rows, cols], keep: keep? })
-}
-
-fn bit(index: usize, cols: usize, x: impl std::fmt::Display, one: bool, zero: bool) -> Result<bool> {
-    if one || zero {
-        return Ok(one);
-    }
-    Err(Error::new(ErrorKind::BadMask, "an element of a mask is neither 0 nor 1")
-        .at_field(format!("row {}, column {}", index / cols, index % cols))
-        .expected("`0` or `1`")
-        .got(format!("`{x}`"))
-        .hint("scores have to be compared with their threshold first"))
+    element::entry(element, tensor.shape(), false, tensor.data())
 }

@@ -2,8 +2,8 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::Masks;
 use crate::error::{Error, ErrorKind};
-use crate::ir::Graph;
 use crate::ir::text::parse;
+use crate::ir::{Graph, Origins};
 
 /// A bidirectional LSTM of two hidden units over three channels, and its projection. Each weight is its own number:
 /// W of the forward unit has 100 and up, R 200 and up, of the reverse unit 300 and 400; the projection 500.
@@ -49,7 +49,7 @@ fn pruned(name: &str, dims: [usize; 2], row: usize, col: usize) -> Vec<f32> {
     let before = model();
     let mut after = before.clone();
     let masks = Masks::from_bytes(&file(name, Dtype::F32, &dims, &f32s(&without(dims, row, col)))).unwrap();
-    let report = masks.apply(&mut after).unwrap();
+    let report = masks.apply(&mut after, &Origins::default()).unwrap();
     let mut zeroed = Vec::new();
     for (a, b) in before.nodes.iter().zip(&after.nodes) {
         for (a, b) in a.op.weights().into_iter().zip(b.op.weights()) {
@@ -95,7 +95,7 @@ fn bytes_and_bools_are_masks_too() {
 fn error(name: &str, dtype: Dtype, shape: &[usize], data: &[u8]) -> Error {
     let mut graph = model();
     let error = Masks::from_bytes(&file(name, dtype, shape, data))
-        .and_then(|masks| masks.apply(&mut graph))
+        .and_then(|masks| masks.apply(&mut graph, &Origins::default()))
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadMask);
     assert_eq!(error.place.node.as_deref(), Some(name));
@@ -113,7 +113,7 @@ fn masks_that_do_not_fit_are_refused() {
     let several = error("twice.weight", Dtype::F32, &[3, 3], &f32s(&[1.0; 9]));
     assert!(several.what.contains("several parameters"), "{several}");
     let bias = error("b.0.proj.bias", Dtype::F32, &[12], &ones);
-    assert!(bias.what.contains("a mask is a matrix"), "{bias}");
+    assert!(bias.what.contains("the model has no `b.0.proj.bias`"), "{bias}");
     let half = error("b.0.proj.weight", Dtype::F32, &[3, 4], &f32s(&[0.5; 12]));
     assert_eq!(half.got.as_deref(), Some("`0.5`"));
     let nan = error("b.0.proj.weight", Dtype::F32, &[3, 4], &f32s(&[f32::NAN; 12]));

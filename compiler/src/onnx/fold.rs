@@ -155,9 +155,8 @@ fn map<T: Clone, U>(array: &ArcArray<T, IxDyn>, f: impl Fn(T) -> Result<U>) -> R
 pub(super) fn concat(parts: &[&Const], axis: i64, max: usize) -> Result<Const> {
     let first = parts[0];
     let axis = rearrange::axis(axis, first.dims().len())?;
-    let mut dims = first.dims().to_vec();
-    dims[axis] = parts.iter().filter_map(|part| part.dims().get(axis)).sum();
-    check_size(&dims, max)?;
+    let all: Vec<&[usize]> = parts.iter().map(|part| part.dims()).collect();
+    check_size(&rearrange::concat_dims(&all, axis)?, max)?;
     fn join<T: Clone>(axis: usize, views: Option<Vec<ArrayViewD<'_, T>>>) -> Option<ArrayD<T>> {
         ndarray::concatenate(Axis(axis), &views?).ok()
     }
@@ -179,10 +178,10 @@ pub(super) fn concat(parts: &[&Const], axis: i64, max: usize) -> Result<Const> {
         .map(Into::into),
     };
     joined.ok_or_else(|| {
-        let describe = |c: &&Const| format!("{} {:?}", c.type_name(), c.dims());
-        Error::new(ErrorKind::ShapeMismatch, format!("constants don't fit together along axis {axis}"))
-            .expected(describe(&first))
-            .got(parts.iter().map(describe).collect::<Vec<_>>().join(", "))
+        let types: Vec<&str> = parts.iter().map(|part| part.type_name()).collect();
+        Error::new(ErrorKind::BrokenModel, "constants of different element types are joined")
+            .expected(first.type_name())
+            .got(types.join(", "))
     })
 }
 

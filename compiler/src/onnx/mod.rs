@@ -26,7 +26,7 @@ mod wire;
 pub use info::{ModelInfo, TensorInfo, inspect};
 
 use crate::error::Result;
-use crate::ir::Graph;
+use crate::ir::{Graph, Origins};
 
 /// Limits on what is accepted.
 #[derive(Clone, Debug)]
@@ -55,6 +55,24 @@ impl Default for ImportOptions {
 /// `BrokenModel` for a file that is no sound ONNX model, `LimitExceeded` beyond `options`, `UnsupportedOp`,
 /// `UnsupportedAttribute` and `ShapeMismatch` for what can't be represented; the node is named.
 pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Graph> {
+    import_parameters(bytes, options).map(|imported| imported.graph)
+}
+
+/// A model in the IR, and what became of its parameters.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The model.
+    pub graph: Graph,
+    /// Parameters that are laid out otherwise than in the file.
+    pub origins: Origins,
+}
+
+/// [`import`], for those who want to find parameters again.
+///
+/// # Errors
+///
+/// The same.
+pub fn import_parameters(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
     let mut model = proto::decode(bytes, options)?;
     order::sort(&mut model)?;
     lower::lower(model, options)

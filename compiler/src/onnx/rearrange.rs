@@ -268,8 +268,13 @@ impl Request<'_> {
             (Some(list), _) => Some(list.to_vec()),
             (None, input) => input.map(Const::ints).transpose()?,
         };
-        let sizes = match listed {
-            Some(list) => super::tensor::shape(&list)?,
+        let sizes: Vec<usize> = match listed {
+            Some(list) => {
+                let size = |size: &i64| {
+                    usize::try_from(*size).map_err(|_| mismatch("impossible sizes", "sizes", &list))
+                };
+                list.iter().map(size).collect::<Result<_>>()?
+            }
             None => {
                 let parts =
                     usize::try_from(attributes.int_or("num_outputs", self.outputs as i64)?).unwrap_or(0);
@@ -334,6 +339,19 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
             _ => Err(mismatch("shapes don't fit together", a, b)),
         })
         .collect()
+}
+
+/// The shape of tensors joined along an axis; they agree in all others.
+pub(super) fn concat_dims(parts: &[&[usize]], axis: usize) -> Result<Vec<usize>> {
+    let mut dims = parts[0].to_vec();
+    for part in &parts[1..] {
+        let fits = part.len() == dims.len() && (0..dims.len()).all(|i| i == axis || part[i] == dims[i]);
+        if !fits {
+            return Err(mismatch("tensors that are joined differ in another axis", parts[0], part));
+        }
+        dims[axis] = dims[axis].saturating_add(part[axis]);
+    }
+    Ok(dims)
 }
 
 /// Applies steps to a constant.

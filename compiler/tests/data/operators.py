@@ -2,7 +2,7 @@
 """Writes operators.json: small seeded cases of ONNX operators with the answers of the `onnx` package's reference.
 
 Run by hand when a case is added; needs `onnx` and `numpy`. What the package's reference does not know (sequence_lens,
-clip, activations and input_forget of LSTM) is checked in tests/operators.rs by other means.
+clip, activations and input_forget of LSTM) is checked in tests/operators by other means.
 """
 
 import json

@@ -1,4 +1,5 @@
-//! f32 arrays in NumPy's format: versions 1 to 3, little-endian, C order. Reads hostile files without harm.
+//! f32 arrays in NumPy's format: versions 1 to 3, little-endian, C order; and the header of any array. Reads hostile
+//! files without harm.
 //! May import: nothing of this crate.
 
 /// What a file begins with.
@@ -19,11 +20,25 @@ pub struct Array {
     pub data: Vec<f32>,
 }
 
-/// The array in a file's bytes.
+/// What a file says about the elements that follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// Type of the elements in NumPy's notation, e.g. `<f4`.
+    pub descr: &'a str,
+    /// Whether the first dimension is the one that runs fastest.
+    pub fortran_order: bool,
+    /// Lengths of its dimensions; nothing is known of their product.
+    pub shape: Vec<usize>,
+}
+
+/// Most bytes of a file that [`header`] needs to see.
+pub const MAX_PREFIX: usize = MAGIC.len() + 6 + MAX_HEADER;
+
+/// The header that a file begins with, and the bytes behind it.
 ///
 /// # Errors
 /// What is wrong, with what was expected and what is there.
-pub fn read(file: &[u8]) -> Result<Array, String> {
+pub fn header(file: &[u8]) -> Result<(Header<'_>, &[u8]), String> {
     let rest = file.strip_prefix(MAGIC).ok_or("not a .npy file: the first 6 bytes are not its signature")?;
     let (version, rest) = rest.split_at_checked(2).ok_or("truncated in the version")?;
     let (len, rest) = match version[0] {
@@ -37,8 +52,21 @@ pub fn read(file: &[u8]) -> Result<Array, String> {
     }
     let (header, data) = rest.split_at_checked(len).ok_or("truncated in the header")?;
     let header = std::str::from_utf8(header).map_err(|_| "header: expected text")?;
-    let shape = parse_header(header)?;
+    Ok((parse_header(header)?, data))
+}
 
+/// The array in a file's bytes.
+///
+/// # Errors
+/// What is wrong, with what was expected and what is there.
+pub fn read(file: &[u8]) -> Result<Array, String> {
+    let (Header { descr, fortran_order, shape }, data) = header(file)?;
+    if descr != "<f4" {
+        return Err(format!("element type: expected `<f4` (little-endian f32), got `{}`", clip(descr)));
+    }
+    if fortran_order {
+        return Err("order: expected C order, got Fortran order".into());
+    }
     let elements = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
     let bytes = elements.and_then(|elements| elements.checked_mul(4));
     if bytes != Some(data.len()) {
@@ -98,8 +126,8 @@ fn floats(bytes: &[u8]) -> Result<Vec<f32>, String> {
     Ok(data)
 }
 
-/// The shape in a header, a Python dictionary literal with three known keys.
-fn parse_header(header: &str) -> Result<Vec<usize>, String> {
+/// A header is a Python dictionary literal with three known keys.
+fn parse_header(header: &str) -> Result<Header<'_>, String> {
     let mut from = Literal { left: header };
     let (mut descr, mut fortran, mut shape) = (None, None, None);
     from.expect('{')?;
@@ -125,19 +153,11 @@ fn parse_header(header: &str) -> Result<Vec<usize>, String> {
     if !from.left.trim().is_empty() {
         return Err(format!("header: expected its end, got `{}`", clip(from.left.trim())));
     }
-    match descr {
-        Some("<f4") => {}
-        Some(other) => {
-            return Err(format!("element type: expected `<f4` (little-endian f32), got `{}`", clip(other)));
-        }
-        None => return Err("header: no `descr`".into()),
-    }
-    match fortran {
-        Some(false) => {}
-        Some(true) => return Err("order: expected C order, got Fortran order".into()),
-        None => return Err("header: no `fortran_order`".into()),
-    }
-    shape.ok_or_else(|| "header: no `shape`".into())
+    Ok(Header {
+        descr: descr.ok_or("header: no `descr`")?,
+        fortran_order: fortran.ok_or("header: no `fortran_order`")?,
+        shape: shape.ok_or("header: no `shape`")?,
+    })
 }
 
 /// As much of a stranger's text as fits an error message.

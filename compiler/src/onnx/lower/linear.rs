@@ -9,7 +9,7 @@ use super::super::view::{View, check_size};
 use super::matrix::Selection;
 use super::{Call, Importer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ir::{Activation, Linear, LinearGroup, Op, ValueId, WeightId};
+use crate::ir::{Activation, Linear, LinearGroup, Op, Origin, ValueId, WeightId};
 
 impl Importer {
     /// The MatMul operator, not all of whose inputs are constant.
@@ -78,6 +78,7 @@ impl Importer {
         let (input, columns) = self.gathered(x)?;
         let width = self.graph.dims(input)[1];
         let mut shared: Option<WeightId> = None;
+        let mut origin = Origin::default();
         let mut groups = Vec::with_capacity(count);
         for (index, columns) in columns.chunks(depth).enumerate() {
             let data = match weight.each {
@@ -95,10 +96,11 @@ impl Importer {
                     let size = width.saturating_mul(cols);
                     self.spend(size)?;
                     let mut wide = vec![0.0f32; size];
-                    for (row, column) in columns.into_iter().enumerate() {
+                    for (row, column) in columns.iter().enumerate() {
                         let sum = wide[column * cols..][..cols].iter_mut();
                         sum.zip(&data[row * cols..]).for_each(|(sum, w)| *sum += w);
                     }
+                    origin.columns = (count == 1).then_some(columns);
                     (0..width, self.graph.add_weight(width, cols, wide))
                 }
             };
@@ -106,6 +108,7 @@ impl Importer {
         }
         let op = Op::Linear(Linear { cols: count * cols, groups, act: Activation::None, residual: false });
         let output = self.emit(op, vec![input], x.rows, count * cols)?;
+        self.origins.insert(output, origin);
         let mut dims = x.dims.clone();
         dims.pop();
         dims.push(cols);

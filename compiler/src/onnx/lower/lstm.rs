@@ -7,7 +7,7 @@ use super::super::view::View;
 use super::matrix::Selection;
 use super::{Call, Importer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ir::{Direction, LstmUnit, MultiHeadLstm, Op};
+use crate::ir::{Direction, LstmUnit, MultiHeadLstm, Op, Origin};
 
 const ATTRIBUTES: [&str; 8] = [
     "activation_alpha",
@@ -40,11 +40,14 @@ impl Importer {
         let hidden = weights.hidden;
         let (input, columns) = self.gathered(&x)?;
         let width = self.graph.dims(input)[1];
+        let mut origin = Origin { columns: None, flipped: x.reversed };
         let (range, w) = match Selection::of(columns) {
             Selection::Range(range) => (range, weights.w),
             Selection::Scattered(columns) => {
                 self.spend((directions.len() * 4 * hidden).saturating_mul(width))?;
-                (0..width, scatter(&weights.w, &columns, width))
+                let w = scatter(&weights.w, &columns, width);
+                origin.columns = Some(columns);
+                (0..width, w)
             }
         };
         let (w_len, r_len) = (4 * hidden * range.len(), 4 * hidden * hidden);
@@ -64,6 +67,7 @@ impl Importer {
         }
         let cols = directions.len() * hidden;
         let output = self.emit(Op::MultiHeadLstm(MultiHeadLstm { units }), vec![input], x.rows, cols)?;
+        self.origins.insert(output, origin);
         let (dims, tokens) = match batch_first {
             false => (vec![x.rows, directions.len(), 1, hidden], 0..1),
             true => (vec![1, x.rows, directions.len(), hidden], 1..2),

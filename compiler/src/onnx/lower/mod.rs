@@ -12,7 +12,6 @@ mod shape;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::ImportOptions;
 use super::fold;
 use super::names::{self, ModulePath};
 use super::node::Node;
@@ -21,14 +20,15 @@ use super::proto::{Input, Model};
 use super::recognise::Tensor;
 use super::tensor::Const;
 use super::view::View;
+use super::{ImportOptions, Imported};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ir::{self, Graph, Op, Port, Shape, ValueId, WeightId};
+use crate::ir::{self, Graph, Op, Origins, Port, Shape, ValueId, WeightId};
 
 /// Elements that may be computed for each that may be stored in the file.
 const BUDGET: usize = 4;
 
 /// Lowers a model whose nodes are in order.
-pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Graph> {
+pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Imported> {
     let uses = order::uses(&model);
     let images =
         model.nodes.iter().filter(|node| node.op() == "Conv").filter_map(|node| node.inputs().next()?);
@@ -44,6 +44,7 @@ pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Graph> {
         budget: options.max_elements.saturating_mul(BUDGET),
         path: ModulePath { text: String::new(), guessed: true },
         guessed: HashSet::new(),
+        origins: Origins::default(),
     };
     for input in &model.inputs {
         importer.input(input, images.contains(&input.name)).map_err(|e| e.at_field(&input.name))?;
@@ -54,7 +55,7 @@ pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Graph> {
     for name in &model.outputs {
         importer.output(name).map_err(|e| e.at_field(name))?;
     }
-    Ok(importer.graph)
+    Ok(Imported { graph: importer.graph, origins: importer.origins })
 }
 
 /// The graph that is being made, and what the tensors of the ONNX graph are in its terms.
@@ -76,6 +77,8 @@ struct Importer {
     path: ModulePath,
     /// Nodes of the graph whose name is only a guess.
     guessed: HashSet<ValueId>,
+    /// Parameters that are laid out otherwise than in the file.
+    origins: Origins,
 }
 
 /// A node and the tensors that it reads.

@@ -105,7 +105,15 @@ impl Importer {
         })?;
         let axis = rearrange::axis(axis, call.input(0)?.dims().len())?;
         let tensors: Vec<&Tensor> = call.inputs.iter().flatten().collect();
-        check_concat(&tensors, axis)?;
+        let all: Vec<Vec<usize>> = tensors.iter().map(|tensor| tensor.dims()).collect();
+        rearrange::concat_dims(&all.iter().map(Vec::as_slice).collect::<Vec<_>>(), axis)?;
+        if all.iter().any(|dims| dims.contains(&0)) {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "tokens are joined with a tensor without elements",
+            )
+            .got(format!("{all:?}")));
+        }
         // Tokens are joined if any part runs over them along this axis, channels otherwise.
         let along_rows = tensors.iter().any(|tensor| match tensor {
             Tensor::Tokens(view) | Tensor::Partial(Partial::Poly { x: view, .. }) => {
@@ -180,23 +188,6 @@ fn different_tokens(axis: usize) -> Error {
         format!("tensors whose tokens run along different axes are joined along axis {axis}"),
     )
     .hint("transpose them to the same order of axes before joining them")
-}
-
-/// All parts agree in rank and in every axis but the one that they are joined along.
-fn check_concat(tensors: &[&Tensor], axis: usize) -> Result<()> {
-    let rest = |tensor: &Tensor| {
-        let mut dims = tensor.dims();
-        (axis < dims.len()).then(|| dims.remove(axis)).map(|size| (size > 0).then_some(dims))
-    };
-    let first = rest(tensors[0]);
-    match tensors.iter().find(|tensor| rest(tensor) != first || !matches!(first, Some(Some(_)))) {
-        None => Ok(()),
-        Some(odd) => {
-            Err(Error::new(ErrorKind::ShapeMismatch, format!("tensors don't fit together along axis {axis}"))
-                .expected(format!("{:?} in all other axes", tensors[0].dims()))
-                .got(format!("{:?}", odd.dims())))
-        }
-    }
 }
 
 /// Rows that stand next to each other.

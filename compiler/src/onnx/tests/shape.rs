@@ -176,7 +176,9 @@ fn nothing_that_does_nothing_is_left() {
         .int("to", 1)
         .node("Shape", "c", "shape")
         .node("Expand", "c shape", "y");
-    assert_eq!(ops(&model.check()), [""; 0]);
+    // rten has no Dropout in this build.
+    let graph = model.import().unwrap();
+    assert_eq!((graph.nodes.len(), graph.outputs[0].value), (0, graph.inputs[0].value));
     let half = tokens().node("Cast", "x", "y").int("to", 10);
     assert_error(&half.refused(), ErrorKind::UnsupportedAttribute, Some("n1"), Some("to"));
 }

@@ -1,18 +1,17 @@
 //! `Conv` over images.
 
-use ndarray::{Array4, ArrayView4, Ix1, Ix4};
+use ndarray::{Array2, ArrayView4, Axis, Ix1, Ix4, Slice};
 
 use super::check_work;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::reference::node::Node;
 use crate::reference::tensor::{Tensor, checked_len};
 
-/// One spatial axis: where a kernel of `kernel` taps stands, and how often.
+/// One spatial axis: where a kernel stands, and how often.
 struct Span {
     stride: usize,
     dilation: usize,
     pad: usize,
-    kernel: usize,
     input: usize,
     output: usize,
 }
@@ -55,23 +54,29 @@ pub(super) fn conv(node: &Node<'_>) -> Result<Tensor> {
     checked_len(&shape)?;
     check_work(&[batch, maps, rows.output, cols.output, per_group, kernel_h, kernel_w])?;
 
-    let mut out = Array4::zeros(shape);
-    for ((n, map, oy, ox), sum) in out.indexed_iter_mut() {
-        let first = map / (maps / group) * per_group;
-        let mut total = bias[map];
-        for channel in 0..per_group {
-            for ky in 0..kernel_h {
-                let Some(iy) = rows.at(oy, ky) else { continue };
-                for kx in 0..kernel_w {
-                    if let Some(ix) = cols.at(ox, kx) {
-                        total += x[[n, first + channel, iy, ix]] * w[[map, channel, ky, kx]];
-                    }
-                }
-            }
+    // Each group's kernels as rows, and what they see at each place as columns: the products are one matrix product.
+    let taps = checked_len(&[per_group, kernel_h, kernel_w])?;
+    let places = checked_len(&[rows.output, cols.output])?;
+    checked_len(&[taps, places])?;
+    let maps_of_group = maps / group;
+    let mut out = Vec::new();
+    for (n, g) in (0..batch).flat_map(|n| (0..group).map(move |g| (n, g))) {
+        let seen = Array2::from_shape_fn([taps, places], |(tap, place)| {
+            let (channel, within) = (tap / (kernel_h * kernel_w), tap % (kernel_h * kernel_w));
+            let y = rows.at(place / cols.output, within / kernel_w);
+            let x_at = cols.at(place % cols.output, within % kernel_w);
+            y.zip(x_at).map_or(0.0, |(y, x_at)| x[[n, g * per_group + channel, y, x_at]])
+        });
+        let first = g * maps_of_group;
+        let kernels: Vec<f64> =
+            w.slice_axis(Axis(0), Slice::from(first..first + maps_of_group)).iter().copied().collect();
+        let kernels = Array2::from_shape_vec([maps_of_group, taps], kernels)
+            .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+        for (map, row) in kernels.dot(&seen).outer_iter().enumerate() {
+            out.extend(row.iter().map(|sum| sum + bias[first + map]));
         }
-        *sum = total;
     }
-    Ok(Tensor::Real(out.into_dyn().into_shared()))
+    Tensor::real(&shape, out)
 }
 
 fn spans(node: &Node<'_>, input: [usize; 2], kernel: [usize; 2]) -> Result<[Span; 2]> {
@@ -114,9 +119,7 @@ fn spans(node: &Node<'_>, input: [usize; 2], kernel: [usize; 2]) -> Result<[Span
         };
         let padded = input[axis] + before + after;
         let output = padded.checked_sub(reach).map_or(0, |room| room / stride + 1);
-        Ok(Span { stride, dilation, pad: before, kernel, input: input[axis], output })
+        Ok(Span { stride, dilation, pad: before, input: input[axis], output })
     };
-    let both = [span(0)?, span(1)?];
-    debug_assert_eq!(both.each_ref().map(|s| s.kernel), kernel);
-    Ok(both)
+    Ok([span(0)?, span(1)?])
 }

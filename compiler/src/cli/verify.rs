@@ -1,0 +1,129 @@
+//! `farc verify`: an artifact against the model that it was compiled from. May import: `farc::verify`; far-tool (.npy).
+
+use std::path::{Path, PathBuf};
+
+use far_engine::SessionOptions;
+use far_tool::npy;
+use farc::error::{Error, ErrorKind, Result};
+use farc::verify::{self, Given, HostRunner, Options, Runner, Verdict};
+use ndarray::ArrayD;
+
+use super::foreign::{self, QemuRunner};
+use super::run::SessionArgs;
+use super::{Reply, show};
+
+/// Judge an artifact by an independent f64 run of its ONNX model, output by output and layer by layer
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The model
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// The artifact, of whatever architecture
+    #[arg(value_name = "ARTIFACT.far")]
+    artifact: PathBuf,
+    /// The pruning masks that the artifact was compiled with
+    #[arg(long, value_name = "FILE")]
+    masks: Option<PathBuf>,
+    /// An input: .npy (f32); without it seeded noise
+    #[arg(long, value_name = "[NAME=]FILE")]
+    input: Vec<String>,
+    /// Seed of the inputs that are made
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Runs: how many inputs to make (4 unless said), or how many of those given to use (all unless said)
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Most difference allowed, as a part of the range of an output
+    #[arg(long, value_name = "X", default_value_t = Options::default().tolerance)]
+    tolerance: f64,
+    /// Outputs only
+    #[arg(long)]
+    no_layers: bool,
+    #[command(flatten)]
+    session: SessionArgs,
+}
+
+pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
+    let model = super::read(&args.model, "model")?;
+    let artifact = super::read(&args.artifact, "artifact")?;
+    let masks = args.masks.as_deref().map(|path| super::read(path, "mask file")).transpose()?;
+    let header = foreign::header(&args.artifact)?;
+    let options = Options {
+        tolerance: args.tolerance,
+        seed: args.seed,
+        samples: args.samples,
+        inputs: args.input.iter().map(|argument| given(argument)).collect::<Result<_>>()?,
+        layers: !args.no_layers,
+    };
+    let threads = args.session.threads;
+    let runner: Box<dyn Runner> = match foreign::is_foreign(&header) {
+        true => Box::new(QemuRunner { header, threads }),
+        false => Box::new(HostRunner { options: SessionOptions { threads, ..SessionOptions::default() } }),
+    };
+    let verdict = verify::run(&model, masks.as_deref(), &artifact, &options, &*runner).map_err(|e| {
+        let file = match e.kind {
+            ErrorKind::BadMask => args.masks.as_ref().unwrap_or(&args.model),
+            ErrorKind::BadArtifact | ErrorKind::Mismatch => &args.artifact,
+            _ => &args.model,
+        };
+        e.in_file(file)
+    })?;
+    let passed = verdict.passed;
+    // Strings, numbers and lists only: nothing that JSON can't say.
+    let text =
+        if json { serde_json::to_string_pretty(&verdict).unwrap_or_default() + "\n" } else { text(&verdict) };
+    match passed {
+        true => Ok(Reply::Text(text)),
+        false => {
+            let error = verdict.into_result().err().map(|e| e.in_file(&args.artifact));
+            Ok(Reply::Both(text, error))
+        }
+    }
+}
+
+/// `[NAME=]FILE`; a file of that whole name goes before a name.
+fn given(argument: &str) -> Result<Given> {
+    let (name, path) = match argument.split_once('=') {
+        Some((name, path)) if !Path::new(argument).exists() => (Some(name.to_owned()), path),
+        _ => (None, argument),
+    };
+    let bad = |message: String| Error::new(ErrorKind::BadInput, message).in_file(path);
+    let array = npy::read(&super::read(Path::new(path), "input")?).map_err(bad)?;
+    let values = ArrayD::from_shape_vec(array.shape, array.data).map_err(|e| bad(e.to_string()))?;
+    Ok(Given { name, values })
+}
+
+fn text(verdict: &Verdict) -> String {
+    let Verdict { passed, tolerance, seed, samples, masks, isa, kernels, outputs, layers, .. } = verdict;
+    let inputs = match seed {
+        Some(seed) => format!("{samples} seeded inputs (seed {seed})"),
+        None => format!("{samples} inputs given"),
+    };
+    let masks = if *masks > 0 { format!(", {masks} masks") } else { String::new() };
+    let mut text = format!("{}  on {inputs}{masks}\n", if *passed { "same" } else { "DIFFERENT" });
+    text += &format!("allowed  {tolerance:e} of an output's range\n");
+    text += &format!("ran      {isa}: {}\n\n", kernels.join(", "));
+    let top1 = |n: &Option<usize>| n.map_or("-".into(), |n| format!("{n} of {samples}"));
+    let rows = outputs.iter().map(|output| {
+        let d = &output.difference;
+        vec![
+            output.name.clone(),
+            format!("{:.2e}", d.relative),
+            format!("{:.2e}", d.max_abs),
+            format!("{:.9}", d.cosine),
+            d.max_ulp.to_string(),
+            top1(&output.top1),
+        ]
+    });
+    let header = ["output", "of range", "largest", "cosine", "ulp", "same top-1"];
+    text += &show::table(&header, &[1, 2, 3, 4, 5], rows);
+    if !layers.is_empty() {
+        text += "\n";
+        let rows = layers.iter().map(|layer| {
+            let mark = if layer.deviates { "differs" } else { "" };
+            vec![layer.name.clone(), format!("{:.2e}", layer.difference.relative), mark.into()]
+        });
+        text += &show::table(&["layer", "of range", ""], &[1], rows);
+    }
+    text
+}

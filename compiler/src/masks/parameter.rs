@@ -1,0 +1,229 @@
+//! Weight matrices as PyTorch has them: names, shapes, and where their elements stand in the IR. May import: `ir`.
+
+use crate::ir::{Direction, Graph, MultiHeadLstm, Node, Op, Origins, WeightId};
+
+/// For each of PyTorch's gates i, f, g, o, which of the IR's (i, o, f, c) it is.
+const GATES: [usize; 4] = [0, 2, 3, 1];
+
+/// A weight matrix of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Parameter {
+    /// Index of the node that reads it.
+    pub(crate) node: usize,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// The matrix of a `Linear`.
+    Linear,
+    /// W of the LSTM unit with this index.
+    Input(usize),
+    /// R of the LSTM unit with this index.
+    Recurrent(usize),
+}
+
+/// Rows and columns that are kept; where either is not, the weight is zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cross {
+    pub(crate) rows: Vec<bool>,
+    pub(crate) cols: Vec<bool>,
+}
+
+/// A graph that is fresh from the import, and how its parameters lie in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Model<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) origins: &'a Origins,
+}
+
+impl Model<'_> {
+    /// All parameters, in the order of the nodes.
+    pub(crate) fn parameters(&self) -> Vec<Parameter> {
+        let kinds = |node: &Node| match &node.op {
+            Op::Linear(_) => vec![Kind::Linear],
+            Op::MultiHeadLstm(lstm) => {
+                (0..lstm.units.len()).flat_map(|unit| [Kind::Input(unit), Kind::Recurrent(unit)]).collect()
+            }
+            _ => Vec::new(),
+        };
+        let nodes = self.graph.nodes.iter().enumerate();
+        nodes.flat_map(|(node, n)| kinds(n).into_iter().map(move |kind| Parameter { node, kind })).collect()
+    }
+
+    pub(crate) fn node(&self, parameter: Parameter) -> &Node {
+        &self.graph.nodes[parameter.node]
+    }
+
+    /// Its name behind the module's path.
+    pub(crate) fn leaf(&self, parameter: Parameter) -> &'static str {
+        let node = self.node(parameter);
+        let (unit, names) = match parameter.kind {
+            Kind::Linear => return "weight",
+            Kind::Input(unit) => (unit, ["weight_ih_l0", "weight_ih_l0_reverse"]),
+            Kind::Recurrent(unit) => (unit, ["weight_hh_l0", "weight_hh_l0_reverse"]),
+        };
+        let reverse = units(&node.op).is_some_and(|lstm| lstm.units[unit].direction == Direction::Reverse);
+        names[usize::from(reverse != self.is_flipped(parameter))]
+    }
+
+    /// Whether its LSTM runs over reversed tokens, so that PyTorch's direction is the opposite of the graph's.
+    fn is_flipped(&self, parameter: Parameter) -> bool {
+        self.origins.get(self.node(parameter).output).is_some_and(|origin| origin.flipped)
+    }
+
+    /// Its full name.
+    pub(crate) fn name(&self, parameter: Parameter) -> String {
+        format!("{}.{}", self.node(parameter).name, self.leaf(parameter))
+    }
+
+    /// Rows and columns.
+    pub(crate) fn dims(&self, parameter: Parameter) -> [usize; 2] {
+        let node = self.node(parameter);
+        let own = self.origins.get(node.output).and_then(|origin| origin.columns.as_ref()).map(Vec::len);
+        match (&node.op, parameter.kind) {
+            (Op::Linear(linear), Kind::Linear) => [linear.cols, own.unwrap_or(self.columns(parameter).1)],
+            (Op::MultiHeadLstm(lstm), Kind::Input(unit)) => {
+                [4 * lstm.units[unit].hidden, own.unwrap_or(lstm.units[unit].input.len())]
+            }
+            (Op::MultiHeadLstm(lstm), Kind::Recurrent(unit)) => {
+                [4 * lstm.units[unit].hidden, lstm.units[unit].hidden]
+            }
+            _ => [0, 0],
+        }
+    }
+
+    /// First column of the operand that it reads, and how many.
+    fn columns(&self, parameter: Parameter) -> (usize, usize) {
+        let node = self.node(parameter);
+        match (&node.op, parameter.kind) {
+            (Op::Linear(linear), Kind::Linear) => match &linear.groups[..] {
+                [group] => (group.input.start, group.input.len()),
+                _ => (0, self.graph.dims(node.inputs[0])[1]),
+            },
+            (Op::MultiHeadLstm(lstm), Kind::Input(unit)) => {
+                (lstm.units[unit].input.start, lstm.units[unit].input.len())
+            }
+            _ => (0, self.dims(parameter)[1]),
+        }
+    }
+
+    /// For each column of the operand, the parameter's column that it is multiplied by. Two of the parameter's columns
+    /// never share one: `None` then, for the whole.
+    pub(crate) fn operand_columns(&self, parameter: Parameter) -> Option<Vec<Option<usize>>> {
+        let node = self.node(parameter);
+        let (first, count) = self.columns(parameter);
+        let width = self.graph.dims(node.inputs[0])[1];
+        let mut columns = vec![None; width];
+        let moved = self.origins.get(node.output).and_then(|origin| origin.columns.as_deref());
+        for column in 0..moved.map_or(count, <[usize]>::len) {
+            let place = &mut columns[first + moved.map_or(column, |moved| moved[column])];
+            if place.replace(column).is_some() {
+                return None;
+            }
+        }
+        Some(columns)
+    }
+
+    /// The constants that hold the parameter, in an op of the kind of its node's, and how they lie.
+    fn pieces<'b>(&self, parameter: Parameter, op: &'b mut Op) -> Vec<(&'b mut WeightId, Layout)> {
+        let (first, _) = self.columns(parameter);
+        // Recurrent weights are never moved.
+        let recurrent = matches!(parameter.kind, Kind::Recurrent(_));
+        let columns = if recurrent { None } else { self.operand_columns(parameter) };
+        let columns = columns.unwrap_or_else(|| (0..self.dims(parameter)[1]).map(Some).collect());
+        match (op, parameter.kind) {
+            (Op::Linear(linear), Kind::Linear) => {
+                let groups = linear.groups.iter_mut();
+                groups
+                    .map(|group| {
+                        let columns = columns[group.input.clone()].to_vec();
+                        (&mut group.weight, Layout::Transposed { row: group.output.start, columns })
+                    })
+                    .collect()
+            }
+            (Op::MultiHeadLstm(lstm), Kind::Input(unit)) => {
+                let unit = &mut lstm.units[unit];
+                let columns = columns[first..first + unit.input.len()].to_vec();
+                vec![(&mut unit.w, Layout::Gates { hidden: unit.hidden, columns })]
+            }
+            (Op::MultiHeadLstm(lstm), Kind::Recurrent(unit)) => {
+                let unit = &mut lstm.units[unit];
+                vec![(&mut unit.r, Layout::Gates { hidden: unit.hidden, columns })]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Visits every element with its row and column.
+    pub(crate) fn visit(&self, parameter: Parameter, mut visit: impl FnMut(usize, usize, f32)) {
+        let mut op = self.node(parameter).op.clone();
+        for (id, layout) in self.pieces(parameter, &mut op) {
+            let weight = self.graph.weight(*id);
+            for (i, x) in weight.data.iter().enumerate() {
+                if let Some((row, col)) = layout.place(i / weight.dims[1], i % weight.dims[1]) {
+                    visit(row, col, *x);
+                }
+            }
+        }
+    }
+}
+
+/// How a constant of the IR lies in the parameter.
+enum Layout {
+    /// Its columns are the parameter's rows from `row` on; `columns` are its rows' columns.
+    Transposed { row: usize, columns: Vec<Option<usize>> },
+    /// Gates in the IR's order.
+    Gates { hidden: usize, columns: Vec<Option<usize>> },
+}
+
+impl Layout {
+    /// Row and column in the parameter of an element of the constant.
+    fn place(&self, row: usize, col: usize) -> Option<(usize, usize)> {
+        match self {
+            Layout::Transposed { row: first, columns } => Some((first + col, columns[row]?)),
+            Layout::Gates { hidden, columns } => {
+                let gate = GATES.iter().position(|ours| *ours == row / hidden)?;
+                Some((gate * hidden + row % hidden, columns[col]?))
+            }
+        }
+    }
+}
+
+fn units(op: &Op) -> Option<&MultiHeadLstm> {
+    match op {
+        Op::MultiHeadLstm(lstm) => Some(lstm),
+        _ => None,
+    }
+}
+
+/// Zeroes the elements of a parameter where `keep(row, column)` says no; gives the number of new zeros. Other nodes
+/// that share a constant keep theirs.
+pub(crate) fn zero(
+    graph: &mut Graph,
+    origins: &Origins,
+    parameter: Parameter,
+    keep: impl Fn(usize, usize) -> bool,
+) -> usize {
+    let mut op = graph.nodes[parameter.node].op.clone();
+    let mut count = 0;
+    let mut masked = Vec::new();
+    for (id, layout) in (Model { graph, origins }).pieces(parameter, &mut op) {
+        let weight = graph.weight(*id);
+        let [rows, cols] = weight.dims;
+        let elements = weight.data.iter().enumerate().map(|(i, x)| {
+            let kept = layout.place(i / cols, i % cols).is_none_or(|(row, col)| keep(row, col));
+            count += usize::from(!kept && *x != 0.0);
+            if kept { *x } else { 0.0 }
+        });
+        let data: Vec<f32> = elements.collect();
+        masked.push((rows, cols, data));
+    }
+    let ids: Vec<WeightId> =
+        masked.into_iter().map(|(rows, cols, data)| graph.add_weight(rows, cols, data)).collect();
+    for ((id, _), new) in (Model { graph, origins }).pieces(parameter, &mut op).into_iter().zip(ids) {
+        *id = new;
+    }
+    graph.nodes[parameter.node].op = op;
+    count
+}

@@ -9,7 +9,7 @@ use far_models::{Config, Form, Projection, Pruning, Size};
 use farc::ir::text::{Detail, parse, print};
 use farc::ir::{Direction, Graph, Op, verify};
 use farc::masks::Masks;
-use farc::onnx::{ImportOptions, import};
+use farc::onnx::{ImportOptions, Imported, import, import_parameters};
 use farc::passes::{self, PASSES, PassOptions, Report};
 use proptest::prelude::*;
 
@@ -52,9 +52,9 @@ fn anonymous(graph: &Graph) -> String {
 }
 
 fn after_passes(onnx: &[u8], masks: Option<&[u8]>) -> Graph {
-    let mut graph = import(onnx, &ImportOptions::default()).unwrap();
+    let Imported { mut graph, origins } = import_parameters(onnx, &ImportOptions::default()).unwrap();
     if let Some(masks) = masks {
-        Masks::from_bytes(masks).unwrap().apply(&mut graph).unwrap();
+        Masks::from_bytes(masks).unwrap().apply(&mut graph, &origins).unwrap();
     }
     passes::run(&mut graph, &PassOptions::default(), &mut Report::default()).unwrap();
     graph
@@ -158,9 +158,10 @@ fn masks_leave_the_units_that_training_kept() {
 
 #[test]
 fn the_report_counts_what_was_saved() {
-    let mut graph = import(&example("far-pruned-dense.onnx"), &ImportOptions::default()).unwrap();
+    let model = example("far-pruned-dense.onnx");
+    let Imported { mut graph, origins } = import_parameters(&model, &ImportOptions::default()).unwrap();
     let masks = Masks::from_bytes(&example("far-pruned-dense.masks.safetensors")).unwrap();
-    let applied = masks.apply(&mut graph).unwrap();
+    let applied = masks.apply(&mut graph, &origins).unwrap();
     assert_eq!(applied.masks.len(), masks.len());
     assert!(applied.masks.iter().all(|mask| mask.zeroed > 0 && mask.zeroed <= mask.masked));
     let mut report = Report::default();

@@ -1,18 +1,15 @@
 //! Makes one operation of the heads of a mixer that the model keeps apart, so that the parallel forms come to what the
-//! monolithic one comes to. May import: `ir`, `columns`,
-//! `heads`.
+//! monolithic one comes to. May import: `ir`, `heads`.
 //!
 //! - `SliceCols` before a product or an LSTM becomes its input range.
 //! - `ConcatCols` of products of one value, or of products of sibling LSTMs, becomes one block-structured product.
 //! - `ConcatCols` of the units of sibling LSTMs (all reading one value) becomes one LSTM with all units.
-//! - `ConcatCols` of all columns of one value in another order goes into the rows of the products that follow.
 //! - Units are put in order.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Change;
-use super::columns::{readers, select};
 use super::heads::{Order, order};
 use crate::error::Result;
 use crate::ir::{Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Shape, Use, ValueId};
@@ -111,29 +108,7 @@ fn merge(graph: &mut Graph, concat: usize) -> Option<(String, usize)> {
         graph.nodes.remove(concat);
         return Some((note, concat));
     }
-    merge_linears(graph, concat, &parts)
-        .or_else(|| merge_lstms(graph, concat, &parts))
-        .or_else(|| permute(graph, concat, &parts))
-}
-
-/// Lets products that read all columns of one value in another order read them as they stand.
-fn permute(graph: &mut Graph, concat: usize, parts: &[Part]) -> Option<(String, usize)> {
-    let (from, to) = (graph.nodes[concat].output, parts.first()?.value);
-    let cols = graph.dims(to)[1];
-    if parts.iter().any(|part| part.value != to) || graph.dims(from)[1] != cols {
-        return None;
-    }
-    let mut place = vec![None; cols];
-    for (new, old) in parts.iter().flat_map(|part| part.cols.clone()).enumerate() {
-        place[old] = Some(new);
-    }
-    let place: Vec<usize> = place.into_iter().collect::<Option<_>>()?;
-    let readers = readers(graph, from)?;
-    select(graph, &readers, &place);
-    graph.replace_uses(from, to);
-    let note = format!("`{}`: what reads it reads `{}`", graph.value(from).name, graph.value(to).name);
-    graph.nodes.remove(concat);
-    Some((note, concat))
+    merge_linears(graph, concat, &parts).or_else(|| merge_lstms(graph, concat, &parts))
 }
 
 /// The nodes that produce the parts, if nothing but this concatenation reads them.

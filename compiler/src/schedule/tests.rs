@@ -235,7 +235,9 @@ fn rows_that_would_share_cache_sets_are_kept_apart() {
     let scheduled = scheduled(&b.output(&[y]));
     let stride = |arena: bool| {
         let tensors = scheduled.plan.tensors.iter();
-        tensors.filter(|t| matches!(t.place, Place::Arena(_)) == arena && t.cols == 512).map(|t| t.stride)
+        tensors
+            .filter(move |t| matches!(t.place, Place::Arena(_)) == arena && t.cols == 512)
+            .map(|t| t.stride)
     };
     assert_eq!(stride(true).collect::<Vec<_>>(), [528]);
     assert_eq!(stride(false).collect::<Vec<_>>(), [512], "the caller's memory is as dense as its port says");

@@ -1,5 +1,7 @@
 //! Multiplies two matrices in a row ahead of time, where the product costs less than the two. May import: `ir`,
 //! `blocks`, `matrix`, `cost`.
+//!
+//! Blocks of zeros have been found before, in the two as in the product: both sides cost what they really would.
 
 use super::matrix::Dense;
 use super::{Change, blocks, cost};

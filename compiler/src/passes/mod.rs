@@ -39,39 +39,19 @@ pub struct Pass {
 
 /// All passes, in the order in which they run.
 pub const PASSES: &[Pass] = &[
-    pass(
-        "remove_dead_code",
-        "drop what no output needs, and nodes that change nothing",
-        remove_dead_code::run,
-    ),
+    pass("remove_dead_code", "drop what no output needs, and what changes nothing", remove_dead_code::run),
     pass("fold_constants", "compute ahead what depends on constants only", fold_constants::run),
-    pass(
-        "fuse_epilogue",
-        "let activations and residuals ride on the product before them",
-        fuse_epilogue::run,
-    ),
+    pass("fuse_epilogue", "let activations and sums ride on the product before them", fuse_epilogue::run),
     pass("merge_heads", "make one operation of the heads of a mixer", merge_heads::run),
     pass("remove_dead_units", "remove hidden units that nobody reads", remove_dead_units::run),
     pass("split_heads", "cut a block-diagonal LSTM into its heads", split_heads::run),
     pass("trim_rows", "compute only the tokens that are needed", trim_rows::run),
-    pass(
-        "remove_dead_code",
-        "drop what no output needs, and nodes that change nothing",
-        remove_dead_code::run,
-    ),
+    pass("remove_dead_code", "drop what no output needs, and what changes nothing", remove_dead_code::run),
     pass("fold_layer_norm", "move scale and shift of a LayerNorm into what follows", fold_layer_norm::run),
     pass("fold_affine", "move scales and shifts into their neighbours", fold_affine::run),
-    pass(
-        "fold_linears",
-        "multiply two matrices in a row ahead of time where that costs less",
-        fold_linears::run,
-    ),
     pass("split_linear", "skip blocks of zeros in a matrix", split_linear::run),
-    pass(
-        "remove_dead_code",
-        "drop what no output needs, and nodes that change nothing",
-        remove_dead_code::run,
-    ),
+    pass("fold_linears", "multiply matrices in a row ahead of time where that costs less", fold_linears::run),
+    pass("remove_dead_code", "drop what no output needs, and what changes nothing", remove_dead_code::run),
 ];
 
 const fn pass(name: &'static str, about: &'static str, run: fn(&mut Graph) -> Result<Change>) -> Pass {

@@ -6,7 +6,7 @@ use farc::ir::{
     WeightId, output_shape,
 };
 
-use super::Numbers;
+use super::common::Numbers;
 
 /// What the graph looks like.
 #[derive(Clone, Copy, Debug)]

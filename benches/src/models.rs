@@ -46,7 +46,7 @@ pub fn examples() -> Vec<(String, PathBuf)> {
 /// # Errors
 /// The compiler's.
 pub fn compile(onnx: &[u8]) -> farc::error::Result<Compiled> {
-    farc::compile(onnx, &farc::target::host()?, &Options::default())
+    farc::compile(onnx, None, &farc::target::host()?, &Options::default())
 }
 
 /// A session of a compiled model, with inputs and room for outputs.

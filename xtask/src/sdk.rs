@@ -61,6 +61,9 @@ pub(crate) fn build(workspace: &Workspace, cross: &Cross, platforms: &[&Platform
     Ok(sdk)
 }
 
+/// The Cargo profile of what goes to a board.
+const PROFILE: &str = "board";
+
 fn install_headers(workspace: &Workspace, include: &Path) -> Result<()> {
     let from = workspace.root.join("capi/include");
     create_dir(include)?;
@@ -80,13 +83,14 @@ fn build_one(workspace: &Workspace, cross: &Cross, platform: &Platform, sdk: &Pa
         false => cross.cargo(workspace, platform, subcommand, ""),
     };
     let built = match native {
-        true => workspace.target.join("release"),
-        false => cross.release_dir(platform),
+        true => workspace.target.join(PROFILE),
+        false => cross.build_dir(platform, PROFILE),
     };
-    command::run(cargo("build").args(["--release", "--package=libfar", "--lib"]))?;
+    command::run(cargo("build").args(["--profile", PROFILE, "--package=libfar", "--lib"]))?;
     // The tool brings its libc along, so that it runs on any board, and under QEMU.
     command::run(cargo("rustc").args([
-        "--release",
+        "--profile",
+        PROFILE,
         "--package=far-tool",
         "--bin=far",
         "--",

@@ -104,8 +104,7 @@ mod x86 {
                 }
                 least_seconds(|| {
                     for _ in 0..sweeps {
-                        // SAFETY: the enclosing function has the same instructions.
-                        unsafe { sweep(black_box(&data)) }
+                        sweep(black_box(&data));
                     }
                 })
             }

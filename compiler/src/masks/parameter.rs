@@ -111,10 +111,13 @@ impl Model<'_> {
     /// For each column of the operand, the parameter's column that it is multiplied by. Two of the parameter's columns
     /// never share one: `None` then, for the whole.
     pub(crate) fn operand_columns(&self, parameter: Parameter) -> Option<Vec<Option<usize>>> {
+        if let Kind::Recurrent(_) = parameter.kind {
+            // Its operand is the hidden state, which nothing moves.
+            return Some((0..self.dims(parameter)[1]).map(Some).collect());
+        }
         let node = self.node(parameter);
         let (first, count) = self.columns(parameter);
-        let width = self.graph.dims(node.inputs[0])[1];
-        let mut columns = vec![None; width];
+        let mut columns = vec![None; self.graph.dims(node.inputs[0])[1]];
         let moved = self.origins.get(node.output).and_then(|origin| origin.columns.as_deref());
         for column in 0..moved.map_or(count, <[usize]>::len) {
             let place = &mut columns[first + moved.map_or(column, |moved| moved[column])];
@@ -128,9 +131,7 @@ impl Model<'_> {
     /// The constants that hold the parameter, in an op of the kind of its node's, and how they lie.
     fn pieces<'b>(&self, parameter: Parameter, op: &'b mut Op) -> Vec<(&'b mut WeightId, Layout)> {
         let (first, _) = self.columns(parameter);
-        // Recurrent weights are never moved.
-        let recurrent = matches!(parameter.kind, Kind::Recurrent(_));
-        let columns = if recurrent { None } else { self.operand_columns(parameter) };
+        let columns = self.operand_columns(parameter);
         let columns = columns.unwrap_or_else(|| (0..self.dims(parameter)[1]).map(Some).collect());
         match (op, parameter.kind) {
             (Op::Linear(linear), Kind::Linear) => {
@@ -152,19 +153,6 @@ impl Model<'_> {
                 vec![(&mut unit.r, Layout::Gates { hidden: unit.hidden, columns })]
             }
             _ => Vec::new(),
-        }
-    }
-
-    /// Visits every element with its row and column.
-    pub(crate) fn visit(&self, parameter: Parameter, mut visit: impl FnMut(usize, usize, f32)) {
-        let mut op = self.node(parameter).op.clone();
-        for (id, layout) in self.pieces(parameter, &mut op) {
-            let weight = self.graph.weight(*id);
-            for (i, x) in weight.data.iter().enumerate() {
-                if let Some((row, col)) = layout.place(i / weight.dims[1], i % weight.dims[1]) {
-                    visit(row, col, *x);
-                }
-            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Units of a `MultiHeadLstm`: parts of one, and the order in which they stand: head by head, forward before reverse,
 //! outputs in the same order. Heads are counted by the first input column that they read.
-//! May import: `ir`, `columns`, `matrix`.
+//! May import: `ir`, `blocks`, `columns`, `matrix`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::blocks::hull;
 use super::columns::{readers, select};
 use super::matrix::gather;
 use crate::ir::{Direction, Graph, LstmUnit, MultiHeadLstm, Op};
@@ -48,19 +49,41 @@ pub(super) fn order(graph: &mut Graph, index: usize) -> Order {
     result
 }
 
-/// Numbers heads from 0, by first input column and then by what they were called.
+/// One head: what it was called, and what its units read.
+struct Head {
+    names: Vec<usize>,
+    input: Range<usize>,
+    directions: Vec<Direction>,
+}
+
+/// Numbers heads from 0, by first input column and then by what they were called. Two that read the same columns, one in
+/// each direction, are halves of one head.
 fn count_heads(units: &mut [LstmUnit]) {
-    let mut first: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut by_name: BTreeMap<usize, Head> = BTreeMap::new();
     for unit in units.iter() {
-        first
-            .entry(unit.head)
-            .and_modify(|start| *start = unit.input.start.min(*start))
-            .or_insert(unit.input.start);
+        let new = || Head { names: vec![unit.head], input: unit.input.clone(), directions: Vec::new() };
+        let head = by_name.entry(unit.head).or_insert_with(new);
+        head.input = hull(&head.input, &unit.input);
+        head.directions.push(unit.direction);
     }
-    let mut heads: Vec<_> = first.into_iter().map(|(head, start)| (start, head)).collect();
-    heads.sort_unstable();
+    let mut sorted: Vec<Head> = by_name.into_values().collect();
+    sorted.sort_by_key(|head| head.input.start);
+    let mut heads: Vec<Head> = Vec::new();
+    for mut head in sorted {
+        let other_half = |other: &&mut Head| {
+            other.input == head.input
+                && other.directions.iter().all(|direction| !head.directions.contains(direction))
+        };
+        match heads.iter_mut().find(other_half) {
+            Some(half) => {
+                half.names.append(&mut head.names);
+                half.directions.append(&mut head.directions);
+            }
+            None => heads.push(head),
+        }
+    }
     for unit in units {
-        unit.head = heads.iter().position(|(_, head)| *head == unit.head).unwrap_or_default();
+        unit.head = heads.iter().position(|head| head.names.contains(&unit.head)).unwrap_or_default();
     }
 }
 

@@ -35,11 +35,8 @@ pub(super) struct Work {
 impl Lowered {
     /// What the arena has to hold: an area for each tensor, then one for each work area.
     pub(super) fn areas(&self) -> Vec<Area> {
-        let mut areas: Vec<Area> = self
-            .tensors
-            .iter()
-            .map(|t| Area { bytes: u64::from(t.rows) * u64::from(t.cols) * 4, live: None })
-            .collect();
+        let mut areas: Vec<Area> =
+            self.tensors.iter().map(|t| Area { bytes: t.bytes(), live: None }).collect();
         for (i, step) in self.steps.iter().enumerate() {
             for operand in operands(&step.op) {
                 let tensor = operand.tensor as usize;

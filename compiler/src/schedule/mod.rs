@@ -47,7 +47,7 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
                 place::Memory::Input(n) => Place::Input(n),
                 place::Memory::Output(n) => Place::Output(n),
             };
-            Tensor { place, rows: spec.rows, cols: spec.cols, stride: spec.cols }
+            Tensor { place, rows: spec.rows, cols: spec.cols, stride: spec.stride() }
         })
         .collect();
     for (work, offset) in lowered.works.iter().zip(&arena.offsets[lowered.tensors.len()..]) {

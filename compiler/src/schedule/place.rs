@@ -34,6 +34,22 @@ pub(super) struct TensorSpec {
     pub(super) cols: u32,
 }
 
+/// Strides of a multiple of this many elements put all rows of a column into few sets of the first-level cache.
+const ALIAS: u32 = 512;
+
+impl TensorSpec {
+    /// Elements from one row to the next: a cache line more where rows would displace each other.
+    pub(super) fn stride(&self) -> u32 {
+        let aliases = self.memory == Memory::Arena && self.cols > 0 && self.cols.is_multiple_of(ALIAS);
+        if aliases { self.cols.saturating_add(16) } else { self.cols }
+    }
+
+    /// From the first row to the end of the last one's stride.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.stride()) * 4
+    }
+}
+
 /// The homes of all values.
 #[derive(Debug)]
 pub(super) struct Homes {

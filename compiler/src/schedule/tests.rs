@@ -225,3 +225,21 @@ fn the_same_graph_gives_the_same_bytes_and_equal_weights_are_stored_once() {
     let patch_panels = (12 + 1) * 16 * 4;
     assert_eq!(first.weights.len(), patch_panels + 8 * 2 * 16 * 4);
 }
+
+#[test]
+fn rows_that_would_share_cache_sets_are_kept_apart() {
+    let mut b = Builder::default();
+    let x = b.input(matrix(3, 8));
+    let wide = b.linear(x, 512, None);
+    let y = b.linear(wide, 512, None);
+    let scheduled = scheduled(&b.output(&[y]));
+    let stride = |arena: bool| {
+        let tensors = scheduled.plan.tensors.iter();
+        tensors
+            .filter(move |t| matches!(t.place, Place::Arena(_)) == arena && t.cols == 512)
+            .map(|t| t.stride)
+    };
+    assert_eq!(stride(true).collect::<Vec<_>>(), [528]);
+    assert_eq!(stride(false).collect::<Vec<_>>(), [512], "the caller's memory is as dense as its port says");
+    assert_eq!(scheduled.plan.arena_bytes, 3 * 528 * 4);
+}

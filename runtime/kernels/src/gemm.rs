@@ -11,7 +11,8 @@ use crate::table::Descriptor;
 /// Each element starts at the bias and takes up its products by fused multiply-add in order of `k`.
 #[derive(Debug)]
 pub struct GemmArgs<'a> {
-    /// Left operand, `m × k`.
+    /// Left operand, `m × k`. Rows at a distance of a multiple of 2 KiB share few sets of a cache; a stride that avoids it
+    /// is faster, here and for `out`.
     pub a: Mat<'a>,
     /// Panels of weights as [`pack::gemm`](crate::pack::gemm) lays them out, `gemm_weight_len(k, n)` elements.
     pub weights: &'a [f32],

@@ -17,6 +17,9 @@ extern crate std;
 
 pub mod cpu;
 mod elementwise;
+#[cfg(test)]
+#[path = "../tests/common/erf.rs"]
+mod erf;
 mod gemm;
 mod isa;
 mod layer_norm;

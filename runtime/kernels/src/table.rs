@@ -95,7 +95,7 @@ kernel_table! {
     Avx2 "avx2" if target_arch = "x86_64": avx2, gemm 6 x 16;
     Neon "neon" if target_arch = "aarch64": neon, gemm 6 x 16;
     Rvv "rvv" if target_arch = "riscv64": rvv, gemm 14 x 16;
-    Scalar "scalar" if all(): scalar, gemm 2 x 16;
+    Scalar "scalar" if all(): scalar, gemm 2 x 8;
 }
 
 /// A full set of kernels of one instruction set. Holding it proves that this CPU has the instructions.

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::erf::erf;
 use common::{Matrix, Random, oracle, sets};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::{Activation, AddArgs, Kernels, MapArgs};
@@ -90,18 +91,19 @@ fn map_slice(kernels: Kernels, act: Activation, x: &[f32], out: &mut [f32]) {
 
 /// Every set against the scalar one, over the floats in steps.
 fn same_bits_over(step: usize) {
-    for set in sets(|k| k.map().name()) {
-        for act in ACTIVATIONS {
-            floats(step, |x| {
-                let (mut got, mut want) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-                map_slice(set, act, x, &mut got);
-                map_slice(oracle(), act, x, &mut want);
+    let sets = sets(|k| k.map().name());
+    for act in ACTIVATIONS {
+        floats(step, |x| {
+            let (mut got, mut want) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            map_slice(oracle(), act, x, &mut want);
+            for set in &sets {
+                map_slice(*set, act, x, &mut got);
                 for ((x, got), want) in x.iter().zip(&got).zip(&want) {
                     let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
                     assert!(same, "{} {act:?}({x:e}): expected `{want:e}`, got `{got:e}`", set.map().name());
                 }
-            });
-        }
+            }
+        });
     }
 }
 
@@ -111,9 +113,9 @@ fn every_map_gives_the_scalar_bits_over_a_sample_of_all_floats() {
 }
 
 #[test]
-#[ignore = "goes over all floats"]
-fn every_map_gives_the_scalar_bits_over_all_floats() {
-    same_bits_over(1);
+#[ignore = "goes over a hundred million floats"]
+fn every_map_gives_the_scalar_bits_over_a_dense_sample_of_all_floats() {
+    same_bits_over(37);
 }
 
 /// tanh of the best set, which is the scalar one's by the tests above: error in ULP, range, sign, special values.
@@ -136,7 +138,7 @@ fn tanh_over(step: usize) {
             }
         }
     });
-    assert!(worst.0 <= 5.2, "tanh is {} ULP off at {:e}", worst.0, worst.1);
+    assert!(worst.0 <= 4.9, "tanh is {} ULP off at {:e}", worst.0, worst.1);
 }
 
 /// The unit in the last place of the float nearest to `x`; that below 1 for 1 itself, as nothing is above.
@@ -164,21 +166,6 @@ fn tanh_saturates() {
     map_slice(oracle(), Activation::Tanh, &x, &mut y);
     let want = [1.0, -1.0, 1.0, -1.0, 0.0, -0.0, 1e-45, -1e-30f32];
     assert_eq!(y.map(f32::to_bits), want.map(f32::to_bits));
-}
-
-/// erf by its series (small x) or its continued fraction (large x), in f64.
-fn erf(x: f64) -> f64 {
-    if x.abs() < 3.0 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..100 {
-            term *= -x * x / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        return sum * std::f64::consts::FRAC_2_SQRT_PI;
-    }
-    let a = x.abs();
-    let fraction = (1..60).rev().fold(a, |f, n| a + f64::from(n) / 2.0 / f);
-    (1.0 - (-a * a).exp() / fraction / std::f64::consts::PI.sqrt()).copysign(x)
 }
 
 #[test]

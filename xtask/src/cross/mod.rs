@@ -75,9 +75,9 @@ impl Cross {
         &self.dir
     }
 
-    /// Where a release build for a platform leaves its results.
-    pub(crate) fn release_dir(&self, platform: &Platform) -> PathBuf {
-        builds(&self.dir).join(platform.rust).join("release")
+    /// Where a build for a platform in a Cargo profile leaves its results.
+    pub(crate) fn build_dir(&self, platform: &Platform, profile: &str) -> PathBuf {
+        builds(&self.dir).join(platform.rust).join(profile)
     }
 
     /// Clang as a C compiler and linker for a platform.

@@ -2,7 +2,8 @@
 //! May import: the argument types, `math`, `cpu`.
 //!
 //! A panel has 16 lanes. They take four registers where VLEN is 128 bits, two where it is 256, and one where it is 512
-//! or more, so each kernel exists three times, from one source; the CPU's VLEN picks.
+//! or more, so each kernel exists three times, from one source; the CPU's VLEN picks. The matrix product is named after
+//! its tile at 256 bits, 14 rows of one panel; at 128 bits that is two tiles of 7 rows, from 512 on half of one tile.
 
 use core::mem::size_of;
 

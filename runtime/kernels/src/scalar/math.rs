@@ -72,17 +72,67 @@ pub(crate) fn activate(act: Activation, x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::{exp, half_erf};
+    use crate::erf::erf;
+
+    /// The largest error of `f` in ULP over the floats from `from` to `to` (of one sign), every `step`-th.
+    fn worst(f: fn(f32) -> f32, exact: fn(f64) -> f64, from: f32, to: f32, step: usize) -> f64 {
+        let mut worst = 0.0f64;
+        for bits in (from.to_bits()..=to.to_bits()).step_by(step) {
+            let x = f32::from_bits(bits);
+            let exact = exact(f64::from(x));
+            let rounded = exact as f32;
+            let below = f32::from_bits(rounded.to_bits() - 1);
+            // Below a power of two, of which the saturated ½ is one, the unit is that of the smaller numbers.
+            let ulp = f64::from(rounded - below);
+            worst = worst.max((f64::from(f(x)) - exact).abs() / ulp);
+        }
+        worst
+    }
+
+    /// Beyond this range the result is not a normal number.
+    const EXP_RANGE: (f32, f32) = (-87.33, 88.72);
+
+    fn exp_is_accurate(step: usize) {
+        let error =
+            worst(exp, f64::exp, 1e-8, EXP_RANGE.1, step).max(worst(exp, f64::exp, -1e-8, EXP_RANGE.0, step));
+        assert!(error <= 1.0, "exp is {error} ULP off");
+    }
+
+    fn half_erf_is_accurate(step: usize) {
+        let exact = |x: f64| 0.5 * erf(x * core::f64::consts::FRAC_1_SQRT_2);
+        let error = worst(half_erf, exact, 1e-6, 8.0, step);
+        assert!(error <= 5.5, "half_erf is {error} ULP off");
+        for bits in (0..=f32::INFINITY.to_bits()).step_by(step) {
+            let x = f32::from_bits(bits);
+            assert!(half_erf(x) <= 0.5, "half_erf({x:e})");
+            assert_eq!(
+                half_erf(-x).to_bits(),
+                (-half_erf(x)).to_bits(),
+                "half_erf({x:e}) and of its negative"
+            );
+        }
+    }
 
     #[test]
-    fn exp_is_accurate_where_normal() {
-        let mut x = -87.33f32;
-        while x < 88.72 {
-            let exact = f64::from(x).exp();
-            let rounded = exact as f32;
-            let ulp = f64::from(f32::from_bits(rounded.to_bits() + 1)) - f64::from(rounded);
-            assert!((f64::from(exp(x)) - exact).abs() <= ulp, "exp({x:e}) = {:e}", exp(x));
-            x += 0.000_37;
-        }
+    fn exp_is_accurate_over_a_sample() {
+        exp_is_accurate(1_009);
+    }
+
+    #[test]
+    #[ignore = "goes over all floats"]
+    fn exp_is_accurate_over_all_floats() {
+        exp_is_accurate(1);
+    }
+
+    #[test]
+    fn half_erf_is_accurate_over_a_sample() {
+        half_erf_is_accurate(10_007);
+    }
+
+    #[test]
+    #[ignore = "goes over all floats"]
+    fn half_erf_is_accurate_over_all_floats() {
+        half_erf_is_accurate(1);
     }
 
     #[test]

@@ -31,7 +31,15 @@ pub(super) fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
 /// `fma(½, tanh(x), ½)` = σ(2x), with the ½ in the coefficients: halves are exact, so the bits are the same.
 #[inline(always)]
 pub(super) fn sigmoid_of_double<S: Simd>(s: S, x: S::V) -> S::V {
-    const HALF_TANH: OddRational<5> = COEFFICIENTS.tanh.halved();
+    const HALF_TANH: OddRational<5> = {
+        let mut f = COEFFICIENTS.tanh;
+        let mut i = 0;
+        while i < f.p.len() {
+            f.p[i] *= 0.5;
+            i += 1;
+        }
+        f
+    };
     s.add(s.splat(0.5), odd_rational(s, x, &HALF_TANH))
 }
 

@@ -1,6 +1,8 @@
 //! What the kernel tests share: the sets to test, data with every sort of float, fenced memory, comparison of bits.
 #![allow(dead_code, unsafe_code)] // each test file uses its part; fenced memory needs mmap
 
+pub(crate) mod erf;
+
 use std::ops::{Deref, DerefMut};
 
 use far_kernels::matrix::{Mat, MatMut};

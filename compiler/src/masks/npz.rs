@@ -41,8 +41,8 @@ pub(super) fn read_within(bytes: &[u8], limit: u64) -> Result<Masks> {
     let mut left = limit;
     for index in 0..archive.len() {
         let file = archive.by_index(index).map_err(|e| bad(format!("an array can't be read: {e}")))?;
-        let name = file.name().map_err(|e| bad(format!("an array's name can't be read: {e}")))?;
-        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
+        let name = file.name();
+        let name = name.strip_suffix(".npy").unwrap_or(name).to_owned();
         let mut stream = file.take(left);
         let entry = array(&mut stream).map_err(|error| match stream.limit() {
             0 => Error::new(ErrorKind::LimitExceeded, "the arrays of the npz file are too large")

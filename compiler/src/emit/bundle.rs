@@ -167,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.far");
         for bytes in [&b"first"[..], b"2nd"] {
-            write_file(&path, bytes).unwrap();
+            write_file(&path, bytes, "artifact").unwrap();
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_missing_parent_is_an_error_with_a_hint() {
         let folder = tempfile::tempdir().unwrap();
-        let error = write_file(&folder.path().join("no/x.far"), b"").unwrap_err();
+        let error = write_file(&folder.path().join("no/x.far"), b"", "artifact").unwrap_err();
         assert_eq!(error.kind, ErrorKind::Io);
         assert!(error.hint.is_some());
     }

@@ -40,7 +40,7 @@ fn what_is_read_by_anything_but_products_is_skipped() {
         r#"graph "g"
         input "x" %x : 3x1 dims 3x1
         %l = lstm %x {head 0 forward 0..1 -> 0..2: w @0, r @1, bias @2} : 3x2 # blocks.0.attn.lstm
-        %n = layer_norm %l eps 0.00001 : 3x2 # blocks.0.norm
+        %n = layer_norm %l eps=0.00001 : 3x2 # blocks.0.norm
         %y = linear %n {0..2 -> 0..1: @3} : 3x1 # blocks.0.attn.proj
         output "y" %y dims 3x1
         @0: 8x1 = [1 2 1 2 1 2 1 2] @1: 8x2 = [1 0 0 2 1 0 0 2 1 0 0 2 1 0 0 2] @2: 1x8 = [0 0 0 0 0 0 0 0] @3: 2x1 = [1 2]"#,

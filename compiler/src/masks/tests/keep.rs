@@ -104,7 +104,7 @@ fn units_that_are_read_by_more_than_products_are_refused() {
         r#"graph "g"
         input "x" %x : 2x3 dims 2x3
         %a = linear %x {0..3 -> 0..2: @0} : 2x2 # m.fc1
-        %n = layer_norm %a eps 0.00001 : 2x2 # m.norm
+        %n = layer_norm %a eps=0.00001 : 2x2 # m.norm
         %b = linear %n {0..2 -> 0..3: @1} : 2x3 # m.fc2
         output "y" %b dims 2x3
         @0: 3x2 = [1 2 3 4 5 6] @1: 2x3 = [1 2 3 4 5 6]"#,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use farc::emit;
 use farc::error::{Error, ErrorKind, Result};
 use farc::onnx::ImportOptions;
-use farc::prune::{self, Goal, Options, Part, Report, Row};
+use farc::prune::{self, Goal, Importance, Options, Part, Report, Row};
 use farc::target::Target;
 
 use super::{Reply, show};
@@ -21,6 +21,10 @@ pub(super) struct Args {
     /// What the cost is predicted for: a board, an architecture, `host` (unless said), or a path to a YAML file
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
+    /// Compare units by their norms alone, not with those of their block: for models that were trained with a
+    /// regulariser over these norms
+    #[arg(long)]
+    absolute: bool,
     /// Prune hidden units of the MLPs too
     #[arg(long)]
     mlp: bool,
@@ -81,7 +85,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         goal.ok_or_else(|| Error::new(ErrorKind::Internal, "a command line without a goal was let through"))?;
     let target = Target::resolve(args.target.as_deref().unwrap_or("host"))?;
     let model = super::read(&args.model, "model")?;
-    let options = Options { goal, mlp: args.mlp, import: ImportOptions::default() };
+    let importance = if args.absolute { Importance::Absolute } else { Importance::Relative };
+    let options = Options { goal, importance, mlp: args.mlp, import: ImportOptions::default() };
     let pruned = prune::prune(&model, &target, &options).map_err(|e| e.in_file(&args.model))?;
     if let Some(path) = &args.svg {
         emit::write_file(path, prune::svg(&pruned.report).as_bytes(), "picture")?;

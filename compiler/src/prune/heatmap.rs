@@ -50,23 +50,16 @@ pub fn svg(report: &Report) -> String {
     let label = blocks.iter().map(|block| block.chars().count()).max().unwrap_or(0) * CHARACTER + GAP;
     let lefts = lefts(&columns, MARGIN + label);
     let (top, right) = (MARGIN + TITLE + HEADER, lefts.last().map_or(MARGIN, |left| left + CELL[0]));
-    let width = (right + MARGIN).max(460);
+    let title = format!("hidden units kept: {} of {}", report.kept, report.units);
+    let work = work(report);
+    let width = (right + MARGIN).max(2 * MARGIN + work.chars().count() * CHARACTER);
     let height = top + blocks.len() * CELL[1] + FOOTER;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
-    let title = format!("hidden units kept: {} of {}", report.kept, report.units);
     text(&mut svg, [MARGIN, MARGIN + 14], "font-size=\"15\" font-weight=\"bold\"", &title);
-    let work = format!(
-        "{}{:.2} M parameters, {:.1} M multiply-adds; before {:.2} M and {:.1} M",
-        if report.model.is_empty() { String::new() } else { format!("{}: ", report.model) },
-        report.after.parameters as f64 / 1e6,
-        report.after.multiply_adds as f64 / 1e6,
-        report.before.parameters as f64 / 1e6,
-        report.before.multiply_adds as f64 / 1e6,
-    );
     text(&mut svg, [MARGIN, MARGIN + 34], "fill=\"#555\"", &work);
     header(&mut svg, &columns, &lefts, top);
     for (i, block) in blocks.iter().enumerate() {
@@ -79,6 +72,18 @@ pub fn svg(report: &Report) -> String {
     }
     legend(&mut svg, [MARGIN + label, top + blocks.len() * CELL[1] + 18]);
     svg + "</svg>\n"
+}
+
+/// What the model costs, in one line.
+fn work(report: &Report) -> String {
+    format!(
+        "{}{:.2} M parameters, {:.1} M multiply-adds; before {:.2} M and {:.1} M",
+        if report.model.is_empty() { String::new() } else { format!("{}: ", report.model) },
+        report.after.parameters as f64 / 1e6,
+        report.after.multiply_adds as f64 / 1e6,
+        report.before.parameters as f64 / 1e6,
+        report.before.multiply_adds as f64 / 1e6,
+    )
 }
 
 /// Where each column begins: heads stand apart, and so does the MLP.

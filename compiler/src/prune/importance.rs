@@ -1,66 +1,61 @@
 //! What a hidden unit counts. May import: `masks` (parameters, units).
 //!
-//! The weights of a unit fall into up to four groups: its rows in W, its rows in R, its column in R, and its columns in
-//! what reads it. With `‖·‖` the norm over a group's elements and `rms` over the units of the block,
+//! The group of a unit is all weights that go with it: its rows in W and R, its column in R, and its columns in what reads
+//! it; what it feeds to itself counts as row and as column. With `‖·‖` the Euclidean norm and rms over the live units of the block,
 //!
 //! ```text
-//! importance = √( mean over the groups of (‖group‖ / rms ‖group‖)² )
+//! absolute = ‖group‖        relative = ‖group‖ / rms ‖group‖
 //! ```
 //!
-//! so that every group has the same say whatever its size, and units of all blocks can be compared: 1 is an ordinary
-//! unit of its block.
+//! so that 1 is relative to the block an ordinary unit.
 
 use std::collections::BTreeMap;
 
-use super::Part;
+use super::Importance;
+use super::report::Part;
 use crate::masks::parameter::Model;
 use crate::masks::units::Layer;
 
-/// Sums of squares over each of a unit's groups of weights.
-type Squares = [f64; 4];
-const INPUT: usize = 0;
-const RECURRENT_ROWS: usize = 1;
-const RECURRENT_COLUMN: usize = 2;
-const READERS: usize = 3;
-
 /// The importance of every unit of every layer; `groups` tells the layers of one block and part.
-pub(super) fn of(model: Model<'_>, layers: &[Layer], groups: &[(String, Part)]) -> Vec<Vec<f64>> {
-    let squares: Vec<Vec<Squares>> = layers.iter().map(|layer| squares(model, layer)).collect();
-    let mut means: BTreeMap<&(String, Part), (Squares, f64)> = BTreeMap::new();
+pub(super) fn of(
+    model: Model<'_>,
+    layers: &[Layer],
+    groups: &[(String, Part)],
+    importance: Importance,
+) -> Vec<Vec<f64>> {
+    let squares: Vec<Vec<f64>> = layers.iter().map(|layer| squares(model, layer)).collect();
+    let mut sums: BTreeMap<&(String, Part), (f64, f64)> = BTreeMap::new();
     for (group, units) in groups.iter().zip(&squares) {
-        let (sums, count) = means.entry(group).or_default();
+        let (sum, count) = sums.entry(group).or_default();
         // What is pruned already says nothing about the others.
-        for unit in units.iter().filter(|unit| unit.iter().any(|x| *x > 0.0)) {
-            sums.iter_mut().zip(unit).for_each(|(sum, x)| *sum += x);
+        for square in units.iter().filter(|square| **square > 0.0) {
+            *sum += square;
             *count += 1.0;
         }
     }
-    let score = |unit: &Squares, (sums, count): &(Squares, f64)| {
-        let parts = unit.iter().zip(sums).filter(|(_, sum)| **sum > 0.0).map(|(x, sum)| x * count / sum);
-        let parts: Vec<f64> = parts.collect();
-        (parts.iter().sum::<f64>() / parts.len().max(1) as f64).sqrt()
+    let scale = |group| match (importance, sums[group]) {
+        (Importance::Absolute, _) | (_, (_, 0.0)) => 1.0,
+        (Importance::Relative, (sum, count)) => (count / sum).sqrt(),
     };
-    groups
-        .iter()
-        .zip(&squares)
-        .map(|(group, units)| units.iter().map(|unit| score(unit, &means[group])).collect())
-        .collect()
+    let layers = groups.iter().zip(&squares);
+    layers.map(|(group, units)| units.iter().map(|x| x.sqrt() * scale(group)).collect()).collect()
 }
 
-fn squares(model: Model<'_>, layer: &Layer) -> Vec<Squares> {
-    let mut squares = vec![Squares::default(); layer.len];
+/// The squared norm of each unit's group.
+fn squares(model: Model<'_>, layer: &Layer) -> Vec<f64> {
+    let mut squares = vec![0.0; layer.len];
     let square = |x: f32| f64::from(x) * f64::from(x);
-    model.visit(layer.own, |row, _, x| squares[row % layer.len][INPUT] += square(x));
+    model.visit(layer.own, |row, _, x| squares[row % layer.len] += square(x));
     if let Some(recurrent) = layer.recurrent {
         model.visit(recurrent, |row, col, x| {
-            squares[row % layer.len][RECURRENT_ROWS] += square(x);
-            squares[col][RECURRENT_COLUMN] += square(x);
+            squares[row % layer.len] += square(x);
+            squares[col] += square(x);
         });
     }
     for reader in &layer.readers {
         model.visit(reader.parameter, |_, col, x| {
             if let Some(unit) = reader.columns[col] {
-                squares[unit][READERS] += square(x);
+                squares[unit] += square(x);
             }
         });
     }

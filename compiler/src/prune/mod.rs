@@ -19,9 +19,9 @@ pub use report::{Cost, Part, Report, Row, Skipped};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ir::{Graph, Op};
+use crate::ir::{Graph, LstmUnit, Op};
 use crate::masks::Masks;
-use crate::masks::parameter::{Kind, Model, Parameter};
+use crate::masks::parameter::{Cross, Kind, Model, Parameter};
 use crate::masks::units::Layer;
 use crate::onnx::{self, ImportOptions, Imported};
 use crate::target::Target;
@@ -40,11 +40,24 @@ pub enum Goal {
     LatencyMs(f64),
 }
 
+/// How units are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Importance {
+    /// With the other units of their block: for models that were trained without a thought of pruning.
+    #[default]
+    Relative,
+    /// By norm alone: for models trained with a regulariser over these norms, which makes them small where it can.
+    Absolute,
+}
+
 /// What to prune, and how far.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// When enough is pruned.
     pub goal: Goal,
+    /// How units are compared.
+    pub importance: Importance,
     /// Whether hidden units of MLPs are pruned too.
     pub mlp: bool,
     /// Limits on the model.
@@ -82,7 +95,7 @@ struct Candidates {
 pub fn prune(model: &[u8], target: &Target, options: &Options) -> Result<Pruned> {
     let Imported { graph, origins } = onnx::import_parameters(model, &options.import)?;
     let model = Model { graph: &graph, origins: &origins };
-    let candidates = candidates(model, options.mlp);
+    let candidates = candidates(model, options);
     if candidates.layers.is_empty() {
         return Err(Error::new(ErrorKind::OutOfReach, "the model has no hidden units that can be pruned")
             .expected("LSTMs (or MLPs with `--mlp`) that only products with constants read")
@@ -93,19 +106,19 @@ pub fn prune(model: &[u8], target: &Target, options: &Options) -> Result<Pruned>
     }
     let found = search::search(model, &candidates, target, options.goal)?;
     let masks = Masks::of_crosses(model, &crosses(model, &candidates.layers, &found.keep))?;
-    let report = report::report(model, &candidates, target, options.goal, found);
+    let report = report::report(model, &candidates, target, options, found);
     Ok(Pruned { masks, report })
 }
 
 /// All layers of a model that can be pruned.
-fn candidates(model: Model<'_>, mlp: bool) -> Candidates {
+fn candidates(model: Model<'_>, options: &Options) -> Candidates {
     let mut layers = Vec::new();
     let mut groups = Vec::new();
     let mut skipped = Vec::new();
     for parameter in model.parameters() {
         let part = match parameter.kind {
             Kind::Input(_) => Part::Mixer,
-            Kind::Linear if mlp => Part::Mlp,
+            Kind::Linear if options.mlp => Part::Mlp,
             _ => continue,
         };
         let name = &model.node(parameter).name;
@@ -123,23 +136,19 @@ fn candidates(model: Model<'_>, mlp: bool) -> Candidates {
             Err(_) => {}
         }
     }
-    let importance = importance::of(model, &layers, &groups);
+    let importance = importance::of(model, &layers, &groups, options.importance);
     Candidates { layers, groups, importance, skipped }
 }
 
 /// What is kept of each parameter if these units of each layer are.
-fn crosses(
-    model: Model<'_>,
-    layers: &[Layer],
-    keep: &[Vec<bool>],
-) -> BTreeMap<Parameter, crate::masks::parameter::Cross> {
+fn crosses(model: Model<'_>, layers: &[Layer], keep: &[Vec<bool>]) -> BTreeMap<Parameter, Cross> {
     let mut crosses = BTreeMap::new();
     layers.iter().zip(keep).for_each(|(layer, keep)| layer.prune(model, keep, &mut crosses));
     crosses
 }
 
-/// The LSTM of a layer's units: node and unit.
-fn lstm_unit<'a>(graph: &'a Graph, layer: &Layer) -> Option<&'a crate::ir::LstmUnit> {
+/// The LSTM whose units a layer has.
+fn lstm_unit<'a>(graph: &'a Graph, layer: &Layer) -> Option<&'a LstmUnit> {
     match (&graph.nodes[layer.own.node].op, layer.own.kind) {
         (Op::MultiHeadLstm(lstm), Kind::Input(unit)) => Some(&lstm.units[unit]),
         _ => None,

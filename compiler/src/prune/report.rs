@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::search::Found;
-use super::{Candidates, Goal, lstm_unit};
+use super::{Candidates, Goal, Importance, Options, lstm_unit};
 use crate::ir::Direction;
 use crate::masks::parameter::Model;
 use crate::passes;
@@ -20,6 +20,8 @@ pub struct Report {
     pub target: String,
     /// What was asked for.
     pub goal: Goal,
+    /// How units were compared.
+    pub importance: Importance,
     /// Units of less importance are pruned; `None` if every unit that may go is.
     pub threshold: Option<f64>,
     /// Hidden units that could be pruned.
@@ -98,14 +100,15 @@ pub(super) fn report(
     model: Model<'_>,
     candidates: &Candidates,
     target: &Target,
-    goal: Goal,
+    options: &Options,
     found: Found,
 ) -> Report {
     let count = |keep: &[bool]| keep.iter().filter(|keep| **keep).count();
     Report {
         model: model.graph.name.clone(),
         target: target.name.clone(),
-        goal,
+        goal: options.goal,
+        importance: options.importance,
         threshold: Some(found.threshold).filter(|threshold| threshold.is_finite()),
         units: found.keep.iter().map(Vec::len).sum(),
         kept: found.keep.iter().map(|keep| count(keep)).sum(),

@@ -16,12 +16,20 @@ fn model() -> Graph {
     .unwrap()
 }
 
+fn options(importance: Importance) -> Options {
+    Options { goal: Goal::Sparsity(0.5), importance, mlp: false, import: ImportOptions::default() }
+}
+
 #[test]
-fn importance_is_relative_to_the_block_and_counts_every_group() {
+fn importance_counts_rows_and_columns() {
     let (graph, origins) = (model(), Default::default());
     let model = Model { graph: &graph, origins: &origins };
-    let found = candidates(model, false);
-    // Each group of the second unit is twice the first one's; rms of 1 and 2 is √2.5.
+    let found = candidates(model, &options(Importance::Relative));
+    // The first unit has 4 ones in W, 4 in R, in rows that are its column too, and one in the projection; the second has
+    // as many twos.
+    let absolute = candidates(model, &options(Importance::Absolute)).importance;
+    assert_eq!(absolute, [[13f64.sqrt(), 52f64.sqrt()]]);
+    // The rms of 1 and 2 is √2.5.
     let [first, second] = found.importance[0][..] else { panic!("{:?}", found.importance) };
     assert!((first - (1.0f64 / 2.5).sqrt()).abs() < 1e-9, "{first}");
     assert!((second - 2.0 * first).abs() < 1e-9, "{second}");
@@ -31,7 +39,7 @@ fn importance_is_relative_to_the_block_and_counts_every_group() {
     let mut scaled = graph.clone();
     scaled.weights.iter_mut().for_each(|w| w.data = w.data.iter().map(|x| x * 8.0).collect());
     let model = Model { graph: &scaled, origins: &origins };
-    assert_eq!(importance::of(model, &found.layers, &found.groups), found.importance);
+    assert_eq!(importance::of(model, &found.layers, &found.groups, Importance::Relative), found.importance);
 }
 
 #[test]
@@ -47,7 +55,7 @@ fn what_is_read_by_anything_but_products_is_skipped() {
     )
     .unwrap();
     let origins = Default::default();
-    let found = candidates(Model { graph: &graph, origins: &origins }, false);
+    let found = candidates(Model { graph: &graph, origins: &origins }, &options(Importance::Relative));
     assert!(found.layers.is_empty());
     let why = "`blocks.0.norm` reads them".to_owned();
     assert_eq!(found.skipped, [Skipped { node: "blocks.0.attn.lstm".into(), why }]);
@@ -82,6 +90,7 @@ fn pictures_are_sound_whatever_the_names() {
         model: "</svg>".into(),
         target: "host".into(),
         goal: Goal::Sparsity(0.5),
+        importance: Importance::Relative,
         threshold: None,
         units: 12,
         kept: 6,

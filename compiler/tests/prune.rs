@@ -214,6 +214,7 @@ fn shipped_for_parallel() -> Masks {
 
 /// The figures of `docs/prune.md`.
 #[test]
+#[allow(clippy::print_stdout)] // they are what it is run for
 fn accuracy_without_fine_tuning() {
     let parallel = model("far-parallel.onnx");
     let tuned = model("far-pruned-dense.onnx");
@@ -241,10 +242,10 @@ fn accuracy_without_fine_tuning() {
         assert!(sparsity < 0.5 || part > theirs, "{part}, shipped {theirs}");
     }
     println!("after:");
-    let theirs = score("shipped masks", &tuned, Some(&shipped));
+    score("shipped masks", &tuned, Some(&shipped));
     score("relative, sparsity 0.5", &tuned, Some(&ours(&tuned, 0.5, Importance::Relative)));
-    let absolute = score("absolute, sparsity 0.5", &tuned, Some(&ours(&tuned, 0.5, Importance::Absolute)));
-    assert_eq!(absolute, theirs, "the norms find the units that were pruned at training again");
+    let again = ours(&tuned, 0.5, Importance::Absolute);
+    assert!(again == shipped, "the norms find again what was pruned at training");
 }
 
 fn farc(folder: &Path, arguments: &[&str]) -> Command {

@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// What the cost is predicted for: a board, an architecture, `host` (unless said), or a path to a YAML file
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
-    /// Compare units by their norms alone, not with those of their block: for models that were trained with a
+    /// Compare the norms of units in all of the model, not only in their block: for models that were trained with a
     /// regulariser over these norms
     #[arg(long)]
     absolute: bool,

@@ -1,13 +1,14 @@
 //! What a hidden unit counts. May import: `masks` (parameters, units).
 //!
 //! The group of a unit is all weights that go with it: its rows in W and R, its column in R, and its columns in what reads
-//! it; what it feeds to itself counts as row and as column. With `‖·‖` the Euclidean norm and rms over the live units of the block,
+//! it; what it feeds to itself counts as row and as column. With `‖·‖` the Euclidean norm,
 //!
 //! ```text
-//! absolute = ‖group‖        relative = ‖group‖ / rms ‖group‖
+//! importance = ‖group‖ / rms ‖group‖
 //! ```
 //!
-//! so that 1 is relative to the block an ordinary unit.
+//! where rms runs over all live units of the same part, of the block (relative) or of the model (absolute): 1 is an
+//! ordinary unit.
 
 use std::collections::BTreeMap;
 
@@ -24,18 +25,22 @@ pub(super) fn of(
     importance: Importance,
 ) -> Vec<Vec<f64>> {
     let squares: Vec<Vec<f64>> = layers.iter().map(|layer| squares(model, layer)).collect();
-    let mut sums: BTreeMap<&(String, Part), (f64, f64)> = BTreeMap::new();
+    let peers = |(block, part): &'_ (String, Part)| match importance {
+        Importance::Relative => (block.clone(), *part),
+        Importance::Absolute => (String::new(), *part),
+    };
+    let mut sums: BTreeMap<(String, Part), (f64, f64)> = BTreeMap::new();
     for (group, units) in groups.iter().zip(&squares) {
-        let (sum, count) = sums.entry(group).or_default();
+        let (sum, count) = sums.entry(peers(group)).or_default();
         // What is pruned already says nothing about the others.
         for square in units.iter().filter(|square| **square > 0.0) {
             *sum += square;
             *count += 1.0;
         }
     }
-    let scale = |group| match (importance, sums[group]) {
-        (Importance::Absolute, _) | (_, (_, 0.0)) => 1.0,
-        (Importance::Relative, (sum, count)) => (count / sum).sqrt(),
+    let scale = |group| match sums[&peers(group)] {
+        (_, 0.0) => 1.0,
+        (sum, count) => (count / sum).sqrt(),
     };
     let layers = groups.iter().zip(&squares);
     layers.map(|(group, units)| units.iter().map(|x| x.sqrt() * scale(group)).collect()).collect()

@@ -44,10 +44,10 @@ pub enum Goal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Importance {
-    /// With the other units of their block: for models that were trained without a thought of pruning.
+    /// By norm, with the other units of their block: for models that were trained without a thought of pruning.
     #[default]
     Relative,
-    /// By norm alone: for models trained with a regulariser over these norms, which makes them small where it can.
+    /// By norm, with all units of the model: for models trained with a regulariser over these norms, which makes them small where it can.
     Absolute,
 }
 

@@ -1,17 +1,20 @@
-use super::importance;
 use super::report::{Cost, Part, Report, Row, block_of};
 use super::*;
 use crate::ir::text::parse;
 
-/// Two hidden units a direction; the second forward one is twice as large in everything as the first.
+/// Two blocks of two hidden units each; in both the second unit is twice as large in everything as the first, and the
+/// second block is four times the first.
 fn model() -> Graph {
     parse(
         r#"graph "g"
         input "x" %x : 3x1 dims 3x1
         %l = lstm %x {head 0 forward 0..1 -> 0..2: w @0, r @1, bias @2} : 3x2 # blocks.0.attn.lstm
         %y = linear %l {0..2 -> 0..1: @3} : 3x1 # blocks.0.attn.proj
-        output "y" %y dims 3x1
-        @0: 8x1 = [1 2 1 2 1 2 1 2] @1: 8x2 = [1 0 0 2 1 0 0 2 1 0 0 2 1 0 0 2] @2: 1x8 = [0 0 0 0 0 0 0 0] @3: 2x1 = [1 2]"#,
+        %m = lstm %y {head 0 forward 0..1 -> 0..2: w @4, r @5, bias @2} : 3x2 # blocks.1.attn.lstm
+        %z = linear %m {0..2 -> 0..1: @6} : 3x1 # blocks.1.attn.proj
+        output "z" %z dims 3x1
+        @0: 8x1 = [1 2 1 2 1 2 1 2] @1: 8x2 = [1 0 0 2 1 0 0 2 1 0 0 2 1 0 0 2] @2: 1x8 = [0 0 0 0 0 0 0 0] @3: 2x1 = [1 2]
+        @4: 8x1 = [4 8 4 8 4 8 4 8] @5: 8x2 = [4 0 0 8 4 0 0 8 4 0 0 8 4 0 0 8] @6: 2x1 = [4 8]"#,
     )
     .unwrap()
 }
@@ -20,26 +23,27 @@ fn options(importance: Importance) -> Options {
     Options { goal: Goal::Sparsity(0.5), importance, mlp: false, import: ImportOptions::default() }
 }
 
-#[test]
-fn importance_counts_rows_and_columns() {
+#[track_caller]
+fn assert_importance(of: Importance, expected: [[f64; 2]; 2]) {
     let (graph, origins) = (model(), Default::default());
-    let model = Model { graph: &graph, origins: &origins };
-    let found = candidates(model, &options(Importance::Relative));
-    // The first unit has 4 ones in W, 4 in R, in rows that are its column too, and one in the projection; the second has
-    // as many twos.
-    let absolute = candidates(model, &options(Importance::Absolute)).importance;
-    assert_eq!(absolute, [[13f64.sqrt(), 52f64.sqrt()]]);
-    // The rms of 1 and 2 is √2.5.
-    let [first, second] = found.importance[0][..] else { panic!("{:?}", found.importance) };
-    assert!((first - (1.0f64 / 2.5).sqrt()).abs() < 1e-9, "{first}");
-    assert!((second - 2.0 * first).abs() < 1e-9, "{second}");
-    assert_eq!(found.groups, [("blocks.0".to_owned(), Part::Mixer)]);
+    let found = candidates(Model { graph: &graph, origins: &origins }, &options(of));
+    assert_eq!(found.groups, ["blocks.0", "blocks.1"].map(|block| (block.to_owned(), Part::Mixer)));
+    for (got, expected) in found.importance.iter().flatten().zip(expected.as_flattened()) {
+        assert!((got - expected).abs() < 1e-9, "{of:?}: {:?}", found.importance);
+    }
+}
 
-    // The scale of a block makes no difference.
-    let mut scaled = graph.clone();
-    scaled.weights.iter_mut().for_each(|w| w.data = w.data.iter().map(|x| x * 8.0).collect());
-    let model = Model { graph: &scaled, origins: &origins };
-    assert_eq!(importance::of(model, &found.layers, &found.groups, Importance::Relative), found.importance);
+#[test]
+fn importance_is_a_norm_compared_within_the_block_or_the_model() {
+    // Rows of W, rows of R, the column of R, the projection: 4 + 4 + 4 + 1 ones, and as many twos, fours and eights.
+    let norms = [13f64.sqrt(), 52f64.sqrt()];
+    let block = ((13.0 + 52.0) / 2.0f64).sqrt();
+    assert_importance(Importance::Relative, [norms.map(|norm| norm / block); 2]);
+    let model = ((13.0 + 52.0) * 17.0 / 4.0f64).sqrt();
+    assert_importance(
+        Importance::Absolute,
+        [norms.map(|norm| norm / model), norms.map(|norm| 4.0 * norm / model)],
+    );
 }
 
 #[test]

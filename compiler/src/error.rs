@@ -37,6 +37,8 @@ pub enum ErrorKind {
     InvalidIr,
     /// Two results differ by more than allowed.
     Mismatch,
+    /// Pruning can't get as far as was asked.
+    OutOfReach,
     /// Something that a tool needs is not installed.
     MissingTool,
     /// A bug in farc.

@@ -12,6 +12,7 @@ pub mod ir;
 pub mod masks;
 pub mod onnx;
 pub mod passes;
+pub mod prune;
 pub mod reference;
 pub mod report;
 pub mod schedule;

@@ -17,7 +17,7 @@
 //!
 //! Masks zero weights; biases stay. What nobody reads any more is for the passes to find.
 
-mod apply;
+pub(crate) mod apply;
 mod element;
 mod find;
 mod npz;

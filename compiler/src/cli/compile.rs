@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// A board, an architecture, `host`, or a path to a YAML file; `farc targets` lists them
     #[arg(long, value_name = "TARGET")]
     target: String,
-    /// Pruning masks: a safetensors file of 0/1 matrices by parameter name
+    /// Pruning masks: 0/1 matrices by parameter name, or keep-lists of hidden units; safetensors or npz
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
     /// A name that ends in `.far` gets the artifact alone; any other becomes a folder with artifact, headers, libraries

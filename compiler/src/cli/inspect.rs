@@ -1,11 +1,12 @@
-//! `farc inspect`: what is in a file. May import: `farc::{onnx, ir, passes, report}`; far-format, far-tool.
+//! `farc inspect`: what is in a file. May import: `farc::{onnx, ir, masks, passes, report}`; far-format, far-tool.
 
 use std::path::PathBuf;
 
 use far_format::plan::StepOp;
 use farc::error::{Error, ErrorKind, Result};
 use farc::ir::text::{self, Detail};
-use farc::onnx::{self, ImportOptions, ModelInfo, TensorInfo};
+use farc::masks::{MaskReport, Masks};
+use farc::onnx::{self, ImportOptions, Imported, ModelInfo, TensorInfo};
 use farc::report;
 
 use super::{Reply, show};
@@ -18,6 +19,9 @@ pub(super) struct Args {
     /// Import the ONNX model and print its graph, constants as shape and checksum
     #[arg(long)]
     ir: bool,
+    /// Say which parameter of the ONNX model each entry of a mask file fits, and how that was found
+    #[arg(long, value_name = "FILE", conflicts_with = "ir")]
+    masks: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
@@ -30,9 +34,9 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
 }
 
 fn artifact(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
-    if args.ir {
+    if args.ir || args.masks.is_some() {
         return Err(Error::new(ErrorKind::BadInput, "an artifact has no graph any more, only steps")
-            .hint("leave out `--ir`, or give the ONNX model"));
+            .hint("leave out `--ir` and `--masks`, or give the ONNX model"));
     }
     let artifact = far_format::read(bytes)
         .map_err(|e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}")))?;
@@ -88,12 +92,35 @@ fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
         let text = text::print(&graph, Detail::Summary);
         return Ok(if json { format!("{}\n", serde_json::json!({ "ir": text })) } else { text });
     }
+    if let Some(path) = &args.masks {
+        let Imported { mut graph, origins } = onnx::import_parameters(bytes, &options)?;
+        let report = Masks::read(path)?.apply(&mut graph, &origins).map_err(|e| e.in_file(path))?;
+        return Ok(match json {
+            true => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
+            false => matches(&report),
+        });
+    }
     let info = onnx::inspect(bytes, &options)?;
     Ok(match json {
         // Strings, numbers and lists only: nothing that JSON can't say.
         true => serde_json::to_string_pretty(&info).unwrap_or_default() + "\n",
         false => describe(&info),
     })
+}
+
+fn matches(report: &MaskReport) -> String {
+    let dims = |dims: &[usize]| dims.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+    let rows = report.masks.iter().map(|mask| {
+        vec![
+            mask.parameter.clone(),
+            mask.node.clone(),
+            mask.matched.describe().into(),
+            dims(&mask.dims),
+            mask.masked.to_string(),
+            mask.zeroed.to_string(),
+        ]
+    });
+    show::table(&["mask", "module", "matched by", "shape", "pruned", "not zero before"], &[3, 4, 5], rows)
 }
 
 fn describe(info: &ModelInfo) -> String {

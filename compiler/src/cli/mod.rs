@@ -8,6 +8,7 @@ mod bench;
 mod compile;
 mod foreign;
 mod inspect;
+mod prune;
 mod render;
 mod run;
 mod show;
@@ -39,6 +40,7 @@ enum Command {
     Verify(verify::Args),
     Run(run::Args),
     Bench(bench::Args),
+    Prune(prune::Args),
     Targets(targets::Args),
 }
 
@@ -71,6 +73,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, json),
         Command::Run(args) => run::run(&args, json),
         Command::Bench(args) => bench::run(&args, json),
+        Command::Prune(args) => prune::run(&args, json),
         Command::Targets(args) => targets::run(&args, json),
     };
     match reply {

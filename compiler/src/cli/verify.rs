@@ -1,12 +1,16 @@
-//! `farc verify`: an artifact against the model that it was compiled from. May import: `farc::verify`; far-tool (.npy).
+//! `farc verify`: an artifact against the model that it was compiled from. May import: `farc::{verify, masks, onnx}`;
+//! far-tool (.npy).
 
 use std::path::{Path, PathBuf};
 
 use far_engine::SessionOptions;
 use far_tool::npy;
 use farc::error::{Error, ErrorKind, Result};
+use farc::masks::{Masks, Match};
+use farc::onnx::{self, ImportOptions, Imported};
 use farc::verify::{self, Given, HostRunner, Options, Runner, Verdict};
 use ndarray::ArrayD;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::foreign::{self, QemuRunner};
 use super::run::SessionArgs;
@@ -46,7 +50,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let model = super::read(&args.model, "model")?;
     let artifact = super::read(&args.artifact, "artifact")?;
-    let masks = args.masks.as_deref().map(|path| super::read(path, "mask file")).transpose()?;
+    let masks = args.masks.as_deref().map(|path| masks(args, path, &model)).transpose()?;
     let header = foreign::header(&args.artifact)?;
     let options = Options {
         tolerance: args.tolerance,
@@ -78,6 +82,25 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
             let error = verdict.into_result().err().map(|e| e.in_file(&args.artifact));
             Ok(Reply::Both(text, error))
         }
+    }
+}
+
+/// A mask file as the judge reads it: matrices by the model's own names. The judge reads such files by itself; keep-lists,
+/// other containers and other names are brought into that form.
+fn masks(args: &Args, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
+    let in_masks = |e: Error| e.in_file(path);
+    let bytes = super::read(path, "mask file")?;
+    let masks = Masks::from_bytes(&bytes).map_err(in_masks)?;
+    let Imported { mut graph, origins } =
+        onnx::import_parameters(model, &ImportOptions::default()).map_err(|e| e.in_file(&args.model))?;
+    let expanded = masks.expanded(&graph, &origins).map_err(in_masks)?;
+    let report = masks.apply(&mut graph, &origins).map_err(in_masks)?;
+    let by_path = report.masks.iter().all(|mask| mask.matched == Match::Path);
+    let known = |tensor: TensorView<'_>| matches!(tensor.dtype(), Dtype::F32 | Dtype::U8 | Dtype::BOOL);
+    let plain = SafeTensors::deserialize(&bytes).is_ok_and(|file| file.iter().all(|(_, t)| known(t)));
+    match by_path && plain && masks.is_full() {
+        true => Ok(bytes),
+        false => expanded.to_safetensors(),
     }
 }
 

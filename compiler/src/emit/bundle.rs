@@ -33,13 +33,15 @@ impl Output {
 /// Writes the artifact or the folder. `report` is JSON text.
 pub fn write(output: &Output, artifact: &[u8], report: &str, triple: &str) -> Result<()> {
     match output {
-        Output::File(path) => write_file(path, artifact),
+        Output::File(path) => write_file(path, artifact, "artifact"),
         Output::Folder(path) => write_folder(path, artifact, report, triple),
     }
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |e| io_error("the artifact can't be written", path, e);
+/// Writes one file, which an error calls `what`: all of it, or the old one stays.
+pub fn write_file(path: &Path, bytes: &[u8], what: &str) -> Result<()> {
+    let message = format!("the {what} can't be written");
+    let io = |e| io_error(&message, path, e);
     if path.is_dir() {
         return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));
     }
@@ -165,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.far");
         for bytes in [&b"first"[..], b"2nd"] {
-            write_file(&path, bytes).unwrap();
+            write_file(&path, bytes, "artifact").unwrap();
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn a_missing_parent_is_an_error_with_a_hint() {
         let folder = tempfile::tempdir().unwrap();
-        let error = write_file(&folder.path().join("no/x.far"), b"").unwrap_err();
+        let error = write_file(&folder.path().join("no/x.far"), b"", "artifact").unwrap_err();
         assert_eq!(error.kind, ErrorKind::Io);
         assert!(error.hint.is_some());
     }

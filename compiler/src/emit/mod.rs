@@ -6,7 +6,7 @@ mod sdk;
 
 use far_format::ArtifactParts;
 
-pub use bundle::{Output, write};
+pub use bundle::{Output, write, write_file};
 pub use sdk::Sdk;
 
 use crate::error::{Error, ErrorKind, Result};

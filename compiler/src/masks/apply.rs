@@ -73,6 +73,22 @@ impl Masks {
         Ok(masks)
     }
 
+    /// Masks that leave rows and columns of parameters.
+    ///
+    /// # Errors
+    ///
+    /// `BadMask` if two parameters of the graph have the name of one of these.
+    pub(crate) fn of_crosses(model: Model<'_>, crosses: &BTreeMap<Parameter, Cross>) -> Result<Masks> {
+        let parameters = model.parameters();
+        let mut masks = Masks::default();
+        for (parameter, cross) in crosses {
+            let name = model.name(*parameter);
+            find(model, &parameters, &name)?;
+            masks.and(name, cross.mask());
+        }
+        Ok(masks)
+    }
+
     /// Keeps of a parameter what this mask keeps too.
     fn and(&mut self, name: String, mask: Mask) {
         match self.entries.entry(name).or_insert_with(|| Entry::Matrix(mask.clone())) {

@@ -95,8 +95,8 @@ fn bits(element: Element, count: usize, line: usize, bytes: impl Read) -> Result
         let bit = match value {
             Value::Integer(0) => false,
             Value::Integer(1) => true,
-            Value::Real(x) if x == 0.0 => false,
-            Value::Real(x) if x == 1.0 => true,
+            Value::Real(0.0) => false,
+            Value::Real(1.0) => true,
             other => {
                 let i = bits.len();
                 return Err(bad("an element of a mask is neither 0 nor 1")

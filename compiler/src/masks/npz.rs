@@ -25,6 +25,11 @@ pub(super) fn is_npz(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<Masks> {
+    read_within(bytes, MAX_BYTES)
+}
+
+/// Reads a file whose arrays are at most `limit` bytes unpacked.
+pub(super) fn read_within(bytes: &[u8], limit: u64) -> Result<Masks> {
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|e| bad(format!("the npz file is not sound: {e}")).hint("write it with `numpy.savez`"))?;
     if archive.len() > MAX_ENTRIES {
@@ -33,15 +38,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Masks> {
             .got(format!("`{}`", archive.len())));
     }
     let mut entries = BTreeMap::new();
-    let mut left = MAX_BYTES;
+    let mut left = limit;
     for index in 0..archive.len() {
         let file = archive.by_index(index).map_err(|e| bad(format!("an array can't be read: {e}")))?;
-        let name = file.name().map_err(|e| bad(format!("an array's name can't be read: {e}")))?;
-        let name = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
+        let name = file.name();
+        let name = name.strip_suffix(".npy").unwrap_or(name).to_owned();
         let mut stream = file.take(left);
         let entry = array(&mut stream).map_err(|error| match stream.limit() {
             0 => Error::new(ErrorKind::LimitExceeded, "the arrays of the npz file are too large")
-                .expected(format!("at most `{MAX_BYTES}` bytes unpacked"))
+                .expected(format!("at most `{limit}` bytes unpacked"))
                 .got("more")
                 .at_node(&name),
             _ => error.at_node(&name),

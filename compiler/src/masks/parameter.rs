@@ -155,6 +155,19 @@ impl Model<'_> {
             _ => Vec::new(),
         }
     }
+
+    /// Visits every element with its row and column.
+    pub(crate) fn visit(&self, parameter: Parameter, mut visit: impl FnMut(usize, usize, f32)) {
+        let mut op = self.node(parameter).op.clone();
+        for (id, layout) in self.pieces(parameter, &mut op) {
+            let weight = self.graph.weight(*id);
+            for (i, x) in weight.data.iter().enumerate() {
+                if let Some((row, col)) = layout.place(i / weight.dims[1], i % weight.dims[1]) {
+                    visit(row, col, *x);
+                }
+            }
+        }
+    }
 }
 
 /// How a constant of the IR lies in the parameter.

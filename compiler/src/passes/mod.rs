@@ -23,6 +23,7 @@ mod trim_rows;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+pub(crate) use split_heads::heads;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{Graph, verify};

@@ -56,6 +56,11 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
     Ok(change)
 }
 
+/// The hidden units of each head of one LSTM unit, ascending; heads by first channel.
+pub(crate) fn heads(graph: &Graph, unit: &LstmUnit) -> Vec<Vec<usize>> {
+    components(graph, unit).into_iter().map(|block| block.hidden).collect()
+}
+
 /// Hidden units that belong together, ascending, and the inputs that they read.
 struct Block {
     hidden: Vec<usize>,

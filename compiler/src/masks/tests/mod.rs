@@ -1,3 +1,7 @@
+mod keep;
+mod names;
+mod npz;
+
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::Masks;

@@ -112,7 +112,7 @@ fn every_number_of_rows_and_activation_gives_the_scalar_bits() {
 #[test]
 fn a_deep_product_gives_the_scalar_bits() {
     for set in sets(|k| k.gemm().name()) {
-        for (m, n, k) in [(197, 16, 192), (31, 40, 1100), (29, 33, 3072)] {
+        for (m, n, k) in [(197, 16, 192), (31, 40, 1100), (29, 33, 3072), (230, 17, 1025)] {
             let case = Case::new(m, n, k, false);
             let what = format!("{} {m}x{n}x{k}", set.gemm().name());
             case.run(set, Activation::Gelu, true)

@@ -1,5 +1,7 @@
 //! Matrix product in register tiles. May import: `simd`, `gemm`, `far_format::layout`.
 
+use core::mem::MaybeUninit;
+
 use far_format::layout::{Activation, PANEL};
 
 use super::Simd;
@@ -15,12 +17,21 @@ pub(crate) struct Place {
     col: usize,
 }
 
+/// The range of depths that a tile takes up at a time, `start < end <= k`, or all of none.
+#[derive(Clone, Copy)]
+pub(crate) struct Depth {
+    start: usize,
+    end: usize,
+    /// Where its accumulators come from unless `start` is 0, and go to unless `end` is `k`: a copy of the tile.
+    carry: *mut f32,
+}
+
 /// A register tile of a fixed number of rows and vectors.
 ///
 /// # Safety
 /// The promises of [`GemmCall`]; the CPU has the instructions; the tile's rows are below `m`, the first column of
-/// each of its vectors below `n`.
-pub(crate) type Tile = unsafe fn(&GemmCall, Place);
+/// each of its vectors below `n`; a carry that is used is readable and writable as the whole tile.
+pub(crate) type Tile = unsafe fn(&GemmCall, Place, Depth);
 
 /// Activation, residual and store of a tile's accumulators, which lie row by row in memory.
 ///
@@ -30,6 +41,15 @@ pub(crate) type Finish = unsafe fn(&GemmCall, Place, rows: usize, cols: usize, a
 
 /// All tiles of an instruction set: `tiles[vectors - 1][rows - 1]`.
 pub(crate) type Tiles<const ROWS: usize, const VECTORS: usize> = [[Tile; ROWS]; VECTORS];
+
+/// Most depths that a tile takes up at a time. Rows of `a` and weights of so many stay in the second-level cache from one
+/// tile to the next; deeper products are cut, and carry their accumulators from one part to the next, so that no
+/// element's order of sums changes.
+const DEPTH_BLOCK: usize = 1024;
+
+/// f32 elements of the tiles whose accumulators are carried at a time: a first-level cache, which they pass through once a
+/// block.
+const CARRY: usize = 16 * 14 * 32;
 
 /// Cuts the product into tiles: as few as possible, and with rows shared out evenly, since a tile of few rows leaves
 /// the multipliers idle.
@@ -42,6 +62,11 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
     tiles: &Tiles<ROWS, VECTORS>,
 ) {
     let count = call.m.div_ceil(ROWS);
+    let start = |i: usize| i * call.m / count;
+    if call.k > DEPTH_BLOCK {
+        // SAFETY: as the caller promises.
+        return unsafe { deep(call, lanes, tiles) };
+    }
     for col in (0..call.n).step_by(VECTORS * lanes) {
         let tiles = &tiles[VECTORS.min((call.n - col).div_ceil(lanes)) - 1];
         // While these columns are computed, the weights of the next come into the second-level cache, a share with
@@ -49,14 +74,56 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
         let next_col = col + VECTORS * lanes;
         let next = call.weights.wrapping_add(offset(next_col, call.k));
         let next_len = if next_col < call.n { (VECTORS * lanes) * (call.k + 1) } else { 0 };
-        let mut row = 0;
         for i in 0..count {
-            let end = (i + 1) * call.m / count;
             prefetch(next, i * next_len / count..(i + 1) * next_len / count);
-            // SAFETY: `end <= m`, and the first column of each vector of this tile is below `n`.
-            unsafe { tiles[end - row - 1](call, Place { row, col }) };
-            row = end;
+            let place = Place { row: start(i), col };
+            // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`; all depths
+            // at once use no carry.
+            unsafe { tiles[start(i + 1) - place.row - 1](call, place, Depth::all(call)) };
         }
+    }
+}
+
+/// [`gemm`] in blocks of depths.
+///
+/// # Safety
+/// As [`gemm`].
+unsafe fn deep<const ROWS: usize, const VECTORS: usize>(
+    call: &GemmCall,
+    lanes: usize,
+    tiles: &Tiles<ROWS, VECTORS>,
+) {
+    let count = call.m.div_ceil(ROWS);
+    let start = |i: usize| i * call.m / count;
+    let tile_len = ROWS * VECTORS * lanes;
+    let groups = count.div_ceil(CARRY / tile_len).max(1);
+    let blocks = call.k.div_ceil(DEPTH_BLOCK);
+    let mut carry = [MaybeUninit::<f32>::uninit(); CARRY];
+    for col in (0..call.n).step_by(VECTORS * lanes) {
+        let tiles = &tiles[VECTORS.min((call.n - col).div_ceil(lanes)) - 1];
+        for group in 0..groups {
+            for block in 0..blocks {
+                let members = group * count / groups..(group + 1) * count / groups;
+                for (i, carry) in members.zip(carry.chunks_exact_mut(tile_len)) {
+                    let place = Place { row: start(i), col };
+                    let depth = Depth {
+                        start: block * call.k / blocks,
+                        end: (block + 1) * call.k / blocks,
+                        carry: carry.as_mut_ptr().cast(),
+                    };
+                    // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`; its
+                    // carry is a tile long, and was written by the block before unless this is the first.
+                    unsafe { tiles[start(i + 1) - place.row - 1](call, place, depth) };
+                }
+            }
+        }
+    }
+}
+
+impl Depth {
+    /// All depths at once.
+    fn all(call: &GemmCall) -> Depth {
+        Depth { start: 0, end: call.k, carry: core::ptr::null_mut() }
     }
 }
 
@@ -95,22 +162,31 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     s: S,
     call: &GemmCall,
     place: Place,
+    depth: Depth,
     finish: Finish,
 ) {
     const { assert!(PANEL.is_multiple_of(S::LANES)) };
-    // SAFETY: as the caller promises; `k` stays below `call.k`.
+    // SAFETY: as the caller promises; `k` stays below `depth.end`.
     unsafe {
         let w = Weights { first: call.weights.add(offset(place.col, call.k)), k: call.k };
         let a = call.a.add(place.row * call.a_stride);
         let mut acc = [[s.splat(0.0); VECTORS]; ROWS];
-        for v in 0..VECTORS {
-            let bias = s.load(w.at(0, v * S::LANES));
+        if depth.start == 0 {
+            for v in 0..VECTORS {
+                let bias = s.load(w.at(0, v * S::LANES));
+                for r in 0..ROWS {
+                    acc[r][v] = bias;
+                }
+            }
+        } else {
             for r in 0..ROWS {
-                acc[r][v] = bias;
+                for v in 0..VECTORS {
+                    acc[r][v] = s.load(depth.carry.add((r * VECTORS + v) * S::LANES));
+                }
             }
         }
-        let mut k = 0;
-        while S::DEPTH > 1 && k + S::DEPTH <= call.k {
+        let mut k = depth.start;
+        while S::DEPTH > 1 && k + S::DEPTH <= depth.end {
             const { assert!(S::DEPTH == 1 || S::DEPTH == 4) };
             let mut rows = [s.row(a.add(k)); ROWS];
             for r in 1..ROWS {
@@ -122,7 +198,7 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             multiply::<S, ROWS, VECTORS, 3>(s, &rows, &w, k, &mut acc);
             k += S::DEPTH;
         }
-        while k < call.k {
+        while k < depth.end {
             let mut weights = [s.load(w.at(k + 1, 0)); VECTORS];
             for v in 1..VECTORS {
                 weights[v] = s.load(w.at(k + 1, v * S::LANES));
@@ -134,6 +210,14 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 }
             }
             k += 1;
+        }
+        if depth.end < call.k {
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    s.store(depth.carry.add((r * VECTORS + v) * S::LANES), acc[r][v]);
+                }
+            }
+            return;
         }
         // Loops over the accumulators must be short enough to be unrolled, and their address unknown to others, or they
         // would not live in registers. So this path has no branches inside, and the other one works on a copy.

@@ -17,7 +17,7 @@ macro_rules! instantiate {
         use $crate::layer_norm::LayerNormCall;
         use $crate::lstm::LstmCall;
         use $crate::simd;
-        use $crate::simd::gemm::{Place, Tiles};
+        use $crate::simd::gemm::{Depth, Place, Tiles};
         use $crate::softmax::SoftmaxCall;
 
         const TILE: &$crate::Descriptor = $crate::Isa::$isa.descriptor();
@@ -27,9 +27,9 @@ macro_rules! instantiate {
         /// # Safety
         /// As [`simd::gemm::Tile`].
         #[target_feature(enable = $features)]
-        unsafe fn tile<const ROWS: usize, const VECTORS: usize>(call: &GemmCall, place: Place) {
+        unsafe fn tile<const ROWS: usize, const VECTORS: usize>(call: &GemmCall, place: Place, depth: Depth) {
             // SAFETY: as the caller promises.
-            unsafe { simd::gemm::tile::<_, ROWS, VECTORS>($register, call, place, finish) }
+            unsafe { simd::gemm::tile::<_, ROWS, VECTORS>($register, call, place, depth, finish) }
         }
 
         /// # Safety

@@ -1,10 +1,11 @@
-//! The models that are measured: by name, as ONNX, compiled for this machine. May import: far-models, farc, far-engine.
+//! The models that are measured: by name, as ONNX, compiled for a target. May import: far-models, farc, far-engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use far_engine::{Model, Session, SessionOptions};
 use far_models::{Config, Form, Pruning, Size};
+use farc::target::Target;
 use farc::{Compiled, Options};
 
 /// A model that the generator makes.
@@ -41,12 +42,12 @@ pub fn examples() -> Vec<(String, PathBuf)> {
         .into()
 }
 
-/// Compiles ONNX for this machine.
+/// Compiles ONNX for a target.
 ///
 /// # Errors
 /// The compiler's.
-pub fn compile(onnx: &[u8]) -> farc::error::Result<Compiled> {
-    farc::compile(onnx, None, &farc::target::host()?, &Options::default())
+pub fn compile(onnx: &[u8], target: &Target) -> farc::error::Result<Compiled> {
+    farc::compile(onnx, None, target, &Options::default())
 }
 
 /// A session of a compiled model, with inputs and room for outputs.
@@ -101,7 +102,7 @@ mod tests {
     fn an_example_runs() {
         let (name, path) = &examples()[1];
         let onnx = std::fs::read(path).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let model = Model::from_bytes(&compile(&onnx).unwrap().artifact).unwrap();
+        let model = Model::from_bytes(&compile(&onnx, &Target::resolve("host").unwrap()).unwrap().artifact).unwrap();
         let mut runner = Runner::new(&model, 1).unwrap();
         runner.run().unwrap();
         assert!(runner.outputs[0].iter().any(|x| *x != 0.0));

@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
+mod bench;
 mod command;
 mod console;
 mod cross;
@@ -20,6 +21,8 @@ use workspace::Workspace;
 #[derive(clap::Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Cli {
+    /// Count what an image costs on a board, under QEMU, and predict it by llvm-mca
+    Bench(bench::Args),
     /// Set up cross builds for aarch64 and riscv64, and show that they work
     Cross(cross::Args),
     /// Compile a real model for several targets, run it there from C, and compare
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let run = || {
         let workspace = Workspace::find()?;
         match cli {
+            Cli::Bench(args) => bench::run(&workspace, &args),
             Cli::Cross(args) => cross::run(&workspace, &args),
             Cli::Demo(args) => demo::run(&workspace, &args),
             Cli::Sdk(args) => sdk::run(&workspace, &args),

@@ -1,4 +1,4 @@
-//! `far-bench-models`: writes the models that are measured, each as ONNX and compiled for this machine.
+//! `far-bench-models`: writes the models that are measured, each as ONNX and compiled for a target.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use far_bench::models::{compile, generated};
+use farc::target::Target;
 
 /// Write NAME.onnx, NAME.far and NAME.report.json of the models whose name contains one of the texts, or of all.
 ///
@@ -21,6 +22,9 @@ struct Cli {
     /// Folder to write to
     #[arg(short, long, default_value = ".")]
     out: PathBuf,
+    /// A board, an architecture, `host`, or a YAML file: as for `farc compile`
+    #[arg(long, default_value = "host")]
+    target: String,
     /// Only print the names
     #[arg(long)]
     list: bool,
@@ -29,6 +33,7 @@ struct Cli {
 fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let wanted =
         |name: &str| cli.names.is_empty() || cli.names.iter().any(|part| name.contains(part.as_str()));
+    let target = Target::resolve(&cli.target)?;
     fs::create_dir_all(&cli.out).map_err(|e| format!("cannot create `{}`: {e}", cli.out.display()))?;
     for entry in generated().into_iter().filter(|entry| wanted(&entry.name)) {
         println!("{}", entry.name);
@@ -40,7 +45,7 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
         if fs::read(path("onnx")).ok().as_ref() != Some(&onnx) {
             fs::write(path("onnx"), &onnx)?;
         }
-        let compiled = compile(&onnx).map_err(|e| format!("{}: {e}", entry.name))?;
+        let compiled = compile(&onnx, &target).map_err(|e| format!("{}: {e}", entry.name))?;
         fs::write(path("far"), &compiled.artifact)?;
         fs::write(path("report.json"), compiled.report.to_json())?;
     }

@@ -64,12 +64,12 @@ impl Clang {
 
     /// The archiver.
     pub(crate) fn ar(&self) -> String {
-        format!("llvm-ar{}", self.suffix)
+        self.llvm("ar")
     }
 
-    /// The reader of ELF files.
-    pub(crate) fn readelf(&self) -> String {
-        format!("llvm-readelf{}", self.suffix)
+    /// Another tool of the same LLVM.
+    pub(crate) fn llvm(&self, tool: &str) -> String {
+        format!("llvm-{tool}{}", self.suffix)
     }
 
     /// The folder of libclang, which bindgen loads; `None` where it is not next to the compiler.

@@ -87,7 +87,12 @@ impl Cross {
 
     /// The reader of ELF files, of all platforms.
     pub(crate) fn readelf(&self) -> String {
-        self.clang.readelf()
+        self.llvm("readelf")
+    }
+
+    /// One of LLVM's other tools, e.g. `objdump`.
+    pub(crate) fn llvm(&self, tool: &str) -> String {
+        self.clang.llvm(tool)
     }
 
     /// The compiler of Rust that knows the targets.

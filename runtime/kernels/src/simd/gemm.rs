@@ -1,6 +1,7 @@
 //! Matrix product in register tiles. May import: `simd`, `gemm`, `far_format::layout`.
 
 use core::mem::MaybeUninit;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use far_format::layout::{Activation, PANEL};
 
@@ -186,16 +187,16 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             }
         }
         let mut k = depth.start;
+        // Two rows of registers a turn, where one holds several depths: the loop's own instructions count. The fence costs
+        // none; it keeps the second row's loads from coming early, for which there are no registers.
+        while S::DEPTH > 1 && k + 2 * S::DEPTH <= depth.end {
+            multiply_row(s, a.add(k), call.a_stride, &w, k, &mut acc);
+            compiler_fence(Ordering::SeqCst);
+            multiply_row(s, a.add(k + S::DEPTH), call.a_stride, &w, k + S::DEPTH, &mut acc);
+            k += 2 * S::DEPTH;
+        }
         while S::DEPTH > 1 && k + S::DEPTH <= depth.end {
-            const { assert!(S::DEPTH == 1 || S::DEPTH == 4) };
-            let mut rows = [s.row(a.add(k)); ROWS];
-            for r in 1..ROWS {
-                rows[r] = s.row(a.add(r * call.a_stride + k));
-            }
-            multiply::<S, ROWS, VECTORS, 0>(s, &rows, &w, k, &mut acc);
-            multiply::<S, ROWS, VECTORS, 1>(s, &rows, &w, k, &mut acc);
-            multiply::<S, ROWS, VECTORS, 2>(s, &rows, &w, k, &mut acc);
-            multiply::<S, ROWS, VECTORS, 3>(s, &rows, &w, k, &mut acc);
+            multiply_row(s, a.add(k), call.a_stride, &w, k, &mut acc);
             k += S::DEPTH;
         }
         while k < depth.end {
@@ -264,6 +265,33 @@ impl Weights {
     unsafe fn at(&self, row: usize, col: usize) -> *const f32 {
         // SAFETY: as the caller promises.
         unsafe { self.first.add(offset(col, self.k) + row * PANEL) }
+    }
+}
+
+/// Adds the products of `DEPTH` depths from `k` on, whose elements begin at `a`.
+///
+/// # Safety
+/// As [`multiply`]; of each row `DEPTH` elements are readable.
+#[inline(always)]
+unsafe fn multiply_row<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    a: *const f32,
+    a_stride: usize,
+    w: &Weights,
+    k: usize,
+    acc: &mut [[S::V; VECTORS]; ROWS],
+) {
+    const { assert!(S::DEPTH == 1 || S::DEPTH == 4) };
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut rows = [s.row(a); ROWS];
+        for r in 1..ROWS {
+            rows[r] = s.row(a.add(r * a_stride));
+        }
+        multiply::<S, ROWS, VECTORS, 0>(s, &rows, w, k, acc);
+        multiply::<S, ROWS, VECTORS, 1>(s, &rows, w, k, acc);
+        multiply::<S, ROWS, VECTORS, 2>(s, &rows, w, k, acc);
+        multiply::<S, ROWS, VECTORS, 3>(s, &rows, w, k, acc);
     }
 }
 

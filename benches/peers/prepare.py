@@ -24,7 +24,10 @@ class Tools:
         self.target = Path(json.loads(metadata)["target_directory"])
         self.files = self.target / "peers"
         self.files.mkdir(parents=True, exist_ok=True)
-        _call(["cargo", "build", "-q", "--release", "--bins", "-p", "far-bench", "-p", "far-bench-worker"])
+        _call(["cargo", "build", "-q", "--release", "--bins", "-p", "far-bench"])
+        # As on a board: the profile of the SDK, and libc linked in.
+        worker = ["cargo", "rustc", "-q", "--profile", "board", "-p", "far-bench-worker", "--bin", "far-bench-worker"]
+        _call([*worker, "--", "-Ctarget-feature=+crt-static", "-Crelocation-model=static"])
         self.input = self._image()
         self.python = self._environment() if PYTHON_PEERS & set(peers) else None
         if RUST_PEERS & set(peers):
@@ -48,7 +51,7 @@ class Tools:
         """The command line of a worker, and the model file it is to load."""
         onnx = self.files / f"{name}.onnx"
         if runtime == "far":
-            return [self.target / "release" / "far-bench-worker"], self.files / f"{name}.far"
+            return [self.target / "board" / "far-bench-worker"], self.files / f"{name}.far"
         if runtime in RUST_PEERS:
             return [self.files / "release" / runtime], onnx
         command = [self.python, HERE / "python_runtimes.py", runtime]

@@ -102,7 +102,8 @@ mod tests {
     fn an_example_runs() {
         let (name, path) = &examples()[1];
         let onnx = std::fs::read(path).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let model = Model::from_bytes(&compile(&onnx, &Target::resolve("host").unwrap()).unwrap().artifact).unwrap();
+        let model =
+            Model::from_bytes(&compile(&onnx, &Target::resolve("host").unwrap()).unwrap().artifact).unwrap();
         let mut runner = Runner::new(&model, 1).unwrap();
         runner.run().unwrap();
         assert!(runner.outputs[0].iter().any(|x| *x != 0.0));

@@ -12,9 +12,16 @@ use crate::table::Descriptor;
 ///
 /// ```text
 /// i, o, f, g = gates[t] + R·h          by fused multiply-add in order of k
-/// i, o, f    = fma(½, tanh(·), ½)      g = tanh(g)
-/// c          = fma(f, c, i·g)
-/// h          = o·tanh(c)               → out[t]
+/// c          = σ(2f)·c + σ(2i)·tanh(g)
+/// h          = σ(2o)·tanh(c)           → out[t]
+/// ```
+///
+/// tanh(x) is a fraction P/Q, so σ(2x) = (Q + P)/2Q, and c and h take one division each: division is what boards do slowly.
+/// With Pi for P(i) and so on, `+` and `·` rounded once each,
+///
+/// ```text
+/// c = fma((Qf + Pf)·c, Qi·Qg, ((Qi + Pi)·Pg)·Qf) / 2(Qf·(Qi·Qg))
+/// h = ((Qo + Po)·Pc) / 2(Qo·Qc)        within [−1, 1], since |P| ≤ Q
 /// ```
 #[derive(Debug)]
 pub struct LstmArgs<'a> {

@@ -147,3 +147,29 @@ fn a_short_state_is_refused() {
         out: out.view_mut(),
     });
 }
+
+#[test]
+fn saturated_units_stay_within_one() {
+    let hidden = 16;
+    let weights = vec![0.0; lstm_weight_len(hidden)];
+    // Around where tanh becomes 1, and far beyond; in every combination of signs.
+    let sizes = [7.5, 8.0, 8.059908, 8.059909, 8.05991, 9.0, 1e6, f32::INFINITY];
+    for (size, signs) in sizes.iter().flat_map(|size| (0..16).map(move |signs| (*size, signs))) {
+        let gates = Matrix::filled(5, 4 * padded_hidden(hidden), 0, |row| {
+            for (i, x) in row.iter_mut().enumerate() {
+                *x = if signs >> (i / hidden) & 1 == 1 { -size } else { size };
+            }
+        });
+        let mut out = Matrix::new(5, hidden, 0);
+        oracle().lstm().run(LstmArgs {
+            gates: gates.view(),
+            weights: &weights,
+            reverse: false,
+            state: &mut vec![0.0; lstm_state_len(hidden)],
+            out: out.view_mut(),
+        });
+        for h in (0..5).flat_map(|t| out.row(t)) {
+            assert!(h.abs() <= 1.0, "size {size:e}, signs {signs:04b}: {h:e}");
+        }
+    }
+}

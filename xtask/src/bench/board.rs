@@ -6,7 +6,9 @@ use std::process::Command;
 
 use crate::command;
 use crate::error::{Error, Result};
-use crate::platform::{AARCH64, CORTEX_A72, CORTEX_A76, Cpu, Platform, RISCV64, VLEN_128, VLEN_256, VLEN_512};
+use crate::platform::{
+    AARCH64, CORTEX_A72, CORTEX_A76, Cpu, Platform, RISCV64, VLEN_128, VLEN_256, VLEN_512,
+};
 
 /// A target of farc.
 pub(crate) struct Board {
@@ -53,8 +55,9 @@ impl Board {
     /// Asks farc.
     pub(crate) fn read(farc: &Path, target: &str) -> Result<Self> {
         let text = command::stdout(Command::new(farc).args(["targets", target, "--json"]))?;
-        let said: Said = serde_json::from_str(&text)
-            .map_err(|error| Error::Unexpected(format!("cannot read what farc says of `{target}`: {error}")))?;
+        let said: Said = serde_json::from_str(&text).map_err(|error| {
+            Error::Unexpected(format!("cannot read what farc says of `{target}`: {error}"))
+        })?;
         let platform = [&AARCH64, &RISCV64].into_iter().find(|platform| platform.arch == said.arch);
         let platform = platform.ok_or_else(|| Error::Missing {
             what: format!("`{target}` is not a target that QEMU counts for"),

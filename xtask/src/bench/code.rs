@@ -44,7 +44,9 @@ pub(crate) fn read(objdump: &str, program: &Path) -> Result<Code> {
 fn parse(text: &str) -> Code {
     let mut functions: Vec<Function> = Vec::new();
     for line in text.lines() {
-        if let Some(name) = line.strip_suffix(">:").and_then(|line| line.split_once(" <")).map(|(_, name)| name) {
+        if let Some(name) =
+            line.strip_suffix(">:").and_then(|line| line.split_once(" <")).map(|(_, name)| name)
+        {
             functions.push(Function { name: plain(name), insns: Vec::new() });
         } else if let (Some(function), Some((address, text))) = (functions.last_mut(), line.split_once(':'))
             && let Ok(address) = u64::from_str_radix(address.trim(), 16)
@@ -114,8 +116,20 @@ impl Insn {
 
     /// Loads of vectors, and of the numbers that multiply them.
     pub(crate) fn is_load(&self) -> bool {
-        ["ldp", "ldr", "ldur", "ld1", "ld1r", "vle32.v", "vl1re32.v", "vl2re32.v", "vl4re32.v", "flw", "c.flw"]
-            .contains(&self.mnemonic())
+        [
+            "ldp",
+            "ldr",
+            "ldur",
+            "ld1",
+            "ld1r",
+            "vle32.v",
+            "vl1re32.v",
+            "vl2re32.v",
+            "vl4re32.v",
+            "flw",
+            "c.flw",
+        ]
+        .contains(&self.mnemonic())
     }
 }
 

@@ -58,7 +58,13 @@ impl<'a> Counter<'a> {
         Ok(counts)
     }
 
-    fn run(&self, platform: &Platform, place: &Place, model: &Path, images: u32) -> Result<BTreeMap<Block, u64>> {
+    fn run(
+        &self,
+        platform: &Platform,
+        place: &Place,
+        model: &Path,
+        images: u32,
+    ) -> Result<BTreeMap<Block, u64>> {
         let out = self.plugin.with_extension("tsv");
         let mut qemu = Command::new(platform.qemu());
         qemu.args(["-cpu", &place.qemu, "-plugin"]);
@@ -69,7 +75,8 @@ impl<'a> Counter<'a> {
         let text = std::fs::read_to_string(&out).map_err(Error::io("read", &out))?;
         text.lines()
             .map(|line| {
-                parse(line).ok_or_else(|| Error::Unexpected(format!("the counter of instructions wrote `{line}`")))
+                parse(line)
+                    .ok_or_else(|| Error::Unexpected(format!("the counter of instructions wrote `{line}`")))
             })
             .collect()
     }

@@ -82,8 +82,10 @@ fn summary(mca: &str, core: &Core, vector_type: Option<&str>, insns: &[String]) 
         let line = command::line(&command);
         Error::Unexpected(format!("cannot read the output of `{line}`: {why}\n{source}\n{text}"))
     };
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| unreadable(&error.to_string()))?;
-    let summary = value.pointer("/CodeRegions/0/SummaryView").cloned().ok_or_else(|| unreadable("no summary"))?;
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| unreadable(&error.to_string()))?;
+    let summary =
+        value.pointer("/CodeRegions/0/SummaryView").cloned().ok_or_else(|| unreadable("no summary"))?;
     serde_json::from_value(summary).map_err(|error| unreadable(&error.to_string()))
 }
 
@@ -110,7 +112,11 @@ fn pipe(command: &mut Command, input: &str) -> Result<String> {
     let output = child.wait_with_output().map_err(|source| start(command, source))?;
     if !output.status.success() {
         let output_text = format!("{}\n{input}", String::from_utf8_lossy(&output.stderr));
-        return Err(Error::Failed { command: command::line(command), status: output.status, output: output_text });
+        return Err(Error::Failed {
+            command: command::line(command),
+            status: output.status,
+            output: output_text,
+        });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

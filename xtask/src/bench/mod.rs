@@ -76,12 +76,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 /// The loops of products in which the image's instructions go, with what llvm-mca says of them.
-fn hot_loops(
-    cross: &Cross,
-    place: &Place,
-    code: &code::Code,
-    counts: &count::Counts,
-) -> Result<Vec<Loop>> {
+fn hot_loops(cross: &Cross, place: &Place, code: &code::Code, counts: &count::Counts) -> Result<Vec<Loop>> {
     let mut loops = Vec::new();
     for found in code.loops() {
         let executed: u64 = found.insns.iter().map(|insn| counts.at(insn.address)).sum();

@@ -103,7 +103,8 @@ pub(crate) fn json(target: &str, images: &[Image]) -> Result<String> {
             "loops": image.loops,
         })
     };
-    let value = serde_json::json!({ "target": target, "images": images.iter().map(image).collect::<Vec<_>>() });
+    let value =
+        serde_json::json!({ "target": target, "images": images.iter().map(image).collect::<Vec<_>>() });
     serde_json::to_string_pretty(&value).map_err(|error| Error::Unexpected(error.to_string()))
 }
 

@@ -25,11 +25,23 @@ static inline vf32 polynomial(vf32 x, const float *c, size_t n, size_t vl) {
     return sum;
 }
 
-static inline vf32 odd_rational(vf32 x, float limit, const float *p, const float *q, size_t n, size_t vl) {
+/* The numerator; *denominator becomes the other part. */
+static inline vf32 odd_fraction(vf32 x, float limit, const float *p, const float *q, size_t n, vf32 *denominator,
+                                size_t vl) {
     x = clamp_below(clamp_above(x, limit, vl), -limit, vl);
     vf32 u = __riscv_vfmul(x, x, vl);
-    vf32 numerator = __riscv_vfmul(x, polynomial(u, p, n, vl), vl);
-    return __riscv_vfdiv(numerator, polynomial(u, q, n, vl), vl);
+    *denominator = polynomial(u, q, n, vl);
+    return __riscv_vfmul(x, polynomial(u, p, n, vl), vl);
+}
+
+static inline vf32 odd_rational(vf32 x, float limit, const float *p, const float *q, size_t n, size_t vl) {
+    vf32 denominator;
+    vf32 numerator = odd_fraction(x, limit, p, q, n, &denominator, vl);
+    return __riscv_vfdiv(numerator, denominator, vl);
+}
+
+static inline vf32 vf32_tanh_fraction(vf32 x, const struct coefficients *c, vf32 *denominator, size_t vl) {
+    return odd_fraction(x, c->tanh.limit, c->tanh.p, c->tanh.q, 5, denominator, vl);
 }
 
 static inline vf32 vf32_tanh(vf32 x, const struct coefficients *c, size_t vl) {

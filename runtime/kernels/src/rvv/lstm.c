@@ -3,12 +3,6 @@
  */
 #include "functions.h"
 
-/* Half plus half the hyperbolic tangent: the sigmoid, whose inner half is in the weights. */
-static inline vf32 sigmoid(vf32 x, const struct coefficients *c, size_t vl) {
-    vf32 half = vf32_splat(0.5f, vl);
-    return __riscv_vfmacc(half, 0.5f, vf32_tanh(x, c, vl), vl);
-}
-
 /* One step of `width` units: `gates` and `weights` of this block, `h` of all units, `c` and `out` of this block. */
 static inline void block(const struct coefficients *coefficients, size_t hidden, size_t width, const float *gates,
                          const float *weights, const float *h, float *c, float *out, size_t used) {
@@ -39,10 +33,25 @@ static inline void block(const struct coefficients *coefficients, size_t hidden,
     o = __riscv_vfmacc(o, hk, wo, width);
     f = __riscv_vfmacc(f, hk, wf, width);
     g = __riscv_vfmacc(g, hk, wg, width);
-    vf32 add = __riscv_vfmul(sigmoid(i, coefficients, width), vf32_tanh(g, coefficients, width), width);
-    vf32 cell = __riscv_vfmadd(sigmoid(f, coefficients, width), vf32_load(c, width), add, width);
+    /* In this order so that few registers are live at a time. */
+    vf32 q, other;
+    vf32 p = vf32_tanh_fraction(i, coefficients, &q, width);
+    vf32 taken = __riscv_vfadd(q, p, width);
+    p = vf32_tanh_fraction(g, coefficients, &other, width);
+    taken = __riscv_vfmul(taken, p, width);
+    vf32 taken_q = __riscv_vfmul(q, other, width);
+    p = vf32_tanh_fraction(f, coefficients, &q, width);
+    vf32 kept = __riscv_vfmul(__riscv_vfadd(q, p, width), vf32_load(c, width), width);
+    vf32 cell = __riscv_vfmadd(kept, taken_q, __riscv_vfmul(taken, q, width), width);
+    q = __riscv_vfmul(q, taken_q, width);
+    cell = __riscv_vfdiv(cell, __riscv_vfadd(q, q, width), width);
     vf32_store(c, cell, width);
-    vf32 y = __riscv_vfmul(sigmoid(o, coefficients, width), vf32_tanh(cell, coefficients, width), width);
+    p = vf32_tanh_fraction(o, coefficients, &q, width);
+    vf32 y = __riscv_vfadd(q, p, width);
+    p = vf32_tanh_fraction(cell, coefficients, &other, width);
+    y = __riscv_vfmul(y, p, width);
+    q = __riscv_vfmul(q, other, width);
+    y = __riscv_vfdiv(y, __riscv_vfadd(q, q, width), width);
     vf32_store(out, y, used);
 }
 

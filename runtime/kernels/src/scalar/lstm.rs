@@ -2,7 +2,7 @@
 
 use far_format::layout::{blocks, padded_hidden};
 
-use super::math::tanh;
+use super::math::tanh_fraction;
 use crate::lstm::LstmCall;
 
 /// Units whose gates are accumulated together.
@@ -75,7 +75,14 @@ unsafe fn products(
 
 /// The new hidden state; `c` becomes the new cell state.
 fn cell([i, o, f, g]: [f32; 4], c: &mut f32) -> f32 {
-    let [i, o, f] = [i, o, f].map(|x| 0.5f32.mul_add(tanh(x), 0.5));
-    *c = f.mul_add(*c, i * tanh(g));
-    o * tanh(*c)
+    let ((pi, qi), (po, qo), (pf, qf), (pg, qg)) =
+        (tanh_fraction(i), tanh_fraction(o), tanh_fraction(f), tanh_fraction(g));
+    let taken = (qi + pi) * pg;
+    let taken_q = qi * qg;
+    let kept = (qf + pf) * *c;
+    let q = qf * taken_q;
+    *c = kept.mul_add(taken_q, taken * qf) / (q + q);
+    let (pc, qc) = tanh_fraction(*c);
+    let q = qo * qc;
+    ((qo + po) * pc) / (q + q)
 }

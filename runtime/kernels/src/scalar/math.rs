@@ -19,10 +19,22 @@ fn polynomial(x: f32, coefficients: &[f32]) -> f32 {
     rest.iter().rev().fold(*highest, |sum, c| sum.mul_add(x, *c))
 }
 
-fn odd_rational<const N: usize>(x: f32, f: &OddRational<N>) -> f32 {
+/// Numerator and denominator.
+fn odd_fraction<const N: usize>(x: f32, f: &OddRational<N>) -> (f32, f32) {
     let x = clamp_below(clamp_above(x, f.limit), -f.limit);
     let u = x * x;
-    (x * polynomial(u, &f.p)) / polynomial(u, &f.q)
+    (x * polynomial(u, &f.p), polynomial(u, &f.q))
+}
+
+fn odd_rational<const N: usize>(x: f32, f: &OddRational<N>) -> f32 {
+    let (p, q) = odd_fraction(x, f);
+    p / q
+}
+
+/// Hyperbolic tangent as numerator and denominator; the denominator is at least 1, and no less than the numerator's
+/// magnitude.
+pub(super) fn tanh_fraction(x: f32) -> (f32, f32) {
+    odd_fraction(x, &COEFFICIENTS.tanh)
 }
 
 /// Hyperbolic tangent; within [−1, 1].

@@ -3,7 +3,7 @@
 use far_format::layout::{PANEL, padded_hidden};
 
 use super::Simd;
-use super::math::{sigmoid_of_double, tanh};
+use super::math::tanh_fraction;
 use crate::lstm::LstmCall;
 
 /// A first-level data cache, as small as any that these kernels meet.
@@ -187,13 +187,17 @@ unsafe fn multiply_by<S: Simd, const N: usize>(
 /// `LANES` elements at `c` are readable and writable.
 #[inline(always)]
 unsafe fn cell<S: Simd>(s: S, [i, o, f, g]: [S::V; 4], c: *mut f32) -> S::V {
-    let i = sigmoid_of_double(s, i);
-    let o = sigmoid_of_double(s, o);
-    let f = sigmoid_of_double(s, f);
+    let ((pi, qi), (po, qo), (pf, qf), (pg, qg)) =
+        (tanh_fraction(s, i), tanh_fraction(s, o), tanh_fraction(s, f), tanh_fraction(s, g));
+    let taken = s.mul(s.add(qi, pi), pg);
+    let taken_q = s.mul(qi, qg);
     // SAFETY: as the caller promises.
-    unsafe {
-        let next = s.fma(f, s.load(c), s.mul(i, tanh(s, g)));
-        s.store(c, next);
-        s.mul(o, tanh(s, next))
-    }
+    let kept = s.mul(s.add(qf, pf), unsafe { s.load(c) });
+    let q = s.mul(qf, taken_q);
+    let next = s.div(s.fma(kept, taken_q, s.mul(taken, qf)), s.add(q, q));
+    // SAFETY: as the caller promises.
+    unsafe { s.store(c, next) };
+    let (pc, qc) = tanh_fraction(s, next);
+    let q = s.mul(qo, qc);
+    s.div(s.mul(s.add(qo, po), pc), s.add(q, q))
 }

@@ -17,30 +17,26 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::V, coefficients: &[f32; N]) -
 }
 
 #[inline(always)]
-fn odd_rational<S: Simd, const N: usize>(s: S, x: S::V, f: &OddRational<N>) -> S::V {
+fn odd_fraction<S: Simd, const N: usize>(s: S, x: S::V, f: &OddRational<N>) -> (S::V, S::V) {
     let x = s.clamp_below(s.clamp_above(x, s.splat(f.limit)), s.splat(-f.limit));
     let u = s.mul(x, x);
-    s.div(s.mul(x, polynomial(s, u, &f.p)), polynomial(s, u, &f.q))
+    (s.mul(x, polynomial(s, u, &f.p)), polynomial(s, u, &f.q))
 }
 
 #[inline(always)]
-pub(super) fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
+fn odd_rational<S: Simd, const N: usize>(s: S, x: S::V, f: &OddRational<N>) -> S::V {
+    let (p, q) = odd_fraction(s, x, f);
+    s.div(p, q)
+}
+
+#[inline(always)]
+pub(super) fn tanh_fraction<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+    odd_fraction(s, x, &COEFFICIENTS.tanh)
+}
+
+#[inline(always)]
+fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
     odd_rational(s, x, &COEFFICIENTS.tanh)
-}
-
-/// `fma(½, tanh(x), ½)` = σ(2x), with the ½ in the coefficients: halves are exact, so the bits are the same.
-#[inline(always)]
-pub(super) fn sigmoid_of_double<S: Simd>(s: S, x: S::V) -> S::V {
-    const HALF_TANH: OddRational<5> = {
-        let mut f = COEFFICIENTS.tanh;
-        let mut i = 0;
-        while i < f.p.len() {
-            f.p[i] *= 0.5;
-            i += 1;
-        }
-        f
-    };
-    s.add(s.splat(0.5), odd_rational(s, x, &HALF_TANH))
 }
 
 #[inline(always)]

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 const DIR: &str = "src/rvv";
 const SOURCES: [&str; 4] = ["gemm.c", "lstm.c", "rows.c", "elementwise.c"];
+/// What is written in assembly, and the register group that it is for.
+const ASSEMBLY: [(&str, &str); 1] = [("gemm_rows.S", "2")];
 const HEADERS: [&str; 3] = ["far_rvv.h", "functions.h", "gemm_tile.h"];
 /// Registers that hold the 16 lanes of a panel: one build of the kernels each, for VLEN 128, 256, and 512 or more.
 const REGISTER_GROUPS: [&str; 3] = ["4", "2", "1"];
@@ -16,7 +18,7 @@ fn main() -> ExitCode {
     if target != "riscv64" {
         return ExitCode::SUCCESS;
     }
-    for file in SOURCES.iter().chain(&HEADERS) {
+    for file in SOURCES.iter().chain(&HEADERS).chain(ASSEMBLY.iter().map(|(file, _)| file)) {
         println!("cargo::rerun-if-changed={DIR}/{file}");
     }
     for group in REGISTER_GROUPS {
@@ -36,8 +38,9 @@ fn main() -> ExitCode {
 
 /// One static library of all kernels for one size of register groups.
 fn compile(group: &str) -> Result<(), cc::Error> {
+    let assembly = ASSEMBLY.iter().filter(|(_, of)| *of == group).map(|(file, _)| *file);
     cc::Build::new()
-        .files(SOURCES.map(|file| format!("{DIR}/{file}")))
+        .files(SOURCES.into_iter().chain(assembly).map(|file| format!("{DIR}/{file}")))
         .define("FAR_LMUL", group)
         // The last -march counts; `cc` puts that of the target first, which has no vectors.
         .flag("-march=rv64gcv")

@@ -145,7 +145,7 @@ impl InnerLoop {
     /// Whether it is there for a product: most of it are loads and multiply-adds.
     pub(crate) fn is_product(&self) -> bool {
         let others = self.insns.len() - self.loads() - self.multiply_adds();
-        self.multiply_adds() > 0 && others * 4 <= self.insns.len()
+        self.multiply_adds() > 0 && others * 2 <= self.insns.len()
     }
 
     /// Neither loads nor multiply-adds, by name and number: the loop's own, and whatever should not be there.

@@ -27,6 +27,15 @@ static inline void finish(const struct gemm_call *call, size_t row, size_t col, 
     vf32_store(call->out + row * call->out_stride + col, y, vl);
 }
 
+/* The rest of the work on some rows of a panel, whose sums are in memory. */
+static void finish_rows(const struct gemm_call *call, const struct coefficients *coefficients, size_t row, size_t rows,
+                        size_t col, const float (*sums)[16]) {
+    const size_t lanes = at_most_a_panel(call->n - col);
+    for (size_t r = 0; r < rows; r++) {
+        finish(call, row + r, col, vf32_activate(call->act, vf32_load(sums[r], lanes), coefficients, lanes), lanes);
+    }
+}
+
 #define TILE tile_1
 #define ROWS 1
 #define PANELS 1
@@ -47,14 +56,23 @@ static inline void finish(const struct gemm_call *call, size_t row, size_t col, 
 #define PANELS 1
 #include "gemm_tile.h"
 
-#if FAR_LMUL <= 2
+#if FAR_LMUL == 2
+void far_rvv_gemm_rows(const float *a, size_t a_stride, const float *w, size_t k, float *sums);
+
+static void tile_14(const struct gemm_call *call, const struct coefficients *coefficients, size_t row, size_t col) {
+    float sums[14][16];
+    far_rvv_gemm_rows(call->a + row * call->a_stride, call->a_stride * sizeof(float),
+                      call->weights + col * (call->k + 1), call->k, sums[0]);
+    finish_rows(call, coefficients, row, 14, col, sums);
+}
+#endif
+
+#if FAR_LMUL == 1
 #define TILE tile_14
 #define ROWS 14
 #define PANELS 1
 #include "gemm_tile.h"
-#endif
 
-#if FAR_LMUL == 1
 #define TILE tile_14_of_two
 #define ROWS 14
 #define PANELS 2

@@ -88,12 +88,8 @@ static __attribute__((noinline)) void TILE(const struct gemm_call *call, const s
     IF_2(vf32_store(sums[1][r], acc_v##r, PANEL);)
     EACH_ROW(SPILL)
 #undef SPILL
-    for (size_t r = 0; r < ROWS; r++) {
-        vf32 y = vf32_activate(call->act, vf32_load(sums[0][r], lanes), coefficients, lanes);
-        finish(call, row + r, col, y, lanes);
-        IF_2(y = vf32_activate(call->act, vf32_load(sums[1][r], lanes_v), coefficients, lanes_v);
-             finish(call, row + r, col + PANEL, y, lanes_v);)
-    }
+    finish_rows(call, coefficients, row, ROWS, col, sums[0]);
+    IF_2(finish_rows(call, coefficients, row, ROWS, col + PANEL, sums[1]);)
 }
 
 #undef IF_2

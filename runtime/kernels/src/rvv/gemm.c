@@ -1,6 +1,6 @@
 /*
  * Matrix product with its epilogue. The tile follows from the 32 registers: with a panel in 4 of them, 7 rows and the
- * weights; in 2, 14 rows; in 1, 14 rows of two panels. Rows left over are taken by 7, 4, 2, 1.
+ * weights; in 2, 14 rows; in 1, 7 rows of four panels, or 14 of two. Rows left over are taken by 7, 4, 2, 1.
  */
 #include "functions.h"
 
@@ -68,6 +68,17 @@ static void tile_14(const struct gemm_call *call, const struct coefficients *coe
 #endif
 
 #if FAR_LMUL == 1
+void far_rvv_gemm_rows_wide(const float *a, size_t a_stride, const float *w, size_t k, float *sums, size_t panel);
+
+static void tile_7_of_four(const struct gemm_call *call, const struct coefficients *coefficients, size_t row,
+                           size_t col) {
+    float sums[4][7][16];
+    const size_t panel = (call->k + 1) * PANEL * sizeof(float);
+    far_rvv_gemm_rows_wide(call->a + row * call->a_stride, call->a_stride * sizeof(float),
+                           call->weights + col * (call->k + 1), call->k, sums[0][0], panel);
+    for (size_t p = 0; p < 4; p++) finish_rows(call, coefficients, row, 7, col + p * PANEL, sums[p]);
+}
+
 #define TILE tile_14
 #define ROWS 14
 #define PANELS 1
@@ -94,6 +105,12 @@ static void one_panel(const struct gemm_call *call, const struct coefficients *c
 void ENTRY(gemm)(const struct gemm_call *call, const struct coefficients *coefficients) {
     size_t col = 0;
 #if FAR_LMUL == 1
+    for (; call->n - col > 3 * PANEL; col += 4 * PANEL) {
+        size_t row = 0;
+        for (; call->m - row >= 7; row += 7) tile_7_of_four(call, coefficients, row, col);
+        for (size_t p = 0; p < 4; p++) one_panel(call, coefficients, row, col + p * PANEL);
+        if (call->n - col <= 4 * PANEL) return;
+    }
     for (; call->n - col > PANEL; col += 2 * PANEL) {
         size_t row = 0;
         for (; call->m - row >= 14; row += 14) tile_14_of_two(call, coefficients, row, col);

@@ -1,16 +1,19 @@
 //! Judges an artifact against its source model: the same inputs through the artifact and through the
-//! [reference](crate::reference), output by output and, where names allow, layer by layer. May import: `reference`,
-//! `error`; far-format, far-engine.
+//! [reference](crate::reference), output by output and, where names allow, layer by layer; or against another artifact.
+//! May import: `reference`, `report`, `error`; far-format, far-engine, far-tool (names of steps).
 
+mod against;
 mod compare;
 mod inputs;
 mod layers;
 mod runner;
+mod taps;
 
 use far_format::plan::Port;
 use ndarray::ArrayD;
 use serde::Serialize;
 
+pub use against::{Against, Side, against};
 pub use compare::Difference;
 pub use layers::Layer;
 pub use runner::{HostRunner, Ran, Runner};
@@ -76,25 +79,39 @@ pub struct Verdict {
     pub layers: Vec<Layer>,
     /// The first of the layers that is not within the tolerance.
     pub first_deviating: Option<String>,
+    /// How it differs from another artifact, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Against>,
 }
 
 impl Verdict {
+    /// Adds how the artifact differs from another one: it passes only if it passes there too.
+    pub fn with(self, against: Against) -> Self {
+        Self { passed: self.passed && against.passed, against: Some(against), ..self }
+    }
+
     /// The error of a verdict that did not pass.
     pub fn into_result(self) -> Result<Self> {
         if self.passed {
             return Ok(self);
         }
-        let worst = self.outputs.iter().find(|output| !output.difference.within(self.tolerance));
+        let from_model = self.outputs.iter().any(|output| !output.difference.within(self.tolerance));
+        let (what, outputs, first) = match &self.against {
+            Some(against) if !from_model => ("the other artifact's", &against.outputs, &against.first_deviating),
+            _ => ("the source model's", &self.outputs, &self.first_deviating),
+        };
+        let worst = outputs.iter().find(|output| !output.difference.within(self.tolerance));
         let name = worst.map_or("", |output| &output.name);
         let got = worst.map_or(f64::NAN, |output| output.difference.relative);
         let error =
-            Error::new(ErrorKind::Mismatch, format!("output `{name}` differs from the source model's"))
+            Error::new(ErrorKind::Mismatch, format!("output `{name}` differs from {what}"))
                 .expected(format!("at most {:e} of its range", self.tolerance))
                 .got(format!("{got:.3e}"));
-        Err(match self.first_deviating {
+        Err(match first {
             Some(layer) => {
                 error.at_node(layer).hint("the node is the first that differs: look at what made it")
             }
+            None if !from_model => error,
             None => error.hint("give `--masks` if the artifact was compiled with masks"),
         })
     }
@@ -137,15 +154,8 @@ pub fn run(
             comparison.add(got, &expected(&values, port)?);
         }
     }
-    let outputs: Vec<Output> = plan
-        .outputs
-        .iter()
-        .zip(&comparisons)
-        .map(|(port, c)| Output { name: port.name.clone(), difference: c.difference(), top1: c.top1() })
-        .collect();
-    let worst =
-        comparisons.iter().max_by(|a, b| a.worst().1.total_cmp(&b.worst().1)).map_or(0, |c| c.worst().0);
-    let layers = match samples.get(worst) {
+    let outputs = compared(&plan.outputs, &comparisons);
+    let layers = match samples.get(worst(&comparisons)) {
         Some(sample) if options.layers => {
             layers::compare(&judge, artifact, sample, options.tolerance, runner)?
         }
@@ -162,7 +172,23 @@ pub fn run(
         outputs,
         first_deviating: layers.iter().find(|layer| layer.deviates).map(|layer| layer.name.clone()),
         layers,
+        against: None,
     })
+}
+
+/// What the comparisons of the outputs came to.
+fn compared(ports: &[Port], comparisons: &[Comparison]) -> Vec<Output> {
+    let output = |(port, c): (&Port, &Comparison)| Output {
+        name: port.name.clone(),
+        difference: c.difference(),
+        top1: c.top1(),
+    };
+    ports.iter().zip(comparisons).map(output).collect()
+}
+
+/// The run that differs most.
+fn worst(comparisons: &[Comparison]) -> usize {
+    comparisons.iter().max_by(|a, b| a.worst().1.total_cmp(&b.worst().1)).map_or(0, |c| c.worst().0)
 }
 
 /// A sample as the reference takes it.

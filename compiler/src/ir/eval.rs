@@ -216,7 +216,7 @@ fn eval_unit(graph: &Graph, unit: &LstmUnit, x: &Matrix, out: &mut Matrix) {
     let hidden = unit.hidden;
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let (w, r) = (&graph.weight(unit.w).data, &graph.weight(unit.r).data);
-    let bias = &graph.weight(unit.bias).data;
+    let bias = graph.weight(unit.bias);
     let (mut h, mut c) = (vec![0.0; hidden], vec![0.0; hidden]);
     for step in 0..x.rows {
         let t = match unit.direction {
@@ -224,6 +224,7 @@ fn eval_unit(graph: &Graph, unit: &LstmUnit, x: &Matrix, out: &mut Matrix) {
             Direction::Reverse => x.rows - 1 - step,
         };
         let x = &x.row(t)[unit.input.clone()];
+        let bias = &bias.data[t.min(bias.dims[0] - 1) * 4 * hidden..];
         let gate = |row: usize| {
             dot(&w[row * x.len()..][..x.len()], x)
                 + dot(&r[row * hidden..][..hidden], &h)

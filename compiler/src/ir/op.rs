@@ -133,7 +133,7 @@ pub struct LstmUnit {
     pub w: WeightId,
     /// `4H × H`.
     pub r: WeightId,
-    /// `1 × 4H`: ONNX's input bias and recurrent bias added.
+    /// `1 × 4H`: ONNX's input bias and recurrent bias added. Or `T × 4H`, a row for each token.
     pub bias: WeightId,
 }
 

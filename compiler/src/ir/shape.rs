@@ -294,7 +294,10 @@ impl<'a> Check<'a> {
             end = end.checked_add(unit.hidden).ok_or_else(|| at(invalid("too many hidden units")))?;
             self.weight_of(unit.w, "w", [gates, unit.input.len()]).map_err(at)?;
             self.weight_of(unit.r, "r", [gates, unit.hidden]).map_err(at)?;
-            self.weight_of(unit.bias, "bias", [1, gates]).map_err(at)?;
+            // One for all tokens, or one for each.
+            let each = self.weight(unit.bias, "bias").map_err(at)?.dims == [rows, gates];
+            let bias_rows = if each { rows } else { 1 };
+            self.weight_of(unit.bias, "bias", [bias_rows, gates]).map_err(at)?;
         }
         Ok(Shape::Matrix { rows, cols: end })
     }

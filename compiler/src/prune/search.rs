@@ -1,13 +1,14 @@
 //! The threshold that meets the goal: the fewest units pruned, least important first, so that what is left costs no more.
-//! May import: `ir`, `masks`, `passes`, `schedule`, `target`, `error`.
+//! May import: `cost`, `ir`, `masks`, `passes`, `schedule`, `target`, `error`.
 
 use std::collections::BTreeMap;
 
 use super::{Candidates, Cost, Goal, Part, crosses};
+use crate::cost::{CostModel, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::masks::apply::zero_cross;
 use crate::masks::parameter::Model;
-use crate::passes::{self, PassOptions, Work};
+use crate::passes::{self, PassOptions};
 use crate::schedule;
 use crate::target::Target;
 
@@ -112,10 +113,10 @@ fn cost(model: Model<'_>, candidates: &Candidates, keep: &[Vec<bool>], target: &
     for (parameter, cross) in crosses(model, &candidates.layers, keep) {
         zero_cross(&mut graph, model.origins, parameter, &cross);
     }
-    passes::run(&mut graph, &PassOptions::default(), &mut passes::Report::default())?;
+    passes::run(&mut graph, target, &PassOptions::default(), &mut passes::Report::default())?;
     let scheduled = schedule::plan(&graph, target)?;
     Ok(Cost {
-        parameters: Work::of(&graph).weight_bytes / 4,
+        parameters: Work::of(&graph, &CostModel::of(target)).weight_bytes / 4,
         multiply_adds: scheduled.costs.iter().map(|cost| cost.multiply_adds).sum(),
         predicted_ms: scheduled.costs.iter().map(|cost| cost.predicted_ms).sum(),
     })

@@ -235,18 +235,41 @@ impl Lowerer<'_> {
     }
 
     fn lstm(&mut self, node: &Node, lstm: &MultiHeadLstm, x: Operand, out: Operand) -> Result<()> {
-        let by_input = pack::gate_groups(&lstm.units);
-        let total: usize = by_input.iter().map(pack::GateGroup::columns).sum();
+        let total: usize = lstm.units.iter().map(|unit| pack::gate_columns(unit.hidden)).sum();
         let gates = self.tensor(Memory::Arena, x.rows, number(total, "the number of gates")?)?;
-        let mut groups = Vec::with_capacity(by_input.len());
         let mut units = Vec::with_capacity(lstm.units.len());
         let mut col = 0;
-        for group in &by_input {
+        // Units with a bias for each token have a product of their own, which adds those as a residual.
+        for (suffix, tabled) in [("gates", false), ("gates.table", true)] {
+            let of_kind = lstm.units.iter().filter(|unit| pack::has_table(self.graph, unit) == tabled);
+            let by_input = pack::gate_groups(of_kind);
+            if !by_input.is_empty() {
+                let name = format!("{}.{suffix}", node.name);
+                col = self.gates(&name, &by_input, tabled, x, (gates, col), &mut units)?;
+            }
+        }
+        self.step(&node.name, StepOp::Lstm(Lstm { gates, out, units }));
+        Ok(())
+    }
+
+    /// The input half of the gates of some groups of units, from a column of `gates` on. Gives the column after them.
+    fn gates(
+        &mut self,
+        name: &str,
+        by_input: &[pack::GateGroup<'_>],
+        tabled: bool,
+        x: Operand,
+        (gates, first): (Operand, u32),
+        units: &mut Vec<LstmUnit>,
+    ) -> Result<u32> {
+        let mut groups = Vec::with_capacity(by_input.len());
+        let mut col = first;
+        for group in by_input {
             let n = number(group.columns(), "the number of gates")?;
             groups.push(GemmGroup {
                 a_col: if group.input.is_empty() { 0 } else { number(group.input.start, "a column")? },
                 k: number(group.input.len(), "a number of columns")?,
-                out_col: col,
+                out_col: col - first,
                 n,
                 weights: pack::gates(self.graph, group, &mut self.lowered.weights),
             });
@@ -263,11 +286,17 @@ impl Lowerer<'_> {
             }
             col += n;
         }
+        let residual = match tabled {
+            true => {
+                let at = pack::gate_table(self.graph, by_input, x.rows as usize, &mut self.lowered.weights);
+                Some(self.tensor(Memory::Weights(at), x.rows, col - first)?)
+            }
+            false => None,
+        };
+        let out = place::part(gates, 0, first, x.rows, col - first);
         let act = Activation::None;
-        let product = Gemm { a: x, out: gates, residual: None, act, groups };
-        self.step(&format!("{}.gates", node.name), StepOp::Gemm(product));
-        self.step(&node.name, StepOp::Lstm(Lstm { gates, out, units }));
-        Ok(())
+        self.step(name, StepOp::Gemm(Gemm { a: x, out, residual, act, groups }));
+        Ok(col)
     }
 
     fn attention(

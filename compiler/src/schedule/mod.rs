@@ -1,11 +1,10 @@
 //! Graph → plan and packed weights: which kernels run in which order, and where every value lives.
-//! May import: `ir`, `target`, `error`; far-format (the plan, the layout of weights) and far-kernels (packing).
+//! May import: `ir`, `target`, `cost`, `error`; far-format (the plan, the layout of weights) and far-kernels (packing).
 //!
-//! Four small decisions in a row: [`place`] gives every value a home, so that joins and splits cost nothing and what
+//! Three small decisions in a row: [`place`] gives every value a home, so that joins and splits cost nothing and what
 //! can be done in place is; [`lower`] turns nodes into steps and packs their weights; [`memory`] gives the homes
-//! addresses in one arena; [`cost`] predicts what each step takes on the target.
+//! addresses in one arena.
 
-mod cost;
 mod lower;
 mod memory;
 mod pack;
@@ -14,8 +13,7 @@ mod weights;
 
 use far_format::plan::{Place, Plan, Port, StepOp, Tensor};
 
-pub use cost::StepCost;
-
+use crate::cost::{self, StepCost};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{self, Graph};
 use crate::target::Target;

@@ -97,16 +97,17 @@ impl Verdict {
         }
         let from_model = self.outputs.iter().any(|output| !output.difference.within(self.tolerance));
         let (what, outputs, first) = match &self.against {
-            Some(against) if !from_model => ("the other artifact's", &against.outputs, &against.first_deviating),
+            Some(against) if !from_model => {
+                ("the other artifact's", &against.outputs, &against.first_deviating)
+            }
             _ => ("the source model's", &self.outputs, &self.first_deviating),
         };
         let worst = outputs.iter().find(|output| !output.difference.within(self.tolerance));
         let name = worst.map_or("", |output| &output.name);
         let got = worst.map_or(f64::NAN, |output| output.difference.relative);
-        let error =
-            Error::new(ErrorKind::Mismatch, format!("output `{name}` differs from {what}"))
-                .expected(format!("at most {:e} of its range", self.tolerance))
-                .got(format!("{got:.3e}"));
+        let error = Error::new(ErrorKind::Mismatch, format!("output `{name}` differs from {what}"))
+            .expected(format!("at most {:e} of its range", self.tolerance))
+            .got(format!("{got:.3e}"));
         Err(match first {
             Some(layer) => {
                 error.at_node(layer).hint("the node is the first that differs: look at what made it")

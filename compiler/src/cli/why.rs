@@ -50,7 +50,8 @@ fn text(report: &Report, target: &Target) -> String {
         "0".into(),
         format!("{:.3} ms", scaling.predicted_ms),
     ];
-    let header = ["rewrite", "chosen by", "changes", "multiply-adds saved", "bytes saved", "predicted time saved"];
+    let header =
+        ["rewrite", "chosen by", "changes", "multiply-adds saved", "bytes saved", "predicted time saved"];
     text += &show::table(&header, &[2, 3, 4, 5], rows.chain([scaled]));
     for entry in report.passes.passes.iter().filter(|entry| !entry.notes.is_empty()) {
         text += &format!("\n{}\n", entry.pass);

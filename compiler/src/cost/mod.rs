@@ -25,14 +25,14 @@ use crate::target::Target;
 pub type Picoseconds = u64;
 
 /// Rows that a product takes at least: fewer leave the multipliers waiting for their own results.
-const LEAST_ROWS: u64 = 2;
+const LEAST_ROWS: usize = 2;
 /// Rows of a register tile, about: what one more block of a product costs is counted by tiles.
-const TILE_ROWS: u64 = 12;
+const TILE_ROWS: usize = 12;
 /// What one element takes, in multiply-adds at the peak of the machine on which these were measured: x86-64 with AVX-512,
 /// where [`Rates::elementwise`](crate::target::Rates::elementwise) is 1.
 const NORM_WORK: f64 = 10.5;
 const SOFTMAX_WORK: f64 = 35.0;
-const PATCH_WORK: f64 = 33.0;
+const PATCH_WORK: f64 = 25.0;
 const MOVE_WORK: f64 = 10.0;
 const TABLE_WORK: f64 = 5.0;
 const RESIDUAL_WORK: f64 = 1.0;
@@ -93,8 +93,9 @@ impl CostModel {
 
     /// One block of a product: `rows × k` times `k × n`.
     pub fn block(&self, rows: usize, k: usize, n: usize) -> Picoseconds {
-        let tiles = rows.div_ceil(TILE_ROWS as usize) * n.div_ceil(2 * PANEL);
-        let multiply_adds = product(&[rows.max(LEAST_ROWS as usize), k, n.next_multiple_of(PANEL)]);
+        // One more for the block itself, so that cutting what is dense never pays.
+        let tiles = rows.div_ceil(TILE_ROWS) * n.div_ceil(2 * PANEL) + 1;
+        let multiply_adds = product(&[rows.max(LEAST_ROWS), k, n.next_multiple_of(PANEL)]);
         let compute = multiply_adds / (self.peak * self.product) + tiles as f64 * self.tile;
         picoseconds(compute.max(self.stream(gemm_weight_len(k, n))))
     }
@@ -171,8 +172,12 @@ impl CostModel {
 }
 
 /// A time as people read it.
-pub fn microseconds(time: Picoseconds) -> String {
-    format!("{:.2} µs", time as f64 / 1e6)
+pub fn shown(time: Picoseconds) -> String {
+    match time as f64 {
+        time if time < 1e6 => format!("{:.1} ns", time / 1e3),
+        time if time < 1e9 => format!("{:.2} µs", time / 1e6),
+        time => format!("{:.3} ms", time / 1e9),
+    }
 }
 
 fn act_work(act: Activation) -> f64 {

@@ -2,7 +2,7 @@
 
 use super::{CostModel, Work, steps};
 use crate::passes::{self, PassOptions};
-use crate::target::{self, Target};
+use crate::target::{self, Target, TargetKind};
 use crate::{onnx, schedule};
 
 fn models() -> impl Iterator<Item = (Target, CostModel)> {
@@ -39,7 +39,7 @@ fn cutting_a_dense_matrix_never_pays() {
 
 #[test]
 fn weights_that_fit_a_cache_are_not_waited_for() {
-    let (_, model) = models().find(|(target, _)| target.name == "raspberry-pi-4").unwrap();
+    let (_, model) = models().find(|(target, _)| target.name == "x86_64").unwrap();
     let resident = model.clone().with_weights(100 << 10).block(1, 1024, 1024);
     let streamed = model.clone().with_weights(100 << 20).block(1, 1024, 1024);
     assert!(resident < streamed);
@@ -52,7 +52,7 @@ fn graphs_cost_what_their_plans_cost() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/far-fashion");
     for name in ["deit", "far-parallel", "far-pruned-dense"] {
         let model = std::fs::read(folder.join(format!("{name}.onnx"))).unwrap();
-        for (target, costs) in models() {
+        for (target, costs) in models().filter(|(target, _)| target.kind == TargetKind::Architecture) {
             let mut graph = onnx::import(&model, &onnx::ImportOptions::default()).unwrap();
             let mut report = passes::Report::default();
             passes::run(&mut graph, &target, &PassOptions::default(), &mut report).unwrap();

@@ -145,7 +145,10 @@ fn new_folder(folder: &Path) -> io::Result<TempDir> {
 }
 
 fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
-    let ours = Error::new(ErrorKind::Io, format!("{what}: {error}")).in_file(path);
+    // Of a temporary file, what went wrong; its name means nothing to anybody.
+    let inner = error.get_ref().and_then(|inner| inner.source());
+    let why = inner.map_or_else(|| error.to_string(), ToString::to_string);
+    let ours = Error::new(ErrorKind::Io, format!("{what}: {why}")).in_file(path);
     match error.kind() {
         io::ErrorKind::NotFound => ours.hint("the folder above it must exist"),
         _ => ours,

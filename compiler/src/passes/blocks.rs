@@ -60,7 +60,10 @@ pub(super) struct Piece {
 
 /// Cuts the pieces into runs so that the sum of `cost(pieces, inputs, width)` is least; with equal sums the fewest runs
 /// win.
-pub(super) fn cheapest_cut(pieces: &[Piece], cost: impl Fn(usize, usize, usize) -> Picoseconds) -> Vec<Range<usize>> {
+pub(super) fn cheapest_cut(
+    pieces: &[Piece],
+    cost: impl Fn(usize, usize, usize) -> Picoseconds,
+) -> Vec<Range<usize>> {
     // best[j]: cost, number of runs and start of the last run for the first j pieces.
     let mut best = vec![(0u64, 0usize, 0usize)];
     for end in 1..=pieces.len() {
@@ -71,7 +74,8 @@ pub(super) fn cheapest_cut(pieces: &[Piece], cost: impl Fn(usize, usize, usize) 
             input = hull(&input, &pieces[start].input);
             width += pieces[start].width;
             let (before, runs, _) = best[start];
-            least = least.min((before.saturating_add(cost(end - start, input.len(), width)), runs + 1, start));
+            least =
+                least.min((before.saturating_add(cost(end - start, input.len(), width)), runs + 1, start));
         }
         best.push(least);
     }

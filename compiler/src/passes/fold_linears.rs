@@ -7,7 +7,7 @@
 use super::matrix::Dense;
 use super::tables::{self, Table};
 use super::{Change, blocks};
-use crate::cost::{CostModel, microseconds};
+use crate::cost::{CostModel, shown};
 use crate::error::Result;
 use crate::ir::{Activation, Graph, Linear, Op, Use};
 
@@ -75,7 +75,7 @@ fn fold(
         apart += costs.table(rows, a.cols);
         folded += tables::added_cost(graph, costs, second);
     }
-    let (folded_text, apart_text) = (microseconds(folded), microseconds(apart));
+    let (folded_text, apart_text) = (shown(folded), shown(apart));
     if folded >= apart {
         change.note(format!("{names}: apart, {apart_text} for {folded_text} folded"));
         return Ok(None);

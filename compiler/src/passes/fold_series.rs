@@ -20,7 +20,7 @@ use super::Change;
 use super::columns::{read_columns, readers, select};
 use super::heads::part;
 use super::tables::{self, Table};
-use crate::cost::{CostModel, Picoseconds, microseconds};
+use crate::cost::{CostModel, Picoseconds, shown};
 use crate::error::Result;
 use crate::ir::{Activation, Direction, Graph, LstmUnit, MultiHeadLstm, Op, Shape, ValueId};
 
@@ -85,7 +85,8 @@ fn fold(graph: &mut Graph, costs: &CostModel, index: usize, change: &mut Change)
         _ => true,
     };
     let Some(readers) = readers(graph, output).filter(|readers| readers.iter().all(takes_table)) else {
-        change.note(format!("`{name}`: {count} constant hidden units stay, what reads them can't add a table"));
+        change
+            .note(format!("`{name}`: {count} constant hidden units stay, what reads them can't add a table"));
         return Ok(());
     };
     let mut chosen: Vec<Candidate> = Vec::new();
@@ -104,7 +105,7 @@ fn fold(graph: &mut Graph, costs: &CostModel, index: usize, change: &mut Change)
         false => 0,
     };
     let gain = chosen.iter().map(|candidate| candidate.gain).sum::<i128>() - i128::from(added);
-    let size = microseconds(u64::try_from(gain.unsigned_abs()).unwrap_or(u64::MAX));
+    let size = shown(u64::try_from(gain.unsigned_abs()).unwrap_or(u64::MAX));
     if gain <= 0 {
         change.note(format!(
             "`{name}`: {count} constant hidden units stay, evaluating them ahead costs {size} more"
@@ -259,7 +260,8 @@ fn fed_bias(graph: &Graph, unit: &LstmUnit, candidate: &Candidate, series: &Tabl
         let bias = &bias.data[t.min(bias.dims[0] - 1) * 4 * hidden..];
         for (i, (gate, j)) in (0..4).flat_map(|gate| live.iter().map(move |j| (gate, *j))).enumerate() {
             let row = &r[(gate * hidden + j) * hidden..][..hidden];
-            let fed = candidate.constant.iter().zip(h.unwrap_or_default()).map(|(c, h)| f64::from(row[*c]) * h);
+            let fed =
+                candidate.constant.iter().zip(h.unwrap_or_default()).map(|(c, h)| f64::from(row[*c]) * h);
             table.data[t * table.cols + i] = f64::from(bias[gate * hidden + j]) + fed.sum::<f64>();
         }
     }
@@ -276,7 +278,8 @@ fn additions(graph: &Graph, reader: usize, removed: &Table) -> Vec<Table> {
                 for t in 0..removed.rows {
                     let x = &removed.data[t * removed.cols..][group.input.clone()];
                     let sum = &mut sum.data[t * linear.cols..][group.output.clone()];
-                    for (x, row) in x.iter().zip(weight.data.chunks(weight.dims[1])).filter(|(x, _)| **x != 0.0)
+                    for (x, row) in
+                        x.iter().zip(weight.data.chunks(weight.dims[1])).filter(|(x, _)| **x != 0.0)
                     {
                         sum.iter_mut().zip(row).for_each(|(s, w)| *s += x * f64::from(*w));
                     }
@@ -284,7 +287,9 @@ fn additions(graph: &Graph, reader: usize, removed: &Table) -> Vec<Table> {
             }
             vec![sum]
         }
-        Op::MultiHeadLstm(lstm) => lstm.units.iter().map(|unit| gate_additions(graph, unit, removed)).collect(),
+        Op::MultiHeadLstm(lstm) => {
+            lstm.units.iter().map(|unit| gate_additions(graph, unit, removed)).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -64,7 +64,11 @@ pub const PASSES: &[Pass] = &[
     pass("fold_layer_norm", "move scale and shift of a LayerNorm into what follows", fold_layer_norm::run),
     pass("fold_affine", "move scales and shifts into their neighbours", fold_affine::run),
     costed("split_linear", "skip blocks of zeros in a matrix", split_linear::run),
-    costed("fold_linears", "multiply matrices in a row ahead of time where that costs less", fold_linears::run),
+    costed(
+        "fold_linears",
+        "multiply matrices in a row ahead of time where that costs less",
+        fold_linears::run,
+    ),
     pass("remove_dead_code", "drop what no output needs, and what changes nothing", remove_dead_code::run),
 ];
 

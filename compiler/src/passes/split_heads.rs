@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::Change;
 use super::blocks::{Piece, Sets, cheapest_cut, hull, hull_of};
 use super::columns::{readers, select};
 use super::heads::{Order, order, part};
-use super::Change;
-use crate::cost::{CostModel, Picoseconds, microseconds};
+use crate::cost::{CostModel, Picoseconds, shown};
 use crate::error::Result;
 use crate::ir::{Graph, LstmUnit, MultiHeadLstm, Op};
 
@@ -23,7 +23,8 @@ pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
         let Op::MultiHeadLstm(lstm) = &node.op else { continue };
         let (lstm, output, name) = (lstm.clone(), node.output, node.name.clone());
         let rows = graph.dims(output)[0];
-        let blocks: Vec<Vec<Block>> = lstm.units.iter().map(|unit| blocks(graph, costs, rows, unit)).collect();
+        let blocks: Vec<Vec<Block>> =
+            lstm.units.iter().map(|unit| blocks(graph, costs, rows, unit)).collect();
         let count: usize = blocks.iter().map(Vec::len).sum();
         if count == lstm.units.len() {
             continue;
@@ -64,8 +65,8 @@ pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
         change.note(format!(
             "`{name}`: {} units cut into {count}, {} for {}{pinned}",
             lstm.units.len(),
-            microseconds(after),
-            microseconds(before)
+            shown(after),
+            shown(before)
         ));
     }
     Ok(change)

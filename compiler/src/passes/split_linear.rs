@@ -5,7 +5,7 @@
 
 use super::matrix::Dense;
 use super::{Change, blocks};
-use crate::cost::{CostModel, microseconds};
+use crate::cost::{CostModel, shown};
 use crate::error::Result;
 use crate::ir::{Graph, Linear, Op};
 
@@ -38,8 +38,8 @@ pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
             node.name,
             groups.len(),
             linear.groups.len(),
-            microseconds(after),
-            microseconds(before)
+            shown(after),
+            shown(before)
         ));
         node.op = Op::Linear(Linear { groups, ..linear });
     }

@@ -10,17 +10,16 @@ use std::ops::Range;
 use super::Change;
 use super::blocks::hull;
 use super::matrix::gather;
-use crate::cost::{CostModel, Work};
+use crate::cost::{CostModel, Picoseconds, Work, shown};
 use crate::error::Result;
 use crate::ir::{Direction, Graph, Node, Op, Shape, ValueId, WeightId};
 
 pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
     let mut trimmed = graph.clone();
     let mut change = trim(&mut trimmed);
-    let (before, after) = (Work::of(graph, costs).predicted_ms, Work::of(&trimmed, costs).predicted_ms);
     if change.count > 0 {
-        let notes = format!("{} values cut down, {after:.3} ms for {before:.3} ms", change.count);
-        change.note(notes);
+        let time = |graph: &Graph| shown((Work::of(graph, costs).predicted_ms * 1e9) as Picoseconds);
+        change.note(format!("{} values cut down, {} for {}", change.count, time(&trimmed), time(graph)));
     }
     *graph = trimmed;
     Ok(change)

@@ -202,7 +202,8 @@ impl Builder {
         let (alive, ghosts): (Vec<bool>, _) = (alive.concat(), self.ghosts);
         let (cols, block) = if head_proj { (heads * hidden, hidden) } else { (heads * width, heads * width) };
         let same_head = |row: usize, col: usize| !head_proj || row % (heads * hidden) / hidden == col / block;
-        let weight = self.masked(alive.len(), cols, 0.5, |row, col| (alive[row] || ghosts) && same_head(row, col));
+        let weight =
+            self.masked(alive.len(), cols, 0.5, |row, col| (alive[row] || ghosts) && same_head(row, col));
         self.linear(&format!("{path}.attn.proj"), lstm, cols, weight)
     }
 

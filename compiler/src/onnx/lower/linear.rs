@@ -1,5 +1,7 @@
 //! Matrix products with constant weights.
 
+use std::sync::Arc;
+
 use super::super::names;
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step, broadcast};
@@ -78,7 +80,7 @@ impl Importer {
         let (input, columns) = self.gathered(x)?;
         let width = self.graph.dims(input)[1];
         let mut shared: Option<WeightId> = None;
-        let mut origin = Origin::default();
+        let mut origin = Origin { initializer: weight.initializer.clone(), ..Origin::default() };
         let mut groups = Vec::with_capacity(count);
         for (index, columns) in columns.chunks(depth).enumerate() {
             let data = match weight.each {
@@ -181,6 +183,8 @@ struct Weight {
     cols: usize,
     /// Whether each group of channels has its own matrix.
     each: bool,
+    /// The constant of the model that it was made from.
+    initializer: Option<Arc<str>>,
 }
 
 impl Weight {
@@ -206,7 +210,7 @@ impl Weight {
         } else if batch.len() > front.len() {
             return Err(wrong());
         }
-        Ok(Self { data: b.floats()?, rows: *rows, cols: *cols, each })
+        Ok(Self { data: b.floats()?, rows: *rows, cols: *cols, each, initializer: b.origin.clone() })
     }
 }
 

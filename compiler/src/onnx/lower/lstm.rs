@@ -40,7 +40,7 @@ impl Importer {
         let hidden = weights.hidden;
         let (input, columns) = self.gathered(&x)?;
         let width = self.graph.dims(input)[1];
-        let mut origin = Origin { columns: None, flipped: x.reversed };
+        let mut origin = Origin { flipped: x.reversed, ..Origin::default() };
         let (range, w) = match Selection::of(columns) {
             Selection::Range(range) => (range, weights.w),
             Selection::Scattered(columns) => {

@@ -162,6 +162,7 @@ impl Lowerer<'_> {
             Op::Affine { scale, shift } => self.affine(node, *scale, *shift, ins[0], out)?,
             Op::MeanRows => self.step(&node.name, StepOp::MeanRows { x: ins[0], out }),
             Op::Constant(_) | Op::SliceRows { .. } | Op::SliceCols { .. } => {}
+            Op::Positions(_) | Op::Embedding { .. } | Op::Normalize { .. } => return Err(Error::new(ErrorKind::Internal, "not yet")),
         }
         Ok(())
     }

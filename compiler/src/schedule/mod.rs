@@ -58,8 +58,8 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
     let plan = Plan {
         model: graph.name.clone(),
         tensors,
-        inputs: ports(&graph.inputs)?,
-        outputs: ports(&graph.outputs)?,
+        inputs: ports(graph, &graph.inputs)?,
+        outputs: ports(graph, &graph.outputs)?,
         steps: lowered.steps,
         arena_bytes: arena.bytes,
     };
@@ -68,11 +68,11 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
     Ok(Scheduled { plan, weights, costs })
 }
 
-fn ports(ports: &[ir::Port]) -> Result<Vec<Port>> {
+fn ports(graph: &Graph, ports: &[ir::Port]) -> Result<Vec<Port>> {
     ports
         .iter()
         .map(|port| {
-            let dims = port.dims.iter().map(|d| number(*d, "a dimension")).collect::<Result<_>>();
+            let dims = port.dims.iter().map(|d| number(graph.extent(*d), "a dimension")).collect::<Result<_>>();
             Ok(Port { name: port.name.clone(), dims: dims.map_err(|e| e.at_node(&port.name))? })
         })
         .collect()

@@ -220,7 +220,8 @@ fn lstm_module(
 
     let direction = if count == 2 { "bidirectional" } else { directions[0].name() };
     let attributes = vec![string("direction", direction), int("hidden_size", index(hidden))];
-    let inputs = [x.as_str(), &w, &r, &bias, "", &initial_h, &initial_c];
+    let lengths = graph.lengths.clone().unwrap_or_default();
+    let inputs = [x.as_str(), &w, &r, &bias, &lengths, &initial_h, &initial_c];
     let y = &graph.node_with_outputs(scope, "LSTM", &inputs, attributes, 3)[0];
     let y = if count == 2 {
         let y = graph.transpose(scope, y, &[0, 2, 1, 3]);

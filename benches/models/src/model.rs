@@ -115,7 +115,7 @@ fn extra_token(weights: &Rc<Weights>, graph: &mut GraphBuilder, name: &str) -> S
     graph.node("", "Expand", &[&token, &shape], vec![])
 }
 
-fn layer_norm(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
+pub(crate) fn layer_norm(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
     let width = weights.config.size.width;
     let module = scope.replace('/', ".");
     let scale = vector(weights, graph, &format!("{module}.weight"), &[width], 1.0, 0.1);
@@ -137,7 +137,7 @@ fn layer_norm(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &
     graph.node(scope, "Add", &[&scaled, &shift], vec![])
 }
 
-fn mlp(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
+pub(crate) fn mlp(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
     let Size { width, mlp, .. } = weights.config.size;
     let x = linear(weights, graph, &format!("{scope}/fc1"), x, [width, mlp], 1.0);
     let x = gelu(weights.config.gelu, weights.config.decomposed, graph, &format!("{scope}/act"), &x);

@@ -59,7 +59,11 @@ pub(super) fn operands(op: &StepOp) -> Vec<Operand> {
         StepOp::LayerNorm(norm) => vec![norm.x, norm.out],
         StepOp::Attention(a) => vec![a.q, a.k, a.v, a.out],
         StepOp::Patches(patches) => vec![patches.image, patches.out],
-        StepOp::Map { x, out, .. } | StepOp::Copy { x, out } | StepOp::MeanRows { x, out } => vec![*x, *out],
+        StepOp::Map { x, out, .. }
+        | StepOp::Copy { x, out }
+        | StepOp::MeanRows { x, out }
+        | StepOp::Normalize { x, out, .. } => vec![*x, *out],
+        StepOp::Embed(embed) => vec![embed.out],
         StepOp::Add { a, b, out } => vec![*a, *b, *out],
     }
 }

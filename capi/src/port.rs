@@ -35,13 +35,13 @@ impl Port {
             ));
         };
         for (to, from) in known.iter_mut().zip(&port.dims) {
-            *to = u64::from(*from);
+            *to = from.of(1, 0) as u64;
         }
         Ok(Port {
             name: c_string(format_args!("{}", port.name))?,
             rank,
             dims,
-            elements: port.elements() as u64,
+            elements: port.elements(1, 0) as u64,
         })
     }
 

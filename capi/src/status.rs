@@ -87,6 +87,8 @@ impl From<far_engine::Error> for Failure {
             ErrorKind::Option => FAR_ERROR_OPTION,
             ErrorKind::PortCount => FAR_ERROR_COUNT,
             ErrorKind::PortLength => FAR_ERROR_SIZE,
+            ErrorKind::PortType => FAR_ERROR_DTYPE,
+            ErrorKind::Extent => FAR_ERROR_SHAPE,
             ErrorKind::Thread => FAR_ERROR_THREAD,
             _ => return Failure::panicked(format_args!("{error}")),
         };

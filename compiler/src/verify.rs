@@ -168,7 +168,7 @@ pub fn run(
 /// A sample as the reference takes it.
 fn feeds<'a>(ports: &'a [Port], sample: &[Vec<f32>]) -> Result<Vec<(&'a str, Tensor)>> {
     let feed = |(port, values): (&'a Port, &Vec<f32>)| {
-        let shape: Vec<usize> = port.dims.iter().map(|&d| d as usize).collect();
+        let shape: Vec<usize> = port.dims.iter().map(|d| d.of(1, 0)).collect();
         let values = values.iter().map(|&v| f64::from(v)).collect();
         Ok((port.name.as_str(), Tensor::real(&shape, values)?))
     };
@@ -181,7 +181,7 @@ fn expected(values: &crate::reference::Values, port: &Port) -> Result<Vec<f64>> 
         Error::new(ErrorKind::BadArtifact, format!("the source model has no output `{}`", port.name))
             .hint("the artifact may have been compiled from another model")
     })?;
-    let dims: Vec<usize> = port.dims.iter().map(|&d| d as usize).collect();
+    let dims: Vec<usize> = port.dims.iter().map(|d| d.of(1, 0)).collect();
     if value.shape() != dims {
         return Err(Error::new(
             ErrorKind::ShapeMismatch,
@@ -196,7 +196,7 @@ fn expected(values: &crate::reference::Values, port: &Port) -> Result<Vec<f64>> 
 /// What a runner of someone else's gave back.
 fn check_outputs(ran: &Ran, samples: usize, ports: &[Port]) -> Result<()> {
     let fits = |outputs: &Vec<Vec<f32>>| {
-        outputs.len() == ports.len() && outputs.iter().zip(ports).all(|(o, p)| o.len() == p.elements())
+        outputs.len() == ports.len() && outputs.iter().zip(ports).all(|(o, p)| o.len() == p.elements(1, 0))
     };
     if ran.outputs.len() == samples && ran.outputs.iter().all(fits) {
         return Ok(());

@@ -151,7 +151,8 @@ fn run(graph: &Graph, inputs: &[&[f32]], threads: usize) -> Vec<Vec<f32>> {
     let model = far_engine::Model::from_bytes(&artifact).expect("a model");
     let options = far_engine::SessionOptions { threads, ..Default::default() };
     let mut session = far_engine::Session::new(Arc::clone(&model), &options).expect("a session");
-    let mut outputs: Vec<Vec<f32>> = model.outputs().iter().map(|p| vec![f32::NAN; p.elements()]).collect();
+    let mut outputs: Vec<Vec<f32>> =
+        model.outputs().iter().map(|p| vec![f32::NAN; p.elements(1, 0)]).collect();
     let mut views: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     session.run(inputs, &mut views).expect("a run");
     outputs

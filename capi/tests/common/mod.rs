@@ -8,7 +8,7 @@ use far::{FAR_DTYPE_F32, far_input, far_last_error, far_output};
 use far_format::ArtifactParts;
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, gemm_weight_len};
-use far_format::plan::{Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::plan::{Dim, Dtype, Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor};
 
 pub(crate) const ROWS: usize = 2;
 pub(crate) const COLS: usize = 4;
@@ -46,13 +46,22 @@ pub(crate) fn features(a: &[f32]) -> Vec<f32> {
 
 /// Inputs `a` [1, 2, 4] and `b` [2, 4]; outputs `sum` [2, 4] and `features` [2, 3]; model `fixture`.
 pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
-    let matrix =
-        |place, cols: usize| Tensor { place, rows: ROWS as u32, cols: cols as u32, stride: cols as u32 };
+    let matrix = |place, cols: usize| Tensor {
+        place,
+        rows: ROWS as u32,
+        cols: cols as u32,
+        stride: cols as u32,
+        tokens: false,
+    };
     let whole =
         |tensor, cols: usize| Operand { tensor, row: 0, col: 0, rows: ROWS as u32, cols: cols as u32 };
     let [a, b, relu, sum, features] =
         [whole(0, COLS), whole(1, COLS), whole(2, COLS), whole(3, COLS), whole(4, FEATURES)];
-    let port = |name: &str, dims: &[u32]| Port { name: name.to_string(), dims: dims.to_vec() };
+    let port = |name: &str, dims: &[u32]| Port {
+        name: name.to_string(),
+        dtype: Dtype::F32,
+        dims: dims.iter().copied().map(Dim::Fixed).collect(),
+    };
     let step = |name: &str, op| Step { name: name.to_string(), op };
     let group = GemmGroup { a_col: 0, k: COLS as u32, out_col: 0, n: FEATURES as u32, weights: 0 };
     let plan = Plan {
@@ -84,6 +93,7 @@ pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
             ),
         ],
         arena_bytes: 64,
+        ..Plan::default()
     };
     let mut weights = vec![0.0; gemm_weight_len(COLS, FEATURES)];
     far_kernels::pack::gemm(COLS, FEATURES, weight, Some(&BIAS), &mut weights);

@@ -116,7 +116,7 @@ impl Runner for QemuRunner {
         for (i, port) in plan.outputs.iter().enumerate() {
             let bytes = fs::read(file(format!("out{i}.npy"))).map_err(io)?;
             let array = npy::read(&bytes).map_err(|e| Error::new(ErrorKind::Internal, e))?;
-            for (sample, values) in outputs.iter_mut().zip(array.data.chunks_exact(port.elements())) {
+            for (sample, values) in outputs.iter_mut().zip(array.data.chunks_exact(port.elements(1, 0))) {
                 sample.push(values.to_vec());
             }
         }
@@ -129,7 +129,7 @@ impl Runner for QemuRunner {
 
 /// The port's shape for so many runs at once.
 fn stacked(port: &Port, runs: usize) -> Vec<usize> {
-    let mut shape: Vec<usize> = port.dims.iter().map(|d| *d as usize).collect();
+    let mut shape: Vec<usize> = port.dims.iter().map(|d| d.of(1, 0)).collect();
     match shape.first_mut() {
         Some(first) => *first *= runs,
         None => shape.push(runs),

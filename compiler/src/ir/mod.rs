@@ -21,6 +21,7 @@ mod verify;
 use std::sync::Arc;
 
 pub use edit::Use;
+pub use far_format::plan::Dtype;
 pub use op::{Activation, Direction, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Op};
 pub use origin::{Origin, Origins};
 pub use shape::output_shape;
@@ -140,17 +141,6 @@ impl Port {
         let dims = dims.iter().map(|dim| Dim::Fixed(*dim)).collect();
         Self { name: name.into(), value, dims, dtype: Dtype::F32 }
     }
-}
-
-/// Type of a port's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// f32.
-    F32,
-    /// Integers of 32 bits.
-    I32,
-    /// Integers of 64 bits.
-    I64,
 }
 
 /// One dimension of a port.

@@ -28,7 +28,7 @@ fn seeded(ports: &[Port], seed: u64, count: usize) -> Vec<Sample> {
     // Twelve uniforms: mean 6, variance 1, close to normal.
     let mut normal = || (0..12).map(|_| rng.f32()).sum::<f32>() - 6.0;
     (0..count)
-        .map(|_| ports.iter().map(|port| (0..port.elements()).map(|_| normal()).collect()).collect())
+        .map(|_| ports.iter().map(|port| (0..port.elements(1, 0)).map(|_| normal()).collect()).collect())
         .collect()
 }
 
@@ -76,7 +76,7 @@ fn no_such_input(ports: &[Port], input: &Given) -> Error {
 
 /// Cuts an array into samples: of the port's own shape, or with a leading dimension of any size where that is 1.
 fn cut(port: &Port, input: &Given) -> Result<Vec<Vec<f32>>> {
-    let dims: Vec<usize> = port.dims.iter().map(|&d| d as usize).collect();
+    let dims: Vec<usize> = port.dims.iter().map(|d| d.of(1, 0)).collect();
     let shape = input.values.shape();
     let fits =
         shape == dims || (dims.first() == Some(&1) && shape.len() == dims.len() && shape[1..] == dims[1..]);
@@ -86,16 +86,22 @@ fn cut(port: &Port, input: &Given) -> Result<Vec<Vec<f32>>> {
             .got(format!("{shape:?}")));
     }
     let values: Vec<f32> = input.values.iter().copied().collect();
-    Ok(values.chunks_exact(port.elements().max(1)).map(<[f32]>::to_vec).collect())
+    Ok(values.chunks_exact(port.elements(1, 0).max(1)).map(<[f32]>::to_vec).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use far_format::plan::{Dim, Dtype};
     use ndarray::ArrayD;
 
     fn ports() -> Vec<Port> {
-        vec![Port { name: "a".into(), dims: vec![1, 2] }, Port { name: "b".into(), dims: vec![3] }]
+        vec![port("a", &[1, 2]), port("b", &[3])]
+    }
+
+    fn port(name: &str, dims: &[u32]) -> Port {
+        let dims = dims.iter().copied().map(Dim::Fixed).collect();
+        Port { name: name.into(), dtype: Dtype::F32, dims }
     }
 
     fn input(name: Option<&str>, shape: &[usize]) -> Given {
@@ -126,7 +132,7 @@ mod tests {
     fn given_inputs_are_cut_into_samples() {
         let one = with(vec![input(Some("b"), &[3]), input(None, &[1, 2])]).expect("valid");
         assert_eq!(one, [[vec![0.0, 1.0], vec![0.0, 1.0, 2.0]]]);
-        let single = [Port { name: "a".into(), dims: vec![1, 2] }];
+        let single = [port("a", &[1, 2])];
         let options = Options { inputs: vec![input(None, &[3, 2])], samples: Some(2), ..Options::default() };
         let two = samples(&single, &options).expect("valid");
         assert_eq!(two, [[vec![0.0, 1.0]], [vec![2.0, 3.0]]]);

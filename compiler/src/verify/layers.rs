@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use far_format::ArtifactParts;
 use far_format::layout::Activation;
-use far_format::plan::{Operand, Place, Port, Step, StepOp};
+use far_format::plan::{Dim, Dtype, Operand, Place, Port, Step, StepOp};
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, difference};
@@ -111,8 +111,10 @@ fn probe(judge: &Model, index: usize, step: &Step) -> Option<Probe> {
         // Without scale and shift it is a part of the source model's, which the next step completes.
         StepOp::LayerNorm(norm) => (norm.out, norm.affine.and(value(Fused::default()))?),
         StepOp::Attention(attention) => (attention.out, value(Fused::default())?),
-        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } => (*out, value(Fused::default())?),
-        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) => return None,
+        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } | StepOp::Normalize { out, .. } => {
+            (*out, value(Fused::default())?)
+        }
+        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) | StepOp::Embed(_) => return None,
     };
     Some(Probe { step: index, name: step.name.clone(), result, counterpart })
 }
@@ -128,13 +130,14 @@ fn instrument(artifact: &[u8], probes: &[Probe]) -> Result<Vec<u8>> {
         let Operand { rows, cols, .. } = probe.result;
         let place = Place::Output(index(plan.outputs.len() + number));
         let out = Operand { tensor: index(plan.tensors.len()), row: 0, col: 0, rows, cols };
-        plan.tensors.push(far_format::plan::Tensor { place, rows, cols, stride: cols });
+        plan.tensors.push(far_format::plan::Tensor { place, rows, cols, stride: cols, tokens: false });
         let copy = StepOp::Copy { x: probe.result, out };
         plan.steps.insert(probe.step + 1, Step { name: probe.name.clone(), op: copy });
     }
     let ports = probes.iter().map(|probe| Port {
         name: format!("step {}: {}", probe.step, probe.name),
-        dims: vec![probe.result.rows, probe.result.cols],
+        dtype: Dtype::F32,
+        dims: vec![Dim::Fixed(probe.result.rows), Dim::Fixed(probe.result.cols)],
     });
     plan.outputs.extend(ports);
     let parts = ArtifactParts {

@@ -41,7 +41,7 @@ impl Runner for HostRunner {
             let inputs: Vec<&[f32]> = sample.iter().map(Vec::as_slice).collect();
             // What a run does not write must not look like a result.
             let mut results: Vec<Vec<f32>> =
-                session.model().outputs().iter().map(|port| vec![f32::NAN; port.elements()]).collect();
+                session.model().outputs().iter().map(|port| vec![f32::NAN; port.elements(1, 0)]).collect();
             let mut views: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
             session.run(&inputs, &mut views).map_err(|e| failed("the artifact's run failed", e))?;
             outputs.push(results);

@@ -245,6 +245,11 @@ fn ops(graph: &Graph) -> Vec<&'static str> {
     graph.nodes.iter().map(|node| short(&node.op)).collect()
 }
 
+/// Dimensions that are the same in every call.
+fn fixed(dims: &[usize]) -> Vec<ir::Dim> {
+    dims.iter().map(|dim| ir::Dim::Fixed(*dim)).collect()
+}
+
 /// Kind, node and field of an error.
 #[track_caller]
 fn assert_error(error: &Error, kind: ErrorKind, node: Option<&str>, field: Option<&str>) {

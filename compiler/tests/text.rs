@@ -84,7 +84,8 @@ impl Call {
     }
 
     fn mask(&self) -> Vec<i64> {
-        let row = |length: &usize| (0..self.extent.tokens).map(|at| i64::from(at < *length)).collect::<Vec<_>>();
+        let row =
+            |length: &usize| (0..self.extent.tokens).map(|at| i64::from(at < *length)).collect::<Vec<_>>();
         self.lengths.iter().flat_map(row).collect()
     }
 
@@ -126,7 +127,8 @@ fn judged(onnx: &[u8], model: &Model, call: &Call) -> Vec<Vec<f64>> {
         .map(|port| (port.name.as_str(), Tensor::int(&shape, call.input(&port.name)).expect("fits")))
         .collect();
     let values = judge.run(&feeds, Keep::Outputs).unwrap_or_else(|e| panic!("{e} {e:?}"));
-    let output = |port: &far_engine::Port| values[&port.name].as_real().expect("numbers").iter().copied().collect();
+    let output =
+        |port: &far_engine::Port| values[&port.name].as_real().expect("numbers").iter().copied().collect();
     model.outputs().iter().map(output).collect()
 }
 
@@ -191,7 +193,10 @@ fn embeddings_in_every_spelling() {
 fn masks_in_every_spelling() {
     for mask in [Mask::Additive, Mask::Filled, Mask::Chosen] {
         for lengths in [true, false] {
-            assert_right(&format!("{mask:?}, {lengths}"), &text::Config { mask: Some(mask), lengths, ..small() });
+            assert_right(
+                &format!("{mask:?}, {lengths}"),
+                &text::Config { mask: Some(mask), lengths, ..small() },
+            );
         }
     }
     assert_right("no mask", &text::Config { mask: None, lengths: false, ..small() });
@@ -237,14 +242,25 @@ fn fewer_tokens_are_less_work() {
 
 #[test]
 fn batches_of_images_are_single_runs() {
-    let image = Size { image: 12, patch: 4, channels: 2, width: 24, heads: 3, hidden: 8, depth: 2, mlp: 40, ..Size::TINY };
+    let image = Size {
+        image: 12,
+        patch: 4,
+        channels: 2,
+        width: 24,
+        heads: 3,
+        hidden: 8,
+        depth: 2,
+        mlp: 40,
+        ..Size::TINY
+    };
     let image = Size { classes: 5, ..image };
     for (form, distilled) in [(Form::Monolithic, false), (Form::Attention, true)] {
         let config = Config { form, size: Size { distilled, ..image.clone() }, ..Config::new(image.clone()) };
         let fixed = far_models::generate(&config).unwrap().onnx;
         let single = Model::from_bytes(&artifact(&fixed, &options(None, None))).unwrap();
-        let open = with_open_batch(&fixed);
-        let model = Model::from_bytes(&artifact(&open, &options(None, Some(4)))).unwrap();
+        let of = |batch| far_models::generate(&Config { batch, ..config.clone() }).unwrap().onnx;
+        let model = Model::from_bytes(&artifact(&of(None), &options(None, Some(4)))).unwrap();
+        let three = Model::from_bytes(&artifact(&of(Some(3)), &options(None, None))).unwrap();
         let pixels = 2 * 12 * 12;
         let data: Vec<f32> = (0..4 * pixels).map(|i| (i as f32 * 0.37).sin()).collect();
         let call = |model: &Arc<Model>, data: &[f32]| {
@@ -262,30 +278,9 @@ fn batches_of_images_are_single_runs() {
                 assert_eq!(bits(logits), bits(&alone), "{form:?}: element {element} of {batch}");
             }
         }
+        let data = &data[..3 * pixels];
+        assert_eq!(bits(&call(&three, data)), bits(&call(&model, data)), "{form:?}: a fixed batch");
     }
-}
-
-/// The model with an open batch: its one image's first dimension has a name, and attention's constant ones are copied.
-fn with_open_batch(onnx: &[u8]) -> Vec<u8> {
-    use prost::Message;
-    use tract_onnx::pb::{ModelProto, tensor_shape_proto::dimension::Value, type_proto};
-    let mut model = ModelProto::decode(onnx).unwrap();
-    let graph = model.graph.as_mut().unwrap();
-    for info in graph.input.iter_mut().chain(&mut graph.output) {
-        let Some(type_proto::Value::TensorType(tensor)) = &mut info.r#type.as_mut().unwrap().value else { panic!() };
-        tensor.shape.as_mut().unwrap().dim[0].value = Some(Value::DimParam("batch".into()));
-    }
-    // `[1, …]` of a Reshape, and of the tokens' Expand, is the batch.
-    let reshaped: Vec<String> =
-        graph.node.iter().filter(|n| n.op_type == "Reshape").map(|n| n.input[1].clone()).collect();
-    for node in graph.node.iter_mut().filter(|n| reshaped.contains(&n.output[0])) {
-        for tensor in node.attribute.iter_mut().filter_map(|a| a.t.as_mut()) {
-            if tensor.raw_data[..8] == 1i64.to_le_bytes() {
-                tensor.raw_data[..8].copy_from_slice(&0i64.to_le_bytes());
-            }
-        }
-    }
-    model.encode_to_vec()
 }
 
 #[test]
@@ -299,7 +294,11 @@ fn fixed_sizes_are_kept() {
     }
     for (wrong, field) in [(options(None, Some(3)), "batch"), (options(Some(7), None), "max-tokens")] {
         let error = refused(&onnx, &wrong);
-        assert_eq!((error.kind, error.place.field.as_deref()), (ErrorKind::ShapeMismatch, Some(field)), "{error:?}");
+        assert_eq!(
+            (error.kind, error.place.field.as_deref()),
+            (ErrorKind::ShapeMismatch, Some(field)),
+            "{error:?}"
+        );
     }
 }
 
@@ -315,7 +314,11 @@ fn sizes_that_are_not_said_are_asked_for() {
         (options(Some(8), Some(0)), "batch"),
     ] {
         let error = refused(&onnx, &wrong);
-        assert_eq!((error.kind, error.place.field.as_deref()), (ErrorKind::ShapeMismatch, Some(field)), "{error:?}");
+        assert_eq!(
+            (error.kind, error.place.field.as_deref()),
+            (ErrorKind::ShapeMismatch, Some(field)),
+            "{error:?}"
+        );
     }
     // The table of positions has 16 rows.
     let error = refused(&onnx, &options(Some(17), None));

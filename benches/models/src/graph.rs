@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use crate::onnx::{
-    Attribute, AttributeType, BOOL, Dimension, FLOAT, INT32, INT64, Node, Tensor, TensorShape, TensorType, Type, ValueInfo,
+    Attribute, AttributeType, BOOL, Dimension, FLOAT, INT32, INT64, Node, Tensor, TensorShape, TensorType,
+    Type, ValueInfo,
 };
 
 /// A tensor of weights that is made when it is needed.
@@ -76,23 +77,13 @@ impl GraphBuilder {
     }
 
     /// Gives the last node's only output the name of a model output, and declares that.
-    pub(crate) fn output(&mut self, name: &str, dims: &[usize]) {
-        self.typed_output(name, &dims.iter().copied().map(Axis::Fixed).collect::<Vec<_>>());
-    }
-
-    /// The same with axes of which some may be open.
-    pub(crate) fn typed_output(&mut self, name: &str, axes: &[Axis]) {
+    pub(crate) fn output(&mut self, name: &str, axes: &[Axis]) {
         let node = self.nodes.last_mut().expect("an output needs a node");
         node.output = vec![name.to_owned()];
         self.outputs.push(value_info(name, Element::F32, axes));
     }
 
-    pub(crate) fn input(&mut self, name: &str, dims: &[usize]) {
-        self.typed_input(name, Element::F32, &dims.iter().copied().map(Axis::Fixed).collect::<Vec<_>>());
-    }
-
-    /// An input of any type with axes of which some may be open.
-    pub(crate) fn typed_input(&mut self, name: &str, element: Element, axes: &[Axis]) {
+    pub(crate) fn input(&mut self, name: &str, element: Element, axes: &[Axis]) {
         self.inputs.push(value_info(name, element, axes));
     }
 

@@ -29,9 +29,9 @@ mod mixer;
 mod model;
 mod onnx;
 mod rng;
-pub mod text;
 #[cfg(test)]
 mod tests;
+pub mod text;
 mod weights;
 
 use std::io::Write;

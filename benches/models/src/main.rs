@@ -41,6 +41,9 @@ struct Cli {
     /// Write LayerNorm and GELU as primitives whatever the operator set
     #[arg(long)]
     decomposed: bool,
+    /// Images of a batch; 0 leaves their number open
+    #[arg(long, default_value = "1")]
+    batch: Option<usize>,
     /// Seed of the numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -188,6 +191,7 @@ impl Cli {
             opset: self.opset,
             decomposed: self.decomposed,
             seed: self.seed,
+            batch: self.batch.filter(|batch| *batch > 0),
         }
     }
 

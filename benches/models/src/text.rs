@@ -108,7 +108,14 @@ impl Config {
     /// MiniLM's embeddings and mean pooling around blocks of these dimensions, everything open, operator set 17, seed 0.
     pub fn new(size: Size) -> Self {
         Self {
-            blocks: BlockConfig::new(Size { image: 1, patch: 1, channels: 1, classes: 1, distilled: false, ..size }),
+            blocks: BlockConfig::new(Size {
+                image: 1,
+                patch: 1,
+                channels: 1,
+                classes: 1,
+                distilled: false,
+                ..size
+            }),
             vocabulary: 30_522,
             positions: 512,
             ids: Ids::I64,
@@ -193,16 +200,17 @@ impl Builder<'_> {
         };
         let [batch, tokens] = self.axes();
         let axes = [batch, tokens];
-        self.graph.typed_input("input_ids", element, &axes);
+        self.graph.input("input_ids", element, &axes);
         if self.config.mask.is_some() {
-            self.graph.typed_input("attention_mask", element, &axes);
+            self.graph.input("attention_mask", element, &axes);
         }
         if self.config.types == Types::Input {
-            self.graph.typed_input("token_type_ids", element, &axes);
+            self.graph.input("token_type_ids", element, &axes);
         }
         let mut x = self.embed();
         if self.config.lengths {
-            let count = self.graph.with_axes("", "ReduceSum", "attention_mask", &[1], vec![int("keepdims", 0)], 13);
+            let count =
+                self.graph.with_axes("", "ReduceSum", "attention_mask", &[1], vec![int("keepdims", 0)], 13);
             self.graph.lengths = Some(self.cast("", &count, Element::I32));
         }
         let added = self.mask_for_scores();
@@ -249,7 +257,8 @@ impl Builder<'_> {
         }
         let wide = match mask {
             Mask::Filled => {
-                let (batch, tokens) = (self.listed("", "attention_mask", 0), self.listed("", "attention_mask", 1));
+                let (batch, tokens) =
+                    (self.listed("", "attention_mask", 0), self.listed("", "attention_mask", 1));
                 let one = self.graph.constant_i64("", &[1], &[1]);
                 let shape = self.graph.concat("", &[&batch, &one, &tokens, &tokens], 0);
                 self.graph.node("", "Expand", &[&wide, &shape], vec![])
@@ -336,7 +345,8 @@ impl Builder<'_> {
             let (key, len) = (name.clone(), dims[0] * dims[1]);
             (name, move || source.vector(&key, len, 0.0, std))
         };
-        let (name, fill) = vector(format!("{module}.weight"), [outputs, inputs], 1.0 / (inputs as f64).sqrt());
+        let (name, fill) =
+            vector(format!("{module}.weight"), [outputs, inputs], 1.0 / (inputs as f64).sqrt());
         let weight = self.graph.parameter(name, &[outputs, inputs], fill);
         let (name, fill) = vector(format!("{module}.bias"), [1, outputs], 0.05);
         let bias = self.graph.parameter(name, &[outputs], fill);

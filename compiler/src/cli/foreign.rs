@@ -124,7 +124,8 @@ impl QemuRunner {
             return Ok(serde_json::Value::Null);
         };
         let file = |name: String| folder.join(name);
-        let mut arguments: Vec<OsString> = vec!["run".into(), file("model.far".into()).into(), "--json".into()];
+        let mut arguments: Vec<OsString> =
+            vec!["run".into(), file("model.far".into()).into(), "--json".into()];
         arguments.extend(["--threads".into(), self.threads.to_string().into()]);
         for (i, port) in plan.inputs.iter().enumerate() {
             let path = file(format!("in{i}.npy"));
@@ -168,7 +169,11 @@ fn write_npy(path: &Path, shape: Vec<usize>, parts: &[&Elements]) -> Result<()> 
     }
     macro_rules! joined {
         ($kind:ident) => {
-            parts.iter().flat_map(|part| if let Elements::$kind(v) = part { &v[..] } else { &[] }).copied().collect()
+            parts
+                .iter()
+                .flat_map(|part| if let Elements::$kind(v) = part { &v[..] } else { &[] })
+                .copied()
+                .collect()
         };
     }
     match parts.first() {

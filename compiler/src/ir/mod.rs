@@ -241,7 +241,12 @@ impl Graph {
         }
     }
 
-    /// A port's dimension for one element of the batch and the most tokens.
+    /// A port's dimensions for one element of the batch and the most tokens.
+    pub fn port_dims(&self, port: &Port) -> Vec<usize> {
+        port.dims.iter().map(|dim| self.extent(*dim)).collect()
+    }
+
+    /// One dimension of a port for one element of the batch and the most tokens.
     pub fn extent(&self, dim: Dim) -> usize {
         match dim {
             Dim::Fixed(size) => size,

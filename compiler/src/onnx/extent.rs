@@ -107,7 +107,8 @@ fn no_size(input: &Input, axis: usize) -> Error {
 }
 
 fn show(dims: &[Option<usize>]) -> String {
-    let dims: Vec<String> = dims.iter().map(|d| d.map_or_else(|| "?".to_owned(), |d| d.to_string())).collect();
+    let dims: Vec<String> =
+        dims.iter().map(|d| d.map_or_else(|| "?".to_owned(), |d| d.to_string())).collect();
     format!("[{}]", dims.join(", "))
 }
 
@@ -126,7 +127,9 @@ fn batch(model: &Model, axes: &[Axes], options: &ImportOptions) -> Result<Batch>
             most @ 2..=MAX_BATCH => Batch { most, fixed: false },
             1 => Batch::ONE,
             other => {
-                return Err(wrong("impossible batch").expected(format!("1 to {MAX_BATCH}")).got(other.to_string()));
+                return Err(wrong("impossible batch")
+                    .expected(format!("1 to {MAX_BATCH}"))
+                    .got(other.to_string()));
             }
         },
         (0 | 1, wanted) => {
@@ -142,7 +145,9 @@ fn batch(model: &Model, axes: &[Axes], options: &ImportOptions) -> Result<Batch>
         _ => {
             let mut sizes: Vec<usize> = fixed.into_iter().collect();
             sizes.sort_unstable();
-            return Err(wrong("inputs have different batches").expected("one size").got(format!("{sizes:?}")));
+            return Err(wrong("inputs have different batches")
+                .expected("one size")
+                .got(format!("{sizes:?}")));
         }
     };
     if batch != Batch::ONE
@@ -173,10 +178,13 @@ fn tokens(model: &Model, axes: &[Axes], options: &ImportOptions) -> Result<Optio
         };
     };
     if let Some((other, size)) = sized().find_map(|(input, axis)| Some((input, input.dims[axis]?))) {
-        return Err(Error::new(ErrorKind::ShapeMismatch, "some inputs leave the number of tokens open, others don't")
-            .at_field(&other.name)
-            .expected("a sequence axis that is left open")
-            .got(size.to_string()));
+        return Err(Error::new(
+            ErrorKind::ShapeMismatch,
+            "some inputs leave the number of tokens open, others don't",
+        )
+        .at_field(&other.name)
+        .expected("a sequence axis that is left open")
+        .got(size.to_string()));
     }
     match options.max_tokens {
         Some(most @ 2..=MAX_SIZE) => Ok(Some(most)),
@@ -184,13 +192,17 @@ fn tokens(model: &Model, axes: &[Axes], options: &ImportOptions) -> Result<Optio
             .at_field("max-tokens")
             .expected(format!("2 to {MAX_SIZE}"))
             .got(other.to_string())),
-        None => Err(no_size(input, axis)
-            .hint("say how many tokens a call has at most: `--max-tokens N`")),
+        None => Err(no_size(input, axis).hint("say how many tokens a call has at most: `--max-tokens N`")),
     }
 }
 
 /// The model lowered for so many elements and tokens, with the values that have a row for each token marked.
-fn graph(model: &Model, axes: &[Axes], [elements, tokens]: [usize; 2], options: &ImportOptions) -> Result<Lowered> {
+fn graph(
+    model: &Model,
+    axes: &[Axes],
+    [elements, tokens]: [usize; 2],
+    options: &ImportOptions,
+) -> Result<Lowered> {
     let sizes = model.inputs.iter().zip(axes).map(|(input, axes)| {
         let size = |(axis, size): (usize, &Option<usize>)| {
             size.unwrap_or(if axes.batch == Some(axis) { elements } else { tokens })
@@ -200,7 +212,8 @@ fn graph(model: &Model, axes: &[Axes], [elements, tokens]: [usize; 2], options: 
     });
     let sizes: Vec<InputSizes> = sizes.collect();
     let mut lowered = lower::lower(model, &sizes, options)?;
-    let open = model.inputs.iter().zip(axes).map(|(input, axes)| axes.tokens.filter(|a| input.dims[*a].is_none()));
+    let open =
+        model.inputs.iter().zip(axes).map(|(input, axes)| axes.tokens.filter(|a| input.dims[*a].is_none()));
     let open: Vec<bool> = open.map(|axis| axis.is_some()).collect();
     // With a mask every element has as many tokens as that counts, even if the model's own number is fixed.
     let masked = lowered.lengths.and_then(|input| Some(sizes[input].dims[axes[input].tokens?]));
@@ -254,7 +267,9 @@ fn vary(graph: &mut Graph, rows: usize, varying: &[bool]) -> Result<()> {
 /// Makes a constant with a row for each token one whose first rows are used.
 fn positions(graph: &mut Graph, value: ValueId) {
     let [rows, cols] = graph.dims(value);
-    let Some(index) = graph.producer(value).filter(|_| rows == graph.tokens && graph.uses(value) == 1) else { return };
+    let Some(index) = graph.producer(value).filter(|_| rows == graph.tokens && graph.uses(value) == 1) else {
+        return;
+    };
     if let Op::Constant(weight) = graph.nodes[index].op {
         graph.nodes[index].op = Op::Positions(weight);
         graph.values[value.0 as usize].shape = Shape::Tokens { cols };
@@ -304,7 +319,8 @@ fn compare(base: &Lowered, other: &Lowered, what: &str) -> Result<()> {
         }
     }
     let counts = |lowered: &Lowered| (lowered.graph.nodes.len(), lowered.lengths);
-    let ports = |graph: &Graph| -> Vec<ir::Port> { graph.inputs.iter().chain(&graph.outputs).cloned().collect() };
+    let ports =
+        |graph: &Graph| -> Vec<ir::Port> { graph.inputs.iter().chain(&graph.outputs).cloned().collect() };
     if counts(base) != counts(other) || ports(a) != ports(b) || base.origins != other.origins {
         let sizes = [a, b].map(|graph| format!("{} operations", graph.nodes.len()));
         return Err(differs("", "graph", sizes));
@@ -320,7 +336,8 @@ fn cut(graph: &mut Graph, most: usize) {
             let whole = graph.weight(weight).clone();
             if whole.dims[0] > most {
                 let cols = whole.dims[1];
-                graph.nodes[index].op = Op::Positions(graph.add_weight(most, cols, &whole.data[..most * cols]));
+                graph.nodes[index].op =
+                    Op::Positions(graph.add_weight(most, cols, &whole.data[..most * cols]));
             }
         }
     }

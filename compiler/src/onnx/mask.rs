@@ -85,7 +85,9 @@ impl Bits {
     pub(super) fn elementwise(op: &str, operands: &[Self]) -> Option<Self> {
         let first = operands.first()?;
         let kind = match op {
-            "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "Not" | "And" | "Or" => Kind::Bool,
+            "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "Not" | "And" | "Or" => {
+                Kind::Bool
+            }
             "Where" => operands.get(1)?.kind,
             _ => first.kind,
         };

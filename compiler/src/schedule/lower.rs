@@ -321,10 +321,13 @@ impl Lowerer<'_> {
     /// Copies row by row: passes leave this operation only where an LSTM can't take it over.
     fn reverse_rows(&mut self, node: &Node, x: Operand, out: Operand) -> Result<()> {
         if self.graph.value(node.output).shape.varies() {
-            return Err(Error::new(ErrorKind::UnsupportedOp, "tokens are reversed, but for an LSTM to run over them")
-                .expected("a fixed number of tokens")
-                .got(format!("up to {}", x.rows))
-                .hint("leave out the flip, or compile for a fixed number of tokens"));
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "tokens are reversed, but for an LSTM to run over them",
+            )
+            .expected("a fixed number of tokens")
+            .got(format!("up to {}", x.rows))
+            .hint("leave out the flip, or compile for a fixed number of tokens"));
         }
         few(x.rows, "rows to reverse")?;
         for row in 0..x.rows {

@@ -62,9 +62,11 @@ fn seeded(plan: &Plan, open: Open, seed: u64, count: usize) -> Vec<Sample> {
             // A mask that cuts needs a judge that runs shorter sequences.
             let alone = !plan.batch.fixed || batch == 1;
             let cuts = plan.lengths.is_some() && open.tokens && alone && i % 2 == 1;
-            let length = |rng: &mut fastrand::Rng| if cuts { rng.usize(1..=extent.tokens) } else { extent.tokens };
+            let length =
+                |rng: &mut fastrand::Rng| if cuts { rng.usize(1..=extent.tokens) } else { extent.tokens };
             let lengths: Vec<usize> = (0..extent.batch).map(|_| length(&mut rng)).collect();
-            let inputs = (0..plan.inputs.len()).map(|input| noise(plan, input, extent, &lengths, &mut rng)).collect();
+            let inputs =
+                (0..plan.inputs.len()).map(|input| noise(plan, input, extent, &lengths, &mut rng)).collect();
             Sample { extent, lengths, inputs }
         })
         .collect()

@@ -41,8 +41,12 @@ impl Runner for HostRunner {
             let inputs: Vec<Input<'_>> = sample.inputs.iter().map(Elements::view).collect();
             let (batch, tokens) = (sample.extent.batch, sample.extent.tokens);
             // What a run does not write must not look like a result.
-            let mut results: Vec<Vec<f32>> =
-                session.model().outputs().iter().map(|port| vec![f32::NAN; port.elements(batch, tokens)]).collect();
+            let mut results: Vec<Vec<f32>> = session
+                .model()
+                .outputs()
+                .iter()
+                .map(|port| vec![f32::NAN; port.elements(batch, tokens)])
+                .collect();
             let mut views: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
             session
                 .run_extent(sample.extent, &inputs, &mut views)

@@ -12,11 +12,11 @@ impl Builder<'_> {
             if self.config.normalized {
                 self.normalize(&x);
             }
-            self.graph.typed_output("last_hidden_state", &features);
+            self.graph.output("last_hidden_state", &features);
             return;
         }
         if self.config.features {
-            self.graph.typed_output("last_hidden_state", &features);
+            self.graph.output("last_hidden_state", &features);
             x = "last_hidden_state".into();
         }
         let pooled = match self.config.pooling {
@@ -33,7 +33,7 @@ impl Builder<'_> {
         if self.config.normalized {
             self.normalize(&pooled);
         }
-        self.graph.typed_output("embedding", &[batch, Axis::Fixed(width)]);
+        self.graph.output("embedding", &[batch, Axis::Fixed(width)]);
     }
 
     fn first(&mut self, x: &str) -> String {

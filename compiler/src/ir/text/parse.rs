@@ -366,9 +366,11 @@ impl<'a> Parser<'a> {
             [rows, cols] => number(rows).zip(number(cols)).map(|(rows, cols)| Shape::Matrix { rows, cols }),
             [channels, height, width] => {
                 let both = number(height).zip(number(width));
-                number(channels)
-                    .zip(both)
-                    .map(|(channels, (height, width))| Shape::Image { channels, height, width })
+                number(channels).zip(both).map(|(channels, (height, width))| Shape::Image {
+                    channels,
+                    height,
+                    width,
+                })
             }
             _ => None,
         };

@@ -3,7 +3,9 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::super::shape::show;
-use super::super::{Batch, Dim, Dtype, Graph, LinearGroup, LstmUnit, Node, Op, Port, ValueId, Weight, WeightId};
+use super::super::{
+    Batch, Dim, Dtype, Graph, LinearGroup, LstmUnit, Node, Op, Port, ValueId, Weight, WeightId,
+};
 use super::{ACTIVATIONS, DIRECTIONS, DTYPES, is_plain};
 
 /// How much of the constants is printed.
@@ -201,7 +203,11 @@ impl Display for Dims<'_> {
             Dim::Tokens => "T".to_owned(),
         };
         let dims: Vec<_> = self.0.dims.iter().map(dim).collect();
-        if dims.is_empty() { f.write_str("scalar")? } else { write!(f, "dims {}", dims.join("x"))? }
+        if dims.is_empty() {
+            f.write_str("scalar")?
+        } else {
+            write!(f, "dims {}", dims.join("x"))?
+        }
         match self.0.dtype {
             Dtype::F32 => Ok(()),
             other => write!(f, " {}", name_of(&DTYPES, other)),

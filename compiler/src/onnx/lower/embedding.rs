@@ -18,18 +18,27 @@ impl Importer {
         let (rows, cols) = match table.dims() {
             &[rows, cols] if axis == 0 && rows > 0 && cols > 0 => (rows, cols),
             dims => {
-                return Err(Error::new(ErrorKind::UnsupportedOp, "token ids pick something else than rows of a table")
-                    .at_field("axis")
-                    .expected("axis 0 of a matrix")
-                    .got(format!("axis {axis} of {dims:?}")));
+                return Err(Error::new(
+                    ErrorKind::UnsupportedOp,
+                    "token ids pick something else than rows of a table",
+                )
+                .at_field("axis")
+                .expected("axis 0 of a matrix")
+                .got(format!("axis {axis} of {dims:?}")));
             }
         };
         if self.lengths == Some(*input) {
-            return Err(Error::new(ErrorKind::UnsupportedOp, "an input is both the attention mask and token ids")
-                .hint("give the mask as an input of its own, `attention_mask`"));
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "an input is both the attention mask and token ids",
+            )
+            .hint("give the mask as an input of its own, `attention_mask`"));
         }
         let [column] = &x.cols[..] else {
-            return Err(Error::new(ErrorKind::UnsupportedOp, "token ids are repeated before they are looked up"));
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "token ids are repeated before they are looked up",
+            ));
         };
         check_size(x.rows, cols)?;
         self.embedded.insert(*input);

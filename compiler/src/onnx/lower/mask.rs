@@ -313,6 +313,9 @@ fn is_zero(tensor: &Tensor, scores: &Scores) -> Result<bool> {
 }
 
 fn unknown_mask(why: &str) -> Error {
-    Error::new(ErrorKind::UnsupportedOp, format!("the attention mask is used in a way that is not known: {why}"))
-        .hint("a mask may be added to attention scores, multiply tokens, count them, and give `sequence_lens`")
+    Error::new(
+        ErrorKind::UnsupportedOp,
+        format!("the attention mask is used in a way that is not known: {why}"),
+    )
+    .hint("a mask may be added to attention scores, multiply tokens, count them, and give `sequence_lens`")
 }

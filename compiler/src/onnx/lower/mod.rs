@@ -14,17 +14,17 @@ mod shape;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use super::ImportOptions;
 use super::extent::InputSizes;
 use super::fold;
+use super::mask::Mask;
 use super::names::{self, ModulePath};
 use super::node::Node;
 use super::order;
 use super::proto::{Input, Model};
-use super::mask::Mask;
 use super::recognise::{Partial, Tensor};
 use super::tensor::Const;
 use super::view::View;
-use super::ImportOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{self, Dim, Dtype, Graph, Op, Origins, Port, Shape, ValueId, WeightId};
 
@@ -197,7 +197,9 @@ impl Importer {
                         Tensor::Const(c) => c.len(),
                         Tensor::Tokens(x)
                         | Tensor::Partial(
-                            Partial::Mask(Mask { x, .. }) | Partial::Lengths { x, .. } | Partial::Sum { x, .. },
+                            Partial::Mask(Mask { x, .. })
+                            | Partial::Lengths { x, .. }
+                            | Partial::Sum { x, .. },
                         ) => x.cols.len(),
                         Tensor::Image { .. } | Tensor::Ids { .. } | Tensor::Partial(_) => 0,
                     })?;
@@ -244,7 +246,9 @@ impl Importer {
             return Ok(vec![tensor]);
         }
         let tensor = match node.op() {
-            "Gather" if matches!(call.inputs.get(1), Some(Some(Tensor::Ids { .. }))) => self.embedding(call)?,
+            "Gather" if matches!(call.inputs.get(1), Some(Some(Tensor::Ids { .. }))) => {
+                self.embedding(call)?
+            }
             "Conv" => self.conv(call)?,
             "MatMul" => self.matmul(call)?,
             "Gemm" => self.gemm(call)?,

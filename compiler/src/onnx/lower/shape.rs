@@ -220,11 +220,10 @@ pub(super) fn one_element(constant: &Const, batch: Option<usize>) -> Result<Cons
     let first = element(0);
     match (1..constant.dims()[axis]).all(|index| element(index).data == first.data) {
         true => Ok(first),
-        false => Err(Error::new(
-            ErrorKind::UnsupportedOp,
-            "a constant differs between the elements of the batch",
-        )
-        .expected("every element computed alike")),
+        false => {
+            Err(Error::new(ErrorKind::UnsupportedOp, "a constant differs between the elements of the batch")
+                .expected("every element computed alike"))
+        }
     }
 }
 

@@ -183,14 +183,17 @@ impl Model {
             .iter()
             .enumerate()
             .map(|(seed, port)| {
-                noise(seed as u64 + 7, rten::dims(&graph, port).iter().product()).iter().map(|v| 4.0 * v).collect()
+                noise(seed as u64 + 7, graph.port_dims(port).iter().product())
+                    .iter()
+                    .map(|v| 4.0 * v)
+                    .collect()
             })
             .collect();
         let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let got = ir::eval::outputs(&graph, &slices).unwrap();
         let expected = rten::run(&self.bytes(), &graph, &inputs);
         for ((got, (dims, expected)), port) in got.iter().zip(&expected).zip(&graph.outputs) {
-            assert_eq!(*dims, rten::dims(&graph, port), "dimensions of `{}`", port.name);
+            assert_eq!(*dims, graph.port_dims(port), "dimensions of `{}`", port.name);
             assert_eq!(got.len(), expected.len());
             for (got, expected) in got.iter().zip(expected) {
                 let error = (got - f64::from(*expected)).abs();

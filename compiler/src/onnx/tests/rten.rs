@@ -3,13 +3,13 @@
 use prost::bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 
-use crate::ir::{Graph, Port};
+use crate::ir::Graph;
 
 /// Dimensions and elements of each output.
 pub(super) fn run(model: &[u8], graph: &Graph, inputs: &[Vec<f32>]) -> Vec<(Vec<usize>, Vec<f32>)> {
     let model = rten::Model::load(unpack(model, "model")).unwrap();
     let inputs = graph.inputs.iter().zip(inputs).map(|(port, data)| {
-        let value = rten::Value::from_shape(&dims(graph, port), data.clone()).unwrap();
+        let value = rten::Value::from_shape(&graph.port_dims(port), data.clone()).unwrap();
         (model.node_id(&port.name).unwrap(), value.into())
     });
     let outputs = model.run(inputs.collect(), model.output_ids(), None).unwrap();
@@ -18,11 +18,6 @@ pub(super) fn run(model: &[u8], graph: &Graph, inputs: &[Vec<f32>]) -> Vec<(Vec<
         .zip(&graph.outputs)
         .map(|(value, port)| shape_and_data(value, port.dims.len()))
         .collect()
-}
-
-/// A port's dimensions for one element and the most tokens.
-pub(super) fn dims(graph: &Graph, port: &Port) -> Vec<usize> {
-    port.dims.iter().map(|dim| graph.extent(*dim)).collect()
 }
 
 fn shape_and_data(value: rten::Value, rank: usize) -> (Vec<usize>, Vec<f32>) {

@@ -36,7 +36,8 @@ pub(super) fn samples(plan: &Plan, inputs: &[Given], most: usize) -> Result<Vec<
     }
     let tokens = tokens(ports, &arrays)?;
     let elements = elements(plan, &arrays, tokens)?;
-    let each = if plan.batch.fixed { plan.batch.most as usize } else { (plan.batch.most as usize).min(elements) };
+    let each =
+        if plan.batch.fixed { plan.batch.most as usize } else { (plan.batch.most as usize).min(elements) };
     if each == 0 || elements % each != 0 && plan.batch.fixed {
         return Err(bad("inputs are no whole number of batches".into())
             .expected(format!("a multiple of {each}"))
@@ -54,7 +55,8 @@ fn sample(plan: &Plan, arrays: &[&Array], tokens: usize, range: Range<usize>) ->
     };
     let inputs: Vec<Elements> = plan.inputs.iter().zip(arrays).map(cut).collect();
     let length = |element: usize| {
-        let ones = |values: &mut dyn Iterator<Item = i64>| values.take(tokens).take_while(|v| *v == 1).count();
+        let ones =
+            |values: &mut dyn Iterator<Item = i64>| values.take(tokens).take_while(|v| *v == 1).count();
         match plan.lengths.and_then(|input| inputs.get(input as usize)) {
             Some(Elements::I64(mask)) => ones(&mut mask.iter().skip(element * tokens).copied()),
             Some(Elements::I32(mask)) => ones(&mut mask.iter().skip(element * tokens).map(|v| i64::from(*v))),
@@ -87,7 +89,8 @@ fn elements(plan: &Plan, arrays: &[&Array], tokens: usize) -> Result<usize> {
     for (port, array) in plan.inputs.iter().zip(arrays) {
         let dims: Vec<usize> = port.dims.iter().map(|dim| dim.of(1, tokens)).collect();
         let shape = array.shape();
-        let fits = shape == dims || (dims.first() == Some(&1) && shape.len() == dims.len() && shape[1..] == dims[1..]);
+        let fits = shape == dims
+            || (dims.first() == Some(&1) && shape.len() == dims.len() && shape[1..] == dims[1..]);
         if !fits {
             return Err(misfit(port, array));
         }
@@ -116,7 +119,9 @@ fn misfit(port: &Port, array: &Array) -> Error {
 fn no_such_input(ports: &[Port], input: &Given) -> Error {
     let names: Vec<_> = ports.iter().map(|port| format!("`{}`", port.name)).collect();
     match &input.name {
-        Some(name) => bad(format!("no such input `{name}`")).expected(names.join(", ")).got(format!("`{name}`")),
+        Some(name) => {
+            bad(format!("no such input `{name}`")).expected(names.join(", ")).got(format!("`{name}`"))
+        }
         None => bad("more inputs than the model has".into()).expected(ports.len().to_string()).got("more"),
     }
 }

@@ -17,6 +17,8 @@
 
 mod memory;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;

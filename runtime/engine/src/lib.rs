@@ -22,6 +22,9 @@
 //!
 //! May import: `far_format`, `far_kernels`. Unsafe code is in `exec`, `storage` and `team` only.
 
+#[cfg(test)]
+extern crate self as far_engine;
+
 mod buffer;
 mod call;
 mod cost;
@@ -34,6 +37,9 @@ mod program;
 mod session;
 mod storage;
 mod team;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod test;
 
 pub use call::{Extent, Input};
 pub use error::{Axis, Error, ErrorKind, Result, Side};

@@ -4,9 +4,14 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{everything, noise};
+use common::{Text, everything, noise};
 use far_engine::{Dtype, Error, Extent, Input, Model, Session, SessionOptions};
 use proptest::prelude::*;
+
+/// One with every step, and one whose batches and tokens vary.
+fn originals() -> [Vec<u8>; 2] {
+    [everything().artifact(), Text::varying(8, Some(Dtype::I64)).plan().artifact()]
+}
 
 fn number(file: &[u8], at: usize) -> usize {
     u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) as usize
@@ -72,17 +77,18 @@ fn run_if_accepted(file: &[u8], threads: usize) -> bool {
 
 #[test]
 fn flipped_bits() {
-    let original = everything().artifact();
-    assert!(run_if_accepted(&original, 1));
-    let (plan, len) = plan_section(&original);
-    let mut accepted = 0;
-    for bit in plan * 8..(plan + len) * 8 {
-        let mut file = original.clone();
-        file[bit / 8] ^= 1 << (bit % 8);
-        repair(&mut file);
-        accepted += usize::from(run_if_accepted(&file, 1));
+    for original in originals() {
+        assert!(run_if_accepted(&original, 1));
+        let (plan, len) = plan_section(&original);
+        let mut accepted = 0;
+        for bit in plan * 8..(plan + len) * 8 {
+            let mut file = original.clone();
+            file[bit / 8] ^= 1 << (bit % 8);
+            repair(&mut file);
+            accepted += usize::from(run_if_accepted(&file, 1));
+        }
+        assert!(accepted > 100, "{accepted} accepted: too few to show anything");
     }
-    assert!(accepted > 100, "{accepted} accepted: too few to show anything");
 }
 
 proptest! {
@@ -92,8 +98,8 @@ proptest! {
     fn overwritten_bytes(
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0u8..=66), 1..4),
         threads in 1usize..3,
+        mut file in prop::sample::select(originals().to_vec()),
     ) {
-        let mut file = everything().artifact();
         let (plan, len) = plan_section(&file);
         for (at, byte) in changes {
             file[plan + at.index(len)] = byte;

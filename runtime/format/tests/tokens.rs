@@ -17,7 +17,9 @@ fn refusal(plan: Plan) -> String {
     }
 }
 
-fn assert_refusals(cases: &[(fn(&mut Plan), &str)]) {
+type Change = fn(&mut Plan);
+
+fn assert_refusals(cases: &[(Change, &str)]) {
     for (change, expected) in cases {
         let mut plan = text();
         change(&mut plan);
@@ -81,7 +83,7 @@ fn batches() {
 fn ports_with_tokens() {
     const DIMS: &str =
         "`dims` is out of range: expected tokens once and as rows, where the plan has tokens, got";
-    let cases: [(fn(&mut Plan), String); 5] = [
+    let cases: [(Change, String); 5] = [
         (|p| p.tokens = 0, format!("input `0` (`ids`): {DIMS} `1`")),
         (|p| p.outputs[0].dims.swap(1, 2), format!("output `0` (`states`): {DIMS} `1`")),
         (|p| p.inputs[0].dims.push(Dim::Tokens), format!("input `0` (`ids`): {DIMS} `2`")),

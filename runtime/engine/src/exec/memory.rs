@@ -140,6 +140,8 @@ impl<'m> Part<'m> {
     /// (A), (B) and (C) hold, and `region` is read by the task that runs.
     unsafe fn mat(self, region: &Region) -> Mat<'m> {
         let Region { space, start, rows, cols, stride, .. } = self.cut(region);
+        #[cfg(test)]
+        super::tests::touch(rows * cols);
         let base = match space {
             Space::Arena => self.memory.arena.cast_const(),
             Space::Weights => self.memory.model.weights().as_ptr(),
@@ -161,6 +163,8 @@ impl<'m> Part<'m> {
     /// (A), (B) and (C) hold, and `region` is written by the task that runs.
     unsafe fn mat_mut(self, region: &Region) -> MatMut<'m> {
         let Region { space, start, rows, cols, stride, .. } = self.cut(region);
+        #[cfg(test)]
+        super::tests::touch(rows * cols);
         let base = match space {
             Space::Arena => self.memory.arena,
             // SAFETY: as in `mat`.

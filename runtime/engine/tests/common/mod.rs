@@ -1,5 +1,7 @@
 //! Small models by hand, and sessions of every kind to run them.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test file uses its part
+
+mod text;
 
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use far_format::plan::{
 use far_format::{ArtifactParts, write};
 use far_kernels::Kernels;
 
+pub use text::{COLS, Call, Text, VOCAB};
+
 /// A plan under construction.
 #[derive(Default)]
 pub struct Builder {
@@ -25,7 +29,7 @@ impl Builder {
         Builder::default()
     }
 
-    fn tensor(&mut self, place: Place, rows: usize, cols: usize, stride: usize) -> Operand {
+    pub fn tensor(&mut self, place: Place, rows: usize, cols: usize, stride: usize) -> Operand {
         let tensor = self.plan.tensors.len() as u32;
         let (rows, cols) = (rows as u32, cols as u32);
         self.plan.tensors.push(Tensor { place, rows, cols, stride: stride as u32, tokens: false });

@@ -7,15 +7,17 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::Numbers;
+use far_engine::{Extent, Input};
 use far_models::{Config, Form, Projection, Size, generate};
-use farc::ir::{Direction, Graph, Op};
+use farc::ir::text::parse;
+use farc::ir::{Direction, Graph, LstmUnit, MultiHeadLstm, Op, Port, Shape};
 use farc::masks::Masks;
 use farc::onnx::{ImportOptions, Imported, import_parameters};
-use farc::passes::{PASSES, PassOptions};
+use farc::passes::{self, PASSES, PassOptions};
 use farc::report::Report;
 use farc::target::Target;
 use farc::verify::{self, HostRunner};
-use farc::{Options, compile};
+use farc::{Options, compile, emit, schedule};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -239,5 +241,82 @@ fn constant_series_are_evaluated_ahead_where_that_pays() {
             let kept = check(&what, &onnx, &entries, off).compiled.hidden_units;
             assert_eq!(kept, 128, "{what}");
         }
+    }
+}
+
+/// Runs a graph with one input and one output on this machine.
+fn run(graph: &Graph, tokens: usize, input: &[f32], len: usize) -> Vec<f32> {
+    let target = Target::resolve("host").expect("the host is known");
+    let scheduled = schedule::plan(graph, &target).expect("a schedule");
+    let artifact = emit::artifact(&scheduled, &target).expect("an artifact");
+    let model = far_engine::Model::from_bytes(&artifact).expect("a model");
+    let mut session = far_engine::Session::new(model, &Default::default()).expect("a session");
+    let mut output = vec![f32::NAN; len];
+    let extent = Extent { batch: 1, tokens };
+    session.run_extent(extent, &[Input::F32(input)], &mut [&mut output]).expect("a run");
+    output
+}
+
+/// Tables hold the most tokens; a call with fewer reads the first rows.
+#[test]
+fn series_are_exact_for_any_number_of_tokens() {
+    let file = include_str!("filetests/fold_series/a_table_for_the_gates.ir");
+    let source = file.split("; ---").next().unwrap_or_default();
+    let varying = [
+        ("graph \"g\"", "graph \"g\"\ntokens 3"),
+        (": 3x", ": Tx"),
+        ("dims 3x", "dims 1xTx"),
+        ("reverse", "forward"),
+    ];
+    let source = varying.iter().fold(source.to_owned(), |text, (from, to)| text.replace(from, to));
+    let graph = parse(&source).unwrap_or_else(|e| panic!("{e} {:?}", e.place));
+    let target = Target::resolve("host").expect("the host is known");
+    let passed = |options: &PassOptions| {
+        let (mut graph, mut report) = (graph.clone(), passes::Report::default());
+        passes::run(&mut graph, &target, options, &mut report).expect("a graph");
+        (
+            graph,
+            report.passes.iter().map(|entry| entry.count * usize::from(entry.pass == "fold_series")).sum(),
+        )
+    };
+    let (folded, count): (_, usize) = passed(&PassOptions::default());
+    let (whole, none): (_, usize) = passed(&PassOptions::default().without("fold_series").expect("a pass"));
+    assert_eq!((count, none), (8, 0));
+    for tokens in 1..=3 {
+        let input = Numbers::new(9).reals(2 * tokens, 1.0);
+        let (got, expected) =
+            (run(&folded, tokens, &input, input.len()), run(&whole, tokens, &input, input.len()));
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!((got - expected).abs() <= 1e-6, "{tokens} tokens: {got} for {expected}");
+        }
+    }
+}
+
+/// An LSTM over rows of two channels, in one direction; or forward, with its input and its output reversed.
+fn one_direction(numbers: &Numbers, [rows, hidden]: [usize; 2], flipped: bool) -> Graph {
+    let (mut graph, mut numbers) = (Graph::default(), numbers.clone());
+    let mut x = graph.add_value("x", Shape::Matrix { rows, cols: 2 });
+    graph.inputs.push(Port::new("x", x, &[rows, 2]));
+    let mut weight = |rows, cols| graph.add_weight(rows, cols, numbers.reals(rows * cols, 0.7));
+    let (w, r, bias) = (weight(4 * hidden, 2), weight(4 * hidden, hidden), weight(1, 4 * hidden));
+    let direction = if flipped { Direction::Forward } else { Direction::Reverse };
+    let unit = LstmUnit { head: 0, direction, input: 0..2, output: 0, hidden, w, r, bias };
+    let lstm = Op::MultiHeadLstm(MultiHeadLstm { units: vec![unit] });
+    let ops = if flipped { vec![Op::ReverseRows, lstm, Op::ReverseRows] } else { vec![lstm] };
+    for op in ops {
+        x = graph.insert_node(graph.nodes.len(), "v", "v", op, vec![x]).expect("it fits");
+    }
+    graph.outputs.push(Port::new("y", x, &[rows, hidden]));
+    graph
+}
+
+#[test]
+fn reverse_is_forward_on_the_reversed_input_reversed() {
+    for seed in 0..24 {
+        let mut numbers = Numbers::new(seed);
+        let dims = [1 + numbers.below(9), 1 + numbers.below(64)];
+        let input = numbers.reals(2 * dims[0], 1.0);
+        let output = |flipped| run(&one_direction(&numbers, dims, flipped), 0, &input, dims[0] * dims[1]);
+        assert_eq!(output(false), output(true), "seed {seed}, {dims:?}");
     }
 }

@@ -51,13 +51,14 @@ impl CostModel {
             }
             Op::MultiHeadLstm(lstm) => self.gates(graph, rows, lstm) + self.recurrences(rows, lstm),
             Op::Attention { heads, .. } => self.attention(rows, cols, *heads),
-            Op::LayerNorm { .. } => self.layer_norm(rows * cols),
+            Op::LayerNorm { .. } | Op::Normalize { .. } => self.layer_norm(rows * cols),
             Op::Activation(act) if *act != Activation::None => self.map(rows * cols, *act),
-            Op::Add => self.moved(rows * cols),
+            Op::Add | Op::Embedding { .. } => self.moved(rows * cols),
             Op::Affine { .. } => cols as u64 * self.block(rows, 1, 1),
             Op::MeanRows => self.moved(operand()[0] * cols),
             Op::ReverseRows => self.moved(rows * cols) + rows.saturating_sub(1) as u64 * self.call(),
             Op::Constant(_)
+            | Op::Positions(_)
             | Op::ConcatRows
             | Op::ConcatCols
             | Op::SliceRows { .. }

@@ -46,6 +46,8 @@ fn step(step: &Step, model: &CostModel) -> StepCost {
             let multiply_adds = 2 * rows as u64 * rows as u64 * cols as u64;
             (multiply_adds, 0, model.attention(rows, cols, a.heads as usize))
         }
+        StepOp::Normalize { out, .. } => (0, 0, model.layer_norm(elements(*out))),
+        StepOp::Embed(embed) => (0, 0, model.moved(elements(embed.out))),
         StepOp::LayerNorm(norm) => (0, 0, model.layer_norm(elements(norm.out))),
         StepOp::Map { act, out, .. } => (0, 0, model.map(elements(*out), *act)),
         StepOp::Patches(patches) => (0, 0, model.patches(elements(patches.out))),

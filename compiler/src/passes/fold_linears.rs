@@ -32,7 +32,7 @@ fn second(graph: &Graph, index: usize) -> Option<usize> {
     let node = &graph.nodes[index];
     match &node.op {
         Op::Linear(first) if first.act == Activation::None => {
-            if first.residual && tables::constant(graph, node.inputs[1]).is_none() {
+            if first.residual && tables::table(graph, node.inputs[1]).is_none() {
                 return None;
             }
         }
@@ -59,7 +59,7 @@ fn fold(
     let operand = graph.nodes[first].inputs[0];
     let [rows, depth] = graph.dims(operand);
     let names = format!("`{}` and `{}`", graph.nodes[first].name, graph.nodes[second].name);
-    let table = graph.nodes[first].inputs.get(1).and_then(|id| tables::constant(graph, *id));
+    let table = graph.nodes[first].inputs.get(1).and_then(|id| tables::table(graph, *id));
     if table.is_some() && b.act != Activation::None {
         return Ok(None);
     }

@@ -12,7 +12,7 @@
 //! the exact value than what a kernel gives, and the same for every target.
 //!
 //! Adding a table takes time too, so that a unit goes only where the target's cost model says that it pays; one that stays
-//! is computed at run time, as exactly.
+//! is computed at run time, as exactly. Where the number of tokens varies, units in reverse stay.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use super::heads::part;
 use super::tables::{self, Table};
 use crate::cost::{CostModel, Picoseconds, shown};
 use crate::error::Result;
-use crate::ir::{Activation, Direction, Graph, LstmUnit, MultiHeadLstm, Op, Shape, ValueId};
+use crate::ir::{Activation, Direction, Graph, LstmUnit, MultiHeadLstm, Op, ValueId};
 
 pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
     let mut change = Change::default();
@@ -75,7 +75,14 @@ fn fold(graph: &mut Graph, costs: &CostModel, index: usize, change: &mut Change)
     let Op::MultiHeadLstm(lstm) = &graph.nodes[index].op else { return Ok(()) };
     let (lstm, output) = (lstm.clone(), graph.nodes[index].output);
     let (name, [rows, width]) = (graph.nodes[index].name.clone(), graph.dims(output));
-    let constants: Vec<Vec<usize>> = lstm.units.iter().map(|unit| constant_units(graph, unit)).collect();
+    // Where the number of tokens varies, a series from the last one on is another one in each call.
+    let varies = graph.value(output).shape.varies();
+    let is_fixed = |unit: &&LstmUnit| !varies || unit.direction == Direction::Forward;
+    let constants: Vec<Vec<usize>> = lstm
+        .units
+        .iter()
+        .map(|unit| Some(unit).filter(is_fixed).map_or_else(Vec::new, |unit| constant_units(graph, unit)))
+        .collect();
     let count: usize = constants.iter().map(Vec::len).sum();
     if count == 0 {
         return Ok(());
@@ -205,7 +212,8 @@ fn apply(
         graph.nodes.remove(index);
     } else {
         graph.nodes[index].op = Op::MultiHeadLstm(MultiHeadLstm { units });
-        graph.values[output.0 as usize].shape = Shape::Matrix { rows, cols: keep.len() };
+        let shape = &mut graph.values[output.0 as usize].shape;
+        *shape = shape.with_cols(keep.len());
     }
     for (output, tables) in additions {
         // Indices move with every node that is put in.

@@ -57,11 +57,19 @@ pub(super) fn constant(graph: &Graph, value: ValueId) -> Option<WeightId> {
     }
 }
 
+/// The table that a value is.
+pub(super) fn table(graph: &Graph, value: ValueId) -> Option<WeightId> {
+    match graph.nodes[graph.producer(value)?].op {
+        Op::Constant(weight) | Op::Positions(weight) => Some(weight),
+        _ => None,
+    }
+}
+
 /// What it takes to add a table to what product `node` computes.
 pub(super) fn added_cost(graph: &Graph, costs: &CostModel, node: usize) -> Picoseconds {
     let [rows, cols] = graph.dims(graph.nodes[node].output);
     match graph.nodes[node].inputs.get(1) {
-        Some(residual) if constant(graph, *residual).is_some() => 0,
+        Some(residual) if table(graph, *residual).is_some() => 0,
         Some(_) => costs.moved(rows * cols) + costs.call(),
         None => costs.table(rows, cols),
     }
@@ -69,8 +77,8 @@ pub(super) fn added_cost(graph: &Graph, costs: &CostModel, node: usize) -> Picos
 
 /// Adds a table to what product `node`, which has no activation, computes: as its residual, or to that before. Nodes
 /// that this needs are put before it, so that its index moves.
-pub(super) fn add(graph: &mut Graph, node: usize, table: &Table) -> Result<()> {
-    if table.is_zero() {
+pub(super) fn add(graph: &mut Graph, node: usize, added: &Table) -> Result<()> {
+    if added.is_zero() {
         return Ok(());
     }
     let (path, name) = (graph.nodes[node].name.clone(), graph.value(graph.nodes[node].output).name.clone());
@@ -81,16 +89,18 @@ pub(super) fn add(graph: &mut Graph, node: usize, table: &Table) -> Result<()> {
         at += 1;
         Ok(value)
     };
-    let sum = match residual.and_then(|residual| constant(graph, residual)) {
+    let sum = match residual.and_then(|residual| table(graph, residual)) {
         Some(other) => {
             let mut sum = Table::of(graph, other);
-            sum.data.iter_mut().zip(&table.data).for_each(|(sum, x)| *sum += x);
+            sum.data.iter_mut().zip(&added.data).for_each(|(sum, x)| *sum += x);
             sum.constant(graph)
         }
-        None => table.constant(graph),
+        None => added.constant(graph),
     };
-    let mut added = insert(graph, "table", Op::Constant(sum), Vec::new())?;
-    if let Some(residual) = residual.filter(|residual| constant(graph, *residual).is_none()) {
+    let varies = graph.value(graph.nodes[node].output).shape.varies();
+    let op = if varies { Op::Positions(sum) } else { Op::Constant(sum) };
+    let mut added = insert(graph, "table", op, Vec::new())?;
+    if let Some(residual) = residual.filter(|residual| table(graph, *residual).is_none()) {
         added = insert(graph, "residual", Op::Add, vec![residual, added])?;
     }
     let node = &mut graph.nodes[at];

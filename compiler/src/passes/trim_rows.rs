@@ -3,6 +3,7 @@
 //!
 //! Backwards through the graph, each value gets the smallest range of rows that holds what its readers need; then each
 //! operation that works row by row is cut down to that range. A recurrence in one direction needs nothing that comes later.
+//! Where the number of tokens varies, the range is all of them or the first.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -86,6 +87,7 @@ fn computable(graph: &Graph, node: &Node, rows: Range<usize>) -> Range<usize> {
             let end = if runs(Direction::Reverse) { every.end } else { rows.end };
             start..end
         }
+        Op::ReverseRows if graph.value(node.output).shape.varies() => all(graph, node.output),
         Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows => all(graph, node.output),
         _ => rows,
     }
@@ -96,6 +98,8 @@ fn operand_rows(graph: &Graph, node: &Node, slot: usize, rows: &Range<usize>) ->
     let operand = node.inputs[slot];
     match &node.op {
         Op::SliceRows { start, .. } => start + rows.start..start + rows.end,
+        // Which token is the last differs from call to call.
+        Op::ReverseRows if graph.value(operand).shape.varies() => all(graph, operand),
         Op::ReverseRows => {
             let count = all(graph, operand).end;
             count - rows.end..count - rows.start
@@ -145,6 +149,9 @@ impl Trim {
                 *len = rows.len();
             }
             Op::Constant(weight) => *weight = pick_rows(graph, *weight, &rows),
+            Op::Positions(weight) if rows.len() < graph.tokens => {
+                node.op = Op::Constant(pick_rows(graph, *weight, &rows));
+            }
             op => {
                 if let Op::MultiHeadLstm(lstm) = op {
                     for unit in &mut lstm.units {
@@ -157,8 +164,10 @@ impl Trim {
                 node.inputs = operands.map(|(id, rows)| self.slice(graph, nodes, *id, rows)).collect();
             }
         }
-        let [_, cols] = graph.dims(node.output);
-        graph.values[node.output.0 as usize].shape = Shape::Matrix { rows: rows.len(), cols };
+        if rows != all(graph, node.output) {
+            let [_, cols] = graph.dims(node.output);
+            graph.values[node.output.0 as usize].shape = Shape::Matrix { rows: rows.len(), cols };
+        }
         self.kept[node.output.0 as usize] = rows;
         nodes.push(node);
     }

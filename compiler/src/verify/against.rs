@@ -50,10 +50,10 @@ pub struct Against {
 pub fn against(side: Side<'_>, other: Side<'_>, options: &Options) -> Result<Against> {
     let (plan, other_plan) = (taps::plan(side.artifact)?, taps::plan(other.artifact)?);
     same_ports(&plan, &other_plan)?;
-    let samples = inputs::samples(&plan.inputs, options)?;
+    let samples = inputs::samples(&plan, inputs::Open::of_plan(&plan), options)?;
     let run = |side: Side<'_>| -> Result<super::Ran> {
         let ran = side.runner.run(side.artifact, &samples)?;
-        check_outputs(&ran, samples.len(), &plan.outputs)?;
+        check_outputs(&ran, &samples, &plan.outputs)?;
         Ok(ran)
     };
     let (ran, other_ran) = (run(side)?, run(other)?);
@@ -88,7 +88,8 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 fn same_ports(plan: &Plan, other: &Plan) -> Result<()> {
-    if plan.inputs == other.inputs && plan.outputs == other.outputs {
+    let sizes = |plan: &Plan| (plan.tokens, plan.batch);
+    if plan.inputs == other.inputs && plan.outputs == other.outputs && sizes(plan) == sizes(other) {
         return Ok(());
     }
     let show = |plan: &Plan| {

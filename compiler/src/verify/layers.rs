@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use far_format::layout::Activation;
-use far_format::plan::{Operand, Step, StepOp};
+use far_format::plan::{Step, StepOp};
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, difference};
@@ -74,7 +74,10 @@ pub(super) fn compare(
     let values = judge.run(&feeds(&plan.inputs, sample)?, Keep::Names(&names))?;
     let layers = probes.into_iter().zip(&results).filter_map(|(Probe { tap, counterpart }, got)| {
         let expected = match &counterpart {
-            Counterpart::Value(name) => matrix(&values, name, &tap.result)?,
+            Counterpart::Value(name) => {
+                let rows = got.len().checked_div(tap.result.cols as usize)?;
+                matrix(&values, name, [rows, tap.result.cols as usize])?
+            }
             Counterpart::HiddenUnits(names) => {
                 nearest_columns(got, tap.result.cols as usize, &columns(&values, names))?
             }
@@ -104,17 +107,19 @@ fn probe(judge: &Model, index: usize, step: &Step) -> Option<Probe> {
         // Without scale and shift it is a part of the source model's, which the next step completes.
         StepOp::LayerNorm(norm) => (norm.out, norm.affine.and(value(Fused::default()))?),
         StepOp::Attention(attention) => (attention.out, value(Fused::default())?),
-        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } => (*out, value(Fused::default())?),
-        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) => return None,
+        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } | StepOp::Normalize { out, .. } => {
+            (*out, value(Fused::default())?)
+        }
+        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) | StepOp::Embed(_) => return None,
     };
     Some(Probe { tap: Tap { step: index, name: step.name.clone(), result }, counterpart })
 }
 
 /// A value of the source model as the step's matrix; `None` if it is of another shape.
-fn matrix(values: &Values, name: &str, result: &Operand) -> Option<Vec<f64>> {
+fn matrix(values: &Values, name: &str, [wanted, width]: [usize; 2]) -> Option<Vec<f64>> {
     let value = values.get(name)?.as_real().ok()?;
     let (cols, rows) = value.shape().split_last()?;
-    let fits = *cols == result.cols as usize && rows.iter().product::<usize>() == result.rows as usize;
+    let fits = *cols == width && rows.iter().product::<usize>() == wanted;
     fits.then(|| value.iter().copied().collect())
 }
 

@@ -2,7 +2,7 @@
 //! runs. May import: `verify`'s types, `error`; far-format.
 
 use far_format::ArtifactParts;
-use far_format::plan::{Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::plan::{Batch, Dim, Dtype, Operand, Place, Plan, Port, Step, StepOp, Tensor};
 
 use super::{Runner, Sample};
 use crate::error::{Error, ErrorKind, Result};
@@ -51,14 +51,19 @@ fn instrument(artifact: &[u8], taps: &[&Tap]) -> Result<Vec<u8>> {
         let Operand { rows, cols, .. } = tap.result;
         let place = Place::Output(index(plan.outputs.len() + number));
         let out = Operand { tensor: index(plan.tensors.len()), row: 0, col: 0, rows, cols };
-        plan.tensors.push(Tensor { place, rows, cols, stride: cols });
+        let tokens = is_tokens(&plan, &tap.result);
+        plan.tensors.push(Tensor { place, rows, cols, stride: cols, tokens });
         let copy = StepOp::Copy { x: tap.result, out };
         plan.steps.insert(tap.step + 1, Step { name: tap.name.clone(), op: copy });
     }
-    let ports = taps.iter().map(|tap| Port {
-        name: format!("step {}: {}", tap.step, tap.name),
-        dims: vec![tap.result.rows, tap.result.cols],
-    });
+    let batch = (plan.batch != Batch::default()).then_some(Dim::Batch);
+    let port = |tap: &&Tap| {
+        let Operand { rows, cols, .. } = tap.result;
+        let rows = if is_tokens(&plan, &tap.result) { Dim::Tokens } else { Dim::Fixed(rows) };
+        let dims = batch.into_iter().chain([rows, Dim::Fixed(cols)]).collect();
+        Port { name: format!("step {}: {}", tap.step, tap.name), dtype: Dtype::F32, dims }
+    };
+    let ports: Vec<Port> = taps.iter().map(port).collect();
     plan.outputs.extend(ports);
     let parts = ArtifactParts {
         arch: artifact.header.arch,
@@ -68,4 +73,9 @@ fn instrument(artifact: &[u8], taps: &[&Tap]) -> Result<Vec<u8>> {
         weights: artifact.weights,
     };
     far_format::write(&parts).map_err(broken)
+}
+
+/// Whether a result has a row for each of the call's tokens.
+fn is_tokens(plan: &Plan, result: &Operand) -> bool {
+    plan.tensors.get(result.tensor as usize).is_some_and(|tensor| tensor.tokens) && result.rows == plan.tokens
 }

@@ -157,7 +157,7 @@ fn check(what: &str, onnx: &[u8], entries: &Entries, passes: PassOptions) -> Rep
     let compiled = compile(onnx, Some(&masks), &target, &options)
         .unwrap_or_else(|e| panic!("{what}: {e} {:?} {:?} {:?}", e.place, e.expected, e.got));
     let Imported { graph, origins } = import_parameters(onnx, &ImportOptions::default()).expect("a model");
-    let full = masks.expanded(&graph, &origins).and_then(|masks| masks.to_safetensors()).expect("masks");
+    let full = masks.expanded(&graph, &origins).expect("masks").to_safetensors().expect("masks");
     let options =
         verify::Options { tolerance: 5e-5, samples: Some(1), layers: false, ..verify::Options::default() };
     let verdict = verify::run(onnx, Some(&full), &compiled.artifact, &options, &HostRunner::default())

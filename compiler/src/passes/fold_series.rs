@@ -14,8 +14,6 @@
 //! Adding a table takes time too, so that a unit goes only where the target's cost model says that it pays; one that stays
 //! is computed at run time, as exactly. Where the number of tokens varies, units in reverse stay.
 
-use std::collections::BTreeSet;
-
 use super::Change;
 use super::columns::{read_columns, readers, select};
 use super::heads::part;
@@ -23,6 +21,10 @@ use super::tables::{self, Table};
 use crate::cost::{CostModel, Picoseconds, shown};
 use crate::error::Result;
 use crate::ir::{Activation, Direction, Graph, LstmUnit, MultiHeadLstm, Op, ValueId};
+
+/// Multiply-adds beyond which series are left to be evaluated at run time, and elements of a table.
+const MAX_WORK: usize = 1 << 33;
+const MAX_TABLE: usize = 1 << 26;
 
 pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
     let mut change = Change::default();
@@ -43,18 +45,26 @@ pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
 /// The hidden units of one unit that no input changes, ascending.
 fn constant_units(graph: &Graph, unit: &LstmUnit) -> Vec<usize> {
     let hidden = unit.hidden;
-    let reads = |weight, len: usize, j: usize, counts: &dyn Fn(usize) -> bool| {
-        let rows = (0..4).map(|gate| &graph.weight(weight).data[(gate * hidden + j) * len..][..len]);
-        rows.into_iter().any(|row| row.iter().enumerate().any(|(i, x)| *x != 0.0 && counts(i)))
-    };
-    let mut constant: BTreeSet<usize> =
-        (0..hidden).filter(|j| !reads(unit.w, unit.input.len(), *j, &|_| true)).collect();
-    loop {
-        let varies = |j: &usize| reads(unit.r, hidden, *j, &|i| !constant.contains(&i));
-        let Some(varying) = constant.iter().copied().find(varies) else { break };
-        constant.remove(&varying);
+    let mut varies = vec![false; hidden];
+    for (row, weights) in graph.weight(unit.w).data.chunks(unit.input.len().max(1)).enumerate() {
+        varies[row % hidden] |= weights.iter().any(|x| *x != 0.0);
     }
-    constant.into_iter().collect()
+    // By hidden unit, those that read it.
+    let mut readers = vec![Vec::new(); hidden];
+    for (row, weights) in graph.weight(unit.r).data.chunks(hidden).enumerate() {
+        for (j, _) in weights.iter().enumerate().filter(|(_, x)| **x != 0.0) {
+            readers[j].push(row % hidden);
+        }
+    }
+    let mut stack: Vec<usize> = (0..hidden).filter(|j| varies[*j]).collect();
+    while let Some(j) = stack.pop() {
+        for reader in std::mem::take(&mut readers[j]) {
+            if !std::mem::replace(&mut varies[reader], true) {
+                stack.push(reader);
+            }
+        }
+    }
+    (0..hidden).filter(|j| !varies[*j]).collect()
 }
 
 /// One unit whose constant hidden units may go.
@@ -85,6 +95,12 @@ fn fold(graph: &mut Graph, costs: &CostModel, index: usize, change: &mut Change)
         .collect();
     let count: usize = constants.iter().map(Vec::len).sum();
     if count == 0 {
+        return Ok(());
+    }
+    let of_unit = |unit: &Vec<usize>| rows.saturating_mul(4 * unit.len()).saturating_mul(unit.len());
+    let work = constants.iter().map(of_unit).fold(0, usize::saturating_add);
+    if work > MAX_WORK || rows.saturating_mul(4 * width) > MAX_TABLE {
+        change.note(format!("`{name}`: {count} constant hidden units stay, too many to evaluate ahead"));
         return Ok(());
     }
     let takes_table = |reader: &usize| match &graph.nodes[*reader].op {

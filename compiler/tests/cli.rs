@@ -431,3 +431,13 @@ fn artifacts_are_compared_with_each_other() {
     assert!(text.contains("DIFFERENT  from the other artifact"), "{text}");
     assert!(error.contains("differs from the other artifact's"), "{error}");
 }
+
+#[test]
+fn a_folder_that_is_not_there() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    let prune = ["prune", &model, "--sparsity", "0.1", "-o", "nowhere/m.safetensors"];
+    let output = farc(folder.path(), &prune).assert().code(1).get_output().clone();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("the folder above it must exist") && !error.contains(".farc-"), "{error}");
+}

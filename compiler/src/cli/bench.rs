@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let threads = args.session.threads;
     let session = SessionOptions { threads, profile: args.profile, ..SessionOptions::default() };
     let (mut session, load) = open(&args.artifact, &session)?;
-    let options = Options { runs: args.runs, warmup: args.warmup };
+    let options = Options { runs: args.runs, warmup: args.warmup, ..Options::default() };
     let times = bench::run(&mut session, options).map_err(tool_error)?;
     let report = Report::new(&session, options, times, load);
     Ok(Reply::Text(if json { format!("{}\n", report.json()) } else { report.text() }))

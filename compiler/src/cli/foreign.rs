@@ -104,8 +104,9 @@ impl Runner for QemuRunner {
         arguments.extend(["--threads".into(), self.threads.to_string().into()]);
         for (i, port) in plan.inputs.iter().enumerate() {
             let path = file(format!("in{i}.npy"));
-            let data = samples.iter().flat_map(|sample| &sample[i]).copied().collect();
-            fs::write(&path, npy::write(&Array { shape: stacked(port, samples.len()), data })).map_err(io)?;
+            let data: Vec<f32> = samples.iter().flat_map(|sample| &sample[i]).copied().collect();
+            fs::write(&path, npy::write(&Array { shape: stacked(port, samples.len()), data: data.into() }))
+                .map_err(io)?;
             arguments.extend(["--input".into(), path.into()]);
         }
         for i in 0..plan.outputs.len() {
@@ -115,8 +116,9 @@ impl Runner for QemuRunner {
         let mut outputs = vec![Vec::with_capacity(plan.outputs.len()); samples.len()];
         for (i, port) in plan.outputs.iter().enumerate() {
             let bytes = fs::read(file(format!("out{i}.npy"))).map_err(io)?;
-            let array = npy::read(&bytes).map_err(|e| Error::new(ErrorKind::Internal, e))?;
-            for (sample, values) in outputs.iter_mut().zip(array.data.chunks_exact(port.elements(1, 0))) {
+            let data = npy::read(&bytes).and_then(|array| array.data.into_f32());
+            let data = data.map_err(|e| Error::new(ErrorKind::Internal, e))?;
+            for (sample, values) in outputs.iter_mut().zip(data.chunks_exact(port.elements(1, 0))) {
                 sample.push(values.to_vec());
             }
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use far_engine::{Model, Session, SessionOptions};
+use far_tool::batch::Size;
 use farc::error::Result;
 
 use super::{Reply, foreign, tool_error};
@@ -52,7 +53,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     }
     let options = SessionOptions { threads: args.session.threads, ..SessionOptions::default() };
     let (mut session, load) = open(&args.artifact, &options)?;
-    let report = far_tool::run::run(&mut session, load, &args.input, &args.output).map_err(tool_error)?;
+    let report = far_tool::run::run(&mut session, load, &args.input, &args.output, Size::default())
+        .map_err(tool_error)?;
     Ok(Reply::Text(if json { format!("{}\n", report.json()) } else { report.text() }))
 }
 

@@ -112,7 +112,8 @@ fn given(argument: &str) -> Result<Given> {
     };
     let bad = |message: String| Error::new(ErrorKind::BadInput, message).in_file(path);
     let array = npy::read(&super::read(Path::new(path), "input")?).map_err(bad)?;
-    let values = ArrayD::from_shape_vec(array.shape, array.data).map_err(|e| bad(e.to_string()))?;
+    let data = array.data.into_f32().map_err(bad)?;
+    let values = ArrayD::from_shape_vec(array.shape, data).map_err(|e| bad(e.to_string()))?;
     Ok(Given { name, values })
 }
 

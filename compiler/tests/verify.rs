@@ -10,7 +10,6 @@ use farc::error::ErrorKind;
 use farc::masks::Masks;
 use farc::target::Target;
 use farc::verify::{Given, HostRunner, Options, Side, Verdict, against, run};
-use ndarray_npy::read_npy;
 
 fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/models/far-fashion").join(name)
@@ -40,13 +39,12 @@ fn assert_right(what: &str, verdict: &Verdict, layers: usize) {
 /// Four blocks of which each has at least an LSTM or an attention, two residuals and an MLP to compare.
 #[test]
 fn examples_are_right() {
-    let values: ndarray::ArrayD<f32> = read_npy(example("images.npy")).expect("images");
+    let values = far_tool::npy::read(&fs::read(example("images.npy")).expect("images")).expect("an array");
     for name in ["deit", "far-parallel"] {
         let onnx = fs::read(example(&format!("{name}.onnx"))).expect("the example is there");
         let artifact = compile(&onnx, None);
         assert_right(name, &verify(&onnx, &artifact), 4 * 4 - 3);
-        let given =
-            vec![Given { name: Some("image".into()), values: farc::verify::Array::F32(values.clone()) }];
+        let given = vec![Given { name: Some("image".into()), values: values.clone() }];
         let options = Options { inputs: given, samples: Some(3), layers: false, ..Options::default() };
         let verdict = run(&onnx, None, &artifact, &options, &HostRunner::default()).expect("a run");
         assert!(verdict.passed && verdict.seed.is_none() && verdict.layers.is_empty());

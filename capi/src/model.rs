@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use far_engine::Model;
 
+use crate::extent::Extents;
 use crate::ffi::{
     Failure, Out, Versioned, bytes, c_string, free_handle, guard, into_handle, read_struct, reference,
     vec_of, write_struct,
@@ -25,6 +26,8 @@ pub(crate) struct Described {
     pub(crate) model: Arc<Model>,
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
+    /// What is known of every call.
+    pub(crate) extents: Extents,
     name: CString,
     features: CString,
 }
@@ -37,9 +40,11 @@ const _: () = {
 
 impl far_model {
     pub(crate) fn new(model: Arc<Model>) -> Result<far_model, Failure> {
+        let extents = Extents::new(&model);
         Ok(far_model(Arc::new(Described {
-            inputs: ports(model.inputs())?,
-            outputs: ports(model.outputs())?,
+            inputs: ports(model.inputs(), &extents)?,
+            outputs: ports(model.outputs(), &extents)?,
+            extents,
             name: c_string(format_args!("{}", model.plan().model))?,
             features: c_string(format_args!("{}", model.header().features))?,
             model,
@@ -51,10 +56,10 @@ impl far_model {
     }
 }
 
-fn ports(ports: &[far_format::plan::Port]) -> Result<Vec<Port>, Failure> {
+fn ports(ports: &[far_engine::Port], extents: &Extents) -> Result<Vec<Port>, Failure> {
     let mut described = vec_of(ports.len())?;
     for port in ports {
-        described.push(Port::new(port)?);
+        described.push(Port::new(port, extents)?);
     }
     Ok(described)
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::result_large_err)] // an error ends the run: its size costs nothing
 
+pub mod cost;
 pub mod emit;
 pub mod error;
 pub mod ir;
@@ -47,9 +48,9 @@ pub fn compile(model: &[u8], masks: Option<&Masks>, target: &Target, options: &O
     let onnx::Imported { mut graph, origins } = onnx::import_parameters(model, &options.import)?;
     let mut report = Report::new(&graph, target);
     report.masks = masks.map(|masks| masks.apply(&mut graph, &origins)).transpose()?;
-    passes::run(&mut graph, &options.passes, &mut report.passes)?;
+    passes::run(&mut graph, target, &options.passes, &mut report.passes)?;
     let scheduled = schedule::plan(&graph, target)?;
     let artifact = emit::artifact(&scheduled, target)?;
-    report.finish(&graph, &scheduled, artifact.len());
+    report.finish(&graph, target, &scheduled, artifact.len());
     Ok(Compiled { artifact, report })
 }

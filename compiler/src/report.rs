@@ -1,13 +1,14 @@
 //! What a compilation found, chose and saved: `report.json`. The same input gives the same report.
-//! May import: `ir`, `masks`, `passes`, `schedule`, `target`; far-format (plans), far-tool (names of steps).
+//! May import: `cost`, `ir`, `masks`, `passes`, `schedule`, `target`; far-format (plans), far-tool (names of steps).
 
 use far_format::plan::{Operand, StepOp};
 use serde::Serialize;
 
+use crate::cost::{CostModel, StepCost, Work};
 use crate::ir::{Direction, Graph, MultiHeadLstm, Op};
 use crate::masks::MaskReport;
 use crate::passes;
-use crate::schedule::{Scheduled, StepCost};
+use crate::schedule::Scheduled;
 use crate::target::Target;
 
 /// The whole report.
@@ -23,6 +24,8 @@ pub struct Report {
     pub masks: Option<MaskReport>,
     /// What each pass did.
     pub passes: passes::Report,
+    /// What packing the gates' weights saves.
+    pub gate_scaling: GateScaling,
     /// The recurrences as they are in the artifact.
     pub compiled: Recurrences,
     /// Hidden units left of each head and direction.
@@ -55,6 +58,16 @@ pub struct Recurrences {
     pub hidden_units: usize,
     /// Blocks with ordinary attention.
     pub attentions: usize,
+}
+
+/// The factors of the logistic functions that are multiplied into weights and biases ahead of time, because
+/// `σ(x) = ½ + ½·tanh(x/2)`. The kernels demand it, on every target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct GateScaling {
+    /// Multiplications that one run is spared.
+    pub multiplications: u64,
+    /// Predicted milliseconds that they would take on one core.
+    pub predicted_ms: f64,
 }
 
 /// Hidden units left of one head in one direction.
@@ -114,20 +127,28 @@ impl Report {
             imported: Recurrences::of(graph),
             masks: None,
             passes: passes::Report::default(),
+            gate_scaling: GateScaling::default(),
             compiled: Recurrences::default(),
             kept: Vec::new(),
             steps: Vec::new(),
             totals: Totals {
-                imported_multiply_adds: passes::Work::of(graph).multiply_adds,
+                imported_multiply_adds: Work::of(graph, &CostModel::of(target)).multiply_adds,
                 ..Totals::default()
             },
         }
     }
 
     /// Ends with what is in the artifact.
-    pub(crate) fn finish(&mut self, graph: &Graph, scheduled: &Scheduled, artifact_bytes: usize) {
+    pub(crate) fn finish(
+        &mut self,
+        graph: &Graph,
+        target: &Target,
+        scheduled: &Scheduled,
+        artifact_bytes: usize,
+    ) {
         self.compiled = Recurrences::of(graph);
         self.kept = lstms(graph).flat_map(|(node, lstm)| kept(node, lstm)).collect();
+        self.gate_scaling = GateScaling::of(graph, &CostModel::of(target));
         self.steps = scheduled.plan.steps.iter().zip(&scheduled.costs).map(summary).collect();
         let totals = &mut self.totals;
         totals.multiply_adds = scheduled.costs.iter().map(|c| c.multiply_adds).sum();
@@ -141,6 +162,20 @@ impl Report {
     pub fn to_json(&self) -> String {
         // Strings, numbers and lists only: nothing that JSON can't say.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+impl GateScaling {
+    fn of(graph: &Graph, costs: &CostModel) -> Self {
+        let each = graph.nodes.iter().map(|node| match &node.op {
+            Op::MultiHeadLstm(_) => 3 * graph.dims(node.output).iter().product::<usize>(),
+            _ => 0,
+        });
+        let multiplications: usize = each.sum();
+        Self {
+            multiplications: multiplications as u64,
+            predicted_ms: costs.operations(multiplications) as f64 / 1e9,
+        }
     }
 }
 
@@ -197,6 +232,8 @@ pub fn output(op: &StepOp) -> Operand {
         StepOp::Map { out, .. }
         | StepOp::Add { out, .. }
         | StepOp::Copy { out, .. }
-        | StepOp::MeanRows { out, .. } => *out,
+        | StepOp::MeanRows { out, .. }
+        | StepOp::Normalize { out, .. } => *out,
+        StepOp::Embed(embed) => embed.out,
     }
 }

@@ -36,6 +36,8 @@ pub struct Target {
     pub cache: Caches,
     /// Main memory.
     pub memory: Memory,
+    /// What the kernels reach on these cores.
+    pub rates: Rates,
     /// Vector units.
     pub features: TargetFeatures,
     /// How to run its programs elsewhere.
@@ -111,6 +113,27 @@ pub struct SharedCache {
 pub struct Memory {
     /// Peak bandwidth, all cores together, in 10⁹ bytes per second.
     pub gb_per_s: Figure<f64>,
+}
+
+/// What the kernels reach on one core. `docs/targets.md` says how each figure is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Part of the peak of multiply-adds that a matrix product reaches.
+    pub product: Figure<f64>,
+    /// Cycles that a register tile of a matrix product takes beside its multiply-adds.
+    pub tile_cycles: Figure<f64>,
+    /// Part of the peak that `R·h` reaches where `R` stays in the first-level cache.
+    pub recurrence: Figure<f64>,
+    /// Bytes of `R` that come from the second-level cache in a cycle, beside the multiply-adds.
+    pub l2_bytes_per_cycle: Figure<f64>,
+    /// Cycles of one step of a recurrence that nothing hides: each step waits for the one before.
+    pub step_cycles: Figure<f64>,
+    /// Speed of what is done element by element, for each multiply-add of the peak; 1 is that of the x86-64 machine
+    /// that the model was measured on.
+    pub elementwise: Figure<f64>,
+    /// Nanoseconds from one step of the plan to the next.
+    pub call_ns: Figure<f64>,
 }
 
 /// Vector units: names from the shared list of CPU features.

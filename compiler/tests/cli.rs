@@ -375,3 +375,69 @@ fn an_onnx_model_is_inspected() {
     );
     assert!(prints(folder.path(), &["inspect", &model, "--ir"]).starts_with("graph"));
 }
+
+#[test]
+fn rewrites_say_why_and_what_they_saved() {
+    let folder = folder();
+    let (model, masks) = (example("far-pruned-dense.onnx"), example("far-pruned-dense.masks.safetensors"));
+    let text =
+        prints(folder.path(), &["inspect", &model, "--why", "--masks", &masks, "--target", "raspberry-pi-5"]);
+    for part in [
+        "raspberry-pi-5",
+        "split_heads",
+        "cost",
+        "gate scaling",
+        "` and `",
+        "folded, ",
+        " µs for ",
+        "predicted",
+    ] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+    let why = json(&prints(folder.path(), &["inspect", &model, "--why", "--masks", &masks, "--json"]));
+    let passes = why["passes"].as_array().unwrap();
+    let saved = |name: &str, what: &str| {
+        let entry = passes.iter().find(|entry| entry["pass"] == name).unwrap_or_else(|| panic!("no {name}"));
+        entry["saved"][what].as_f64().unwrap()
+    };
+    for pass in ["remove_dead_units", "split_heads", "trim_rows", "split_linear", "fold_linears"] {
+        for what in ["multiply_adds", "weight_bytes", "predicted_ms"] {
+            assert!(saved(pass, what) > 0.0, "{pass} {what}: {why}");
+        }
+    }
+    assert!(why["gate_scaling"]["multiplications"].as_u64().unwrap() > 0);
+    fails(folder.path(), &["inspect", "model.far", "--why"], &["can't be read"]);
+    compiled(folder.path(), "host");
+    fails(folder.path(), &["inspect", "model.far", "--why"], &["an artifact has no graph any more"]);
+}
+
+#[test]
+fn artifacts_are_compared_with_each_other() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    compiled(folder.path(), "host");
+    prints(folder.path(), &["compile", &model, "--target", "x86_64", "--no-trim-rows", "-o", "other.far"]);
+    let verify = ["verify", &model, "model.far", "--against", "other.far", "--samples", "1"];
+    let text = prints(folder.path(), &verify);
+    for part in ["from the other artifact, for x86_64", "cosine", "ulp", "same top-1", "1 of 1"] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+    let verdict = json(&prints(folder.path(), &[&verify[..], &["--json"]].concat()));
+    assert_eq!(verdict["against"]["passed"], true);
+    assert!(verdict["against"]["unmatched"].as_u64().unwrap() > 0);
+    prints(folder.path(), &["compile", &example("deit.onnx"), "--target", "host", "-o", "other.far"]);
+    let output = farc(folder.path(), &verify).assert().code(1).get_output().clone();
+    let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("DIFFERENT  from the other artifact"), "{text}");
+    assert!(error.contains("differs from the other artifact's"), "{error}");
+}
+
+#[test]
+fn a_folder_that_is_not_there() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    let prune = ["prune", &model, "--sparsity", "0.1", "-o", "nowhere/m.safetensors"];
+    let output = farc(folder.path(), &prune).assert().code(1).get_output().clone();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("the folder above it must exist") && !error.contains(".farc-"), "{error}");
+}

@@ -1,4 +1,4 @@
-//! Golden files of the passes, `filetests/PASS/*.ir`: a header `; pass: NAME`, a graph, a line `; ---`, what the pass
+//! Golden files of the passes, `filetests/PASS/*.ir`: a header `; pass: NAME` (and `; target: NAME`), a graph, a line `; ---`, what the pass
 //! reports, and the graph that it makes. `FARC_BLESS=1` writes anew what stands behind the line. Whatever the text,
 //! both graphs must mean the same.
 
@@ -7,6 +7,7 @@ mod common;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use farc::cost::CostModel;
 use farc::ir::text::{Detail, parse, print};
 use farc::ir::verify;
 use farc::passes::{self, PASSES};
@@ -48,18 +49,20 @@ fn transform(path: &Path, source: &str) -> String {
     let name = name.unwrap_or_else(|| panic!("{}: no header `; pass: NAME`", path.display()));
     let folder = path.parent().unwrap().file_name().unwrap();
     assert_eq!(folder.to_str(), Some(name), "{}: a file lies in the folder of its pass", path.display());
+    let target = source.lines().find_map(|line| line.strip_prefix("; target: ")).unwrap_or("x86_64");
+    let costs = CostModel::of(&farc::target::find(target).unwrap());
     let before =
         parse(source).unwrap_or_else(|error| panic!("{}: {error} {:?}", path.display(), error.place));
     verify(&before).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut after = before.clone();
     let entry = passes::find(name)
         .unwrap()
-        .run(&mut after)
+        .run(&mut after, &costs)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     common::assert_same_meaning(&before, &after, &path.display().to_string());
     let mut text = format!("; changes: {}\n", entry.count);
-    if entry.before != entry.after {
-        let (a, b) = (entry.before, entry.after);
+    let (a, b) = (entry.before, entry.after);
+    if (a.multiply_adds, a.weight_bytes) != (b.multiply_adds, b.weight_bytes) {
         writeln!(
             text,
             "; multiply-adds: {} -> {}, bytes: {} -> {}",

@@ -6,8 +6,16 @@ use std::io::{Cursor, Write};
 use far_models::{Config, Form, Projection, Pruning, Size, generate};
 use farc::masks::{Masks, Match};
 use farc::target::Target;
+use farc::verify::{self, HostRunner};
 use farc::{Compiled, Options, compile};
+use prost::Message;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, type_proto,
+};
 use zip::write::SimpleFileOptions;
 
 fn config(form: Form, projection: Projection, pruning: Pruning) -> Config {
@@ -167,4 +175,74 @@ fn hidden_units_of_an_mlp() {
     assert!(by_list.artifact == by_matrices.artifact);
     // 5 units of 12 + 12 weights and a bias, for each of 5 tokens.
     assert!(by_list.report.totals.multiply_adds < dense.report.totals.multiply_adds);
+}
+
+/// Four tokens of two heads of three channels: one `Linear(3, 2)` for each head's channels, then one for all.
+fn one_matrix_for_all_heads(weight: [f32; 6]) -> Vec<u8> {
+    let floats = |name: &str, dims: &[i64], data: &[f32]| TensorProto {
+        name: name.into(),
+        data_type: DataType::Float as i32,
+        dims: dims.to_vec(),
+        float_data: data.to_vec(),
+        ..Default::default()
+    };
+    let shape = |name: &str, dims: [i64; 4], len: usize| TensorProto {
+        name: name.into(),
+        data_type: DataType::Int64 as i32,
+        dims: vec![len as i64],
+        int64_data: dims[..len].to_vec(),
+        ..Default::default()
+    };
+    let node = |name: &str, op: &str, inputs: [&str; 2], output: &str| NodeProto {
+        name: name.into(),
+        op_type: op.into(),
+        input: inputs.map(String::from).to_vec(),
+        output: vec![output.into()],
+        ..Default::default()
+    };
+    let value = |name: &str, dims: &[i64]| {
+        let dim = |d: &i64| Dimension { value: Some(Value::DimValue(*d)), ..Default::default() };
+        let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
+        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape };
+        let of_type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+        ValueInfoProto { name: name.into(), r#type: Some(of_type), ..Default::default() }
+    };
+    let graph = GraphProto {
+        input: vec![value("x", &[1, 4, 6])],
+        output: vec![value("y", &[1, 4, 2])],
+        initializer: vec![
+            shape("split", [1, 4, 2, 3], 4),
+            shape("join", [1, 4, 4, 0], 3),
+            floats("onnx::MatMul_9", &[3, 2], &weight),
+            floats("onnx::MatMul_10", &[4, 2], &[0.5, -1.0, 2.0, 0.25, 1.0, 1.5, -0.5, 3.0]),
+        ],
+        node: vec![
+            node("/attn/Reshape", "Reshape", ["x", "split"], "heads"),
+            node("/attn/head_proj/MatMul", "MatMul", ["heads", "onnx::MatMul_9"], "each"),
+            node("/attn/Reshape_1", "Reshape", ["each", "join"], "all"),
+            node("/attn/post_proj/MatMul", "MatMul", ["all", "onnx::MatMul_10"], "y"),
+        ],
+        ..Default::default()
+    };
+    let opset_import = vec![OperatorSetIdProto { version: 17, ..Default::default() }];
+    ModelProto { ir_version: 8, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
+}
+
+#[test]
+fn one_matrix_for_all_heads_has_one_mask() {
+    let dense = one_matrix_for_all_heads([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    // Out × in: output 0 does not read input 1, output 1 not input 2.
+    let mask = npy("|u1", "(2, 3)", &[1, 0, 1, 1, 1, 0]);
+    let masks = npz(&[("attn.head_proj.weight".into(), mask)]);
+    let got = compiled(&dense, Some(&masks));
+    let zeros = one_matrix_for_all_heads([1.0, 2.0, 0.0, 4.0, 5.0, 0.0]);
+    assert!(got.artifact == compiled(&zeros, None).artifact);
+    let report = &got.report.masks.as_ref().expect("a report").masks[0];
+    assert_eq!((report.dims.as_slice(), report.masked, report.zeroed), (&[2, 3][..], 2, 2));
+    let file = masks.to_safetensors().expect("masks");
+    let options = verify::Options { samples: Some(2), layers: false, ..verify::Options::default() };
+    let verdict = verify::run(&dense, Some(&file), &got.artifact, &options, &HostRunner::default());
+    assert!(verdict.expect("a run").passed, "the judge masks the one matrix too");
+    let unmasked = verify::run(&dense, None, &got.artifact, &options, &HostRunner::default());
+    assert!(!unmasked.expect("a run").passed);
 }

@@ -6,6 +6,7 @@ mod far;
 
 use common::assert_same_meaning;
 use far_models::{Config, Form, Projection, Pruning, Size};
+use farc::cost::CostModel;
 use farc::ir::text::{Detail, parse, print};
 use farc::ir::{Direction, Graph, Op, verify};
 use farc::masks::Masks;
@@ -21,13 +22,14 @@ proptest! {
         let original = far::random(seed);
         verify(&original).unwrap();
         let mut graph = original.clone();
+        let costs = CostModel::of(&far::target());
         for pass in PASSES {
-            pass.run(&mut graph).unwrap();
+            pass.run(&mut graph, &costs).unwrap();
             assert_same_meaning(&original, &graph, pass.name);
         }
         prop_assert_eq!(&parse(&print(&graph, Detail::Full)).unwrap(), &graph);
         let again = graph.clone();
-        passes::run(&mut graph, &PassOptions::default(), &mut Report::default()).unwrap();
+        passes::run(&mut graph, &far::target(), &PassOptions::default(), &mut Report::default()).unwrap();
         assert_same_meaning(&again, &graph, "run once more");
     }
 
@@ -39,7 +41,7 @@ proptest! {
         for index in off {
             options = options.without(PASSES[index].name).unwrap();
         }
-        passes::run(&mut graph, &options, &mut Report::default()).unwrap();
+        passes::run(&mut graph, &far::target(), &options, &mut Report::default()).unwrap();
         assert_same_meaning(&original, &graph, "some passes off");
     }
 }
@@ -59,7 +61,7 @@ fn after_passes(onnx: &[u8], masks: Option<&[u8]>) -> Graph {
     if let Some(masks) = masks {
         Masks::from_bytes(masks).unwrap().apply(&mut graph, &origins).unwrap();
     }
-    passes::run(&mut graph, &PassOptions::default(), &mut Report::default()).unwrap();
+    passes::run(&mut graph, &far::target(), &PassOptions::default(), &mut Report::default()).unwrap();
     graph
 }
 
@@ -177,7 +179,7 @@ fn the_report_counts_what_was_saved() {
     assert_eq!(applied.masks.len(), masks.len());
     assert!(applied.masks.iter().all(|mask| mask.zeroed > 0 && mask.zeroed <= mask.masked));
     let mut report = Report::default();
-    passes::run(&mut graph, &PassOptions::default(), &mut report).unwrap();
+    passes::run(&mut graph, &far::target(), &PassOptions::default(), &mut report).unwrap();
     let names: Vec<_> = report.passes.iter().map(|entry| entry.pass).collect();
     assert_eq!(names, PASSES.iter().map(|pass| pass.name).collect::<Vec<_>>());
     for pair in report.passes.windows(2) {

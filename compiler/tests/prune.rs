@@ -305,7 +305,7 @@ fn the_command_line_refuses_what_makes_no_sense() {
     fails(&["--latency", "2"], 2, "--target");
     fails(&["--params", "many"], 2, "expected a number such as");
     fails(&["--macs", "1", "--svg", "heat.svg"], 1, "out-of-reach");
-    fails(&["--sparsity", "1.5"], 1, "`0` to `1`");
+    fails(&["--sparsity", "1.5"], 2, "`0` to `1`");
     fails(&["--latency", "2", "--target", "toaster"], 1, "unknown-target");
 }
 

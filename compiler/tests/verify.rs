@@ -9,8 +9,7 @@ use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size};
 use farc::error::ErrorKind;
 use farc::masks::Masks;
 use farc::target::Target;
-use farc::verify::{Given, HostRunner, Options, Verdict, run};
-use ndarray_npy::read_npy;
+use farc::verify::{Given, HostRunner, Options, Side, Verdict, against, run};
 
 fn example(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/models/far-fashion").join(name)
@@ -40,7 +39,7 @@ fn assert_right(what: &str, verdict: &Verdict, layers: usize) {
 /// Four blocks of which each has at least an LSTM or an attention, two residuals and an MLP to compare.
 #[test]
 fn examples_are_right() {
-    let values: ndarray::ArrayD<f32> = read_npy(example("images.npy")).expect("images");
+    let values = far_tool::npy::read(&fs::read(example("images.npy")).expect("images")).expect("an array");
     for name in ["deit", "far-parallel"] {
         let onnx = fs::read(example(&format!("{name}.onnx"))).expect("the example is there");
         let artifact = compile(&onnx, None);
@@ -181,4 +180,52 @@ fn what_does_not_belong_together_is_an_error() {
     let options = Options { samples: Some(0), ..Options::default() };
     let empty = run(&onnx, None, &compile(&onnx, None), &options, &runner).expect_err("no samples");
     assert_eq!(empty.kind, ErrorKind::BadInput);
+}
+
+#[test]
+fn an_artifact_is_compared_with_another() {
+    let onnx = generated(&small());
+    let artifact = compile(&onnx, None);
+    let (damaged, name) = damaged(&artifact, |step| match &step.op {
+        StepOp::Gemm(gemm) if step.name == "blocks.1.mlp.fc1" => Some(gemm.groups[0].weights),
+        _ => None,
+    });
+    let runner = HostRunner::default();
+    let side = |artifact| Side { artifact, runner: &runner };
+    let options = Options { samples: Some(2), tolerance: 0.0, ..Options::default() };
+    let same = against(side(&artifact), side(&artifact), &options).expect("a run");
+    assert!(same.passed && same.unmatched == 0 && same.first_deviating.is_none(), "{same:?}");
+    let steps = far_format::read(&artifact).expect("an artifact").plan.steps.len();
+    assert_eq!(same.layers.len(), steps, "every step is compared");
+    assert!(same.outputs.iter().all(|output| output.difference.max_ulp == 0 && output.top1 == Some(2)));
+
+    let other = against(side(&damaged), side(&artifact), &options).expect("a run");
+    assert!(!other.passed);
+    assert_eq!(other.first_deviating.as_deref(), Some(name.as_str()));
+    let first = other.layers.iter().find(|layer| layer.deviates).expect("one deviates");
+    assert!(first.difference.max_abs > 0.0 && first.difference.max_ulp > 0 && first.difference.cosine < 1.0);
+    let verdict = run(&onnx, None, &artifact, &Options { layers: false, ..Options::default() }, &runner);
+    let verdict =
+        verdict.expect("a run").with(against(side(&artifact), side(&damaged), &options).expect("a run"));
+    let error = verdict.into_result().expect_err("the other differs");
+    assert!(error.what.contains("the other artifact's"), "{error}");
+    assert_eq!(error.place.node.as_deref(), Some(name.as_str()));
+}
+
+/// With other passes the artifacts have other steps: those that both have are compared, the rest is counted.
+#[test]
+fn artifacts_of_other_passes_are_compared_where_they_have_the_same_steps() {
+    let onnx = generated(&Config { projection: Projection::HeadPost, ..small() });
+    let target = Target::resolve("host").expect("the host is known");
+    let passes = farc::passes::PassOptions::default().without("trim_rows").expect("a pass");
+    let options = farc::Options { passes, ..farc::Options::default() };
+    let whole = farc::compile(&onnx, None, &target, &options).expect("a model").artifact;
+    let trimmed = compile(&onnx, None);
+    let runner = HostRunner::default();
+    let side = |artifact| Side { artifact, runner: &runner };
+    let found = against(side(&trimmed), side(&whole), &Options::default()).expect("a run");
+    assert!(found.passed && found.unmatched > 0 && found.layers.len() > 5, "{found:?}");
+    let other = generated(&Config { size: Size { classes: 8, ..small().size }, ..small() });
+    let error = against(side(&trimmed), side(&compile(&other, None)), &Options::default());
+    assert_eq!(error.expect_err("other outputs").kind, ErrorKind::Mismatch);
 }

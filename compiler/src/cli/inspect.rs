@@ -9,7 +9,7 @@ use farc::masks::{MaskReport, Masks};
 use farc::onnx::{self, ImportOptions, Imported, ModelInfo, TensorInfo};
 use farc::report;
 
-use super::{Reply, show};
+use super::{Reply, show, why};
 
 /// Say what is in an ONNX model or an artifact
 #[derive(clap::Args)]
@@ -22,6 +22,19 @@ pub(super) struct Args {
     /// Say which parameter of the ONNX model each entry of a mask file fits, and how that was found
     #[arg(long, value_name = "FILE", conflicts_with = "ir")]
     masks: Option<PathBuf>,
+    /// Compile the ONNX model (with `--masks`, if given) without writing anything, and say what was rewritten, why, and
+    /// what it saved
+    #[arg(long, conflicts_with = "ir")]
+    why: bool,
+    /// What `--why` compiles for: a board, an architecture, `host` (unless said), or a path to a YAML file
+    #[arg(long, value_name = "TARGET", requires = "why")]
+    target: Option<String>,
+    /// Most tokens of a call, where the model leaves their number open
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Elements of a batch, where the model leaves their number open
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
 }
 
 pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
@@ -34,9 +47,9 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
 }
 
 fn artifact(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
-    if args.ir || args.masks.is_some() {
+    if args.ir || args.why || args.masks.is_some() {
         return Err(Error::new(ErrorKind::BadInput, "an artifact has no graph any more, only steps")
-            .hint("leave out `--ir` and `--masks`, or give the ONNX model"));
+            .hint("leave out `--ir`, `--why` and `--masks`, or give the ONNX model"));
     }
     let artifact = far_format::read(bytes)
         .map_err(|e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}")))?;
@@ -81,16 +94,21 @@ fn detail(op: &StepOp) -> String {
             units.join(" ")
         }
         StepOp::Attention(attention) => format!("{} heads", attention.heads),
+        StepOp::Embed(embed) => format!("{} rows", embed.vocab),
         _ => String::new(),
     }
 }
 
 fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
-    let options = ImportOptions::default();
+    let options =
+        ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
     if args.ir {
         let graph = onnx::import(bytes, &options)?;
         let text = text::print(&graph, Detail::Summary);
         return Ok(if json { format!("{}\n", serde_json::json!({ "ir": text })) } else { text });
+    }
+    if args.why {
+        return why::run(bytes, args.masks.as_deref(), args.target.as_deref().unwrap_or("host"), json);
     }
     if let Some(path) = &args.masks {
         let Imported { mut graph, origins } = onnx::import_parameters(bytes, &options)?;

@@ -14,6 +14,7 @@ mod run;
 mod show;
 mod targets;
 mod verify;
+mod why;
 
 use std::fs;
 use std::io::{self, Write};

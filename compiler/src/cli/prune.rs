@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long)]
     mlp: bool,
     /// Where the masks go: safetensors
-    #[arg(short, long, value_name = "MASKS.safetensors")]
+    #[arg(short, long, value_name = "MASKS.safetensors", value_parser = output)]
     output: PathBuf,
     /// Say what is kept of each block, head and direction
     #[arg(long)]
@@ -43,7 +43,7 @@ pub(super) struct Args {
 #[group(required = true, multiple = false)]
 struct GoalArgs {
     /// Prune this part of all hidden units, 0 to 1
-    #[arg(long, value_name = "F")]
+    #[arg(long, value_name = "F", value_parser = part)]
     sparsity: Option<f64>,
     /// Prune until so many weights and biases are left, e.g. `4.2M`
     #[arg(long, value_name = "N", value_parser = count)]
@@ -52,7 +52,7 @@ struct GoalArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     macs: Option<u64>,
     /// Prune until one run is predicted to take so many milliseconds on one core of `--target`
-    #[arg(long, value_name = "MS", requires = "target")]
+    #[arg(long, value_name = "MS", requires = "target", value_parser = milliseconds)]
     latency: Option<f64>,
 }
 
@@ -63,6 +63,26 @@ impl GoalArgs {
             .or(params.map(Goal::Parameters))
             .or(macs.map(Goal::MultiplyAdds))
             .or(latency.map(Goal::LatencyMs))
+    }
+}
+
+/// From none to all.
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "expected `0` to `1`".into())
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let ms = text.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0);
+    ms.ok_or_else(|| "expected a number of milliseconds above `0`".into())
+}
+
+/// A name that says another format would be a lie.
+fn output(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|end| end.eq_ignore_ascii_case("npz")) {
+        true => Err("masks are written as safetensors, not as npz".into()),
+        false => Ok(path),
     }
 }
 
@@ -114,6 +134,9 @@ fn summary(args: &Args, report: &Report, target: &Target) -> String {
     );
     let core = format!(" ms a run on one core ({}, {})", target.name, target.cpu.core);
     change("predicted", format!("{:.2}", before.predicted_ms), format!("{:.2}{core}", after.predicted_ms));
+    if report.kept == report.units && !matches!(report.goal, Goal::Sparsity(_)) {
+        text += &format!("{:10} the model meets the goal as it is\n", "nothing");
+    }
     for skipped in &report.skipped {
         text += &format!("{:10} {}: {}\n", "not pruned", skipped.node, skipped.why);
     }
@@ -159,5 +182,17 @@ mod tests {
         for bad in ["", "M", "-1", "nan", "1e30", "12Q"] {
             assert!(count(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn numbers_have_ranges() {
+        assert_eq!((part("0.25"), milliseconds("1e2")), (Ok(0.25), Ok(100.0)));
+        for bad in ["-0.1", "1.5", "nan", "half"] {
+            assert!(part(bad).is_err(), "{bad}");
+        }
+        for bad in ["0", "-1", "inf", "nan", "soon"] {
+            assert!(milliseconds(bad).is_err(), "{bad}");
+        }
+        assert!(output("masks.npz").is_err() && output("masks.safetensors").is_ok());
     }
 }

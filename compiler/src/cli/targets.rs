@@ -53,7 +53,7 @@ fn all(targets: &[Target]) -> String {
 }
 
 fn one(target: &Target) -> String {
-    let Target { cpu, cache, memory, features, sources, .. } = target;
+    let Target { cpu, cache, memory, rates, features, sources, .. } = target;
     let from = |id: &String| sources.get(id).map_or(id.clone(), |s| s.title.clone());
     let shared = |c: &target::SharedCache| format!("{} KiB for {} core{}", c.kib, c.cores, plural(c.cores));
     let mut rows = vec![
@@ -68,6 +68,20 @@ fn one(target: &Target) -> String {
         rows.push(("L3 cache", shared(l3), from(&l3.source)));
     }
     rows.push(("memory", format!("{} GB/s", memory.gb_per_s.value), from(&memory.gb_per_s.source)));
+    let peak = |part: f64| format!("{:.0} % of the multiply-adds", part * 100.0);
+    rows.extend([
+        ("matrix products", peak(rates.product.value), from(&rates.product.source)),
+        ("a tile", format!("{} cycles", rates.tile_cycles.value), from(&rates.tile_cycles.source)),
+        ("recurrences", peak(rates.recurrence.value), from(&rates.recurrence.source)),
+        (
+            "beyond L1",
+            format!("{} bytes a cycle", rates.l2_bytes_per_cycle.value),
+            from(&rates.l2_bytes_per_cycle.source),
+        ),
+        ("a step", format!("{} cycles", rates.step_cycles.value), from(&rates.step_cycles.source)),
+        ("element-wise", format!("{} of x86-64", rates.elementwise.value), from(&rates.elementwise.source)),
+        ("a call", format!("{} ns", rates.call_ns.value), from(&rates.call_ns.source)),
+    ]);
     rows.push(("has", target.has().to_string(), from(&features.has.source)));
     if let Some(vlen) = &features.vlen_bits {
         rows.push(("vector registers", format!("{} bits", vlen.value), from(&vlen.source)));

@@ -1,15 +1,17 @@
-//! `farc verify`: an artifact against the model that it was compiled from. May import: `farc::{verify, masks, onnx}`;
-//! far-tool (.npy).
+//! `farc verify`: an artifact against the model that it was compiled from, or another artifact. May import: `farc::{verify, masks, onnx}`;
+//! far-format, far-tool (.npy).
 
 use std::path::{Path, PathBuf};
 
 use far_engine::SessionOptions;
+use far_format::Header;
 use far_tool::npy;
 use farc::error::{Error, ErrorKind, Result};
 use farc::masks::{Masks, Match};
 use farc::onnx::{self, ImportOptions, Imported};
-use farc::verify::{self, Given, HostRunner, Options, Runner, Verdict};
-use ndarray::ArrayD;
+use farc::verify::{
+    self, Against, Difference, Given, HostRunner, Layer, Options, Output, Runner, Side, Verdict,
+};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::foreign::{self, QemuRunner};
@@ -28,7 +30,8 @@ pub(super) struct Args {
     /// The pruning masks that the artifact was compiled with
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
-    /// An input: .npy (f32); without it seeded noise
+    /// An input: .npy (f32, i32 or i64 as the model's); without it seeded noise, token ids and masks. Where sizes vary the
+    /// shape says how many tokens and elements
     #[arg(long, value_name = "[NAME=]FILE")]
     input: Vec<String>,
     /// Seed of the inputs that are made
@@ -40,6 +43,10 @@ pub(super) struct Args {
     /// Most difference allowed, as a part of the range of an output
     #[arg(long, value_name = "X", default_value_t = Options::default().tolerance)]
     tolerance: f64,
+    /// Compare with another artifact of the same model too, of whatever architecture: outputs, and the steps that both
+    /// have
+    #[arg(long, value_name = "OTHER.far")]
+    against: Option<PathBuf>,
     /// Outputs only
     #[arg(long)]
     no_layers: bool,
@@ -59,11 +66,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         inputs: args.input.iter().map(|argument| given(argument)).collect::<Result<_>>()?,
         layers: !args.no_layers,
     };
-    let threads = args.session.threads;
-    let runner: Box<dyn Runner> = match foreign::is_foreign(&header) {
-        true => Box::new(QemuRunner { header, threads }),
-        false => Box::new(HostRunner { options: SessionOptions { threads, ..SessionOptions::default() } }),
-    };
+    let runner = runner(header, args.session.threads);
     let verdict = verify::run(&model, masks.as_deref(), &artifact, &options, &*runner).map_err(|e| {
         let file = match e.kind {
             ErrorKind::BadMask => args.masks.as_ref().unwrap_or(&args.model),
@@ -72,6 +75,10 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         };
         e.in_file(file)
     })?;
+    let verdict = match &args.against {
+        Some(path) => verdict.with(against(args, path, &artifact, &options, &*runner)?),
+        None => verdict,
+    };
     let passed = verdict.passed;
     // Strings, numbers and lists only: nothing that JSON can't say.
     let text =
@@ -85,6 +92,27 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     }
 }
 
+/// What runs artifacts of that kind.
+fn runner(header: Header, threads: usize) -> Box<dyn Runner> {
+    match foreign::is_foreign(&header) {
+        true => Box::new(QemuRunner { header, threads }),
+        false => Box::new(HostRunner { options: SessionOptions { threads, ..SessionOptions::default() } }),
+    }
+}
+
+fn against(
+    args: &Args,
+    path: &Path,
+    artifact: &[u8],
+    options: &Options,
+    runner: &dyn Runner,
+) -> Result<Against> {
+    let other = super::read(path, "artifact")?;
+    let other_runner = self::runner(foreign::header(path)?, args.session.threads);
+    let sides = (Side { artifact, runner }, Side { artifact: &other, runner: &*other_runner });
+    verify::against(sides.0, sides.1, options).map_err(|e| e.in_file(path))
+}
+
 /// A mask file as the judge reads it: matrices by the model's own names. The judge reads such files by itself; keep-lists,
 /// other containers and other names are brought into that form.
 fn masks(args: &Args, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
@@ -92,7 +120,7 @@ fn masks(args: &Args, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
     let bytes = super::read(path, "mask file")?;
     let masks = Masks::from_bytes(&bytes).map_err(in_masks)?;
     let Imported { mut graph, origins } =
-        onnx::import_parameters(model, &ImportOptions::default()).map_err(|e| e.in_file(&args.model))?;
+        onnx::import_parameters(model, &import_options(args)?).map_err(|e| e.in_file(&args.model))?;
     let expanded = masks.expanded(&graph, &origins).map_err(in_masks)?;
     let report = masks.apply(&mut graph, &origins).map_err(in_masks)?;
     let by_path = report.masks.iter().all(|mask| mask.matched == Match::Path);
@@ -104,6 +132,16 @@ fn masks(args: &Args, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
+/// Sizes that the model leaves open, as the artifact has them.
+fn import_options(args: &Args) -> Result<ImportOptions> {
+    let artifact = super::read(&args.artifact, "artifact")?;
+    let plan = far_format::read(&artifact)
+        .map_err(|e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}")))?
+        .plan;
+    let max_tokens = (plan.tokens > 0).then_some(plan.tokens as usize);
+    Ok(ImportOptions { max_tokens, ..ImportOptions::default() })
+}
+
 /// `[NAME=]FILE`; a file of that whole name goes before a name.
 fn given(argument: &str) -> Result<Given> {
     let (name, path) = match argument.split_once('=') {
@@ -111,8 +149,7 @@ fn given(argument: &str) -> Result<Given> {
         _ => (None, argument),
     };
     let bad = |message: String| Error::new(ErrorKind::BadInput, message).in_file(path);
-    let array = npy::read(&super::read(Path::new(path), "input")?).map_err(bad)?;
-    let values = ArrayD::from_shape_vec(array.shape, array.data).map_err(|e| bad(e.to_string()))?;
+    let values = npy::read(&super::read(Path::new(path), "input")?).map_err(bad)?;
     Ok(Given { name, values })
 }
 
@@ -126,27 +163,46 @@ fn text(verdict: &Verdict) -> String {
     let mut text = format!("{}  on {inputs}{masks}\n", if *passed { "same" } else { "DIFFERENT" });
     text += &format!("allowed  {tolerance:e} of an output's range\n");
     text += &format!("ran      {isa}: {}\n\n", kernels.join(", "));
+    text += &tables(outputs, layers, *samples);
+    if let Some(against) = &verdict.against {
+        let Against { passed, target, isa, kernels, outputs, layers, unmatched, .. } = against;
+        let word = if *passed { "same" } else { "DIFFERENT" };
+        text += &format!("\n{word}  from the other artifact, for {target}\n");
+        text += &format!("ran      {isa}: {}\n\n", kernels.join(", "));
+        text += &tables(outputs, layers, *samples);
+        if *unmatched > 0 {
+            text += &format!("\n{unmatched} steps are not in the other artifact, or in another shape\n");
+        }
+    }
+    text
+}
+
+/// Outputs and layers with how they differ, and the first layer that deviates once more.
+fn tables(outputs: &[Output], layers: &[Layer], samples: usize) -> String {
+    let cells = |d: &Difference| {
+        let ulp = if d.max_ulp == u32::MAX { "NaN".into() } else { d.max_ulp.to_string() };
+        [format!("{:.2e}", d.relative), format!("{:.2e}", d.max_abs), ulp, format!("{:.9}", d.cosine)]
+    };
     let top1 = |n: &Option<usize>| n.map_or("-".into(), |n| format!("{n} of {samples}"));
     let rows = outputs.iter().map(|output| {
-        let d = &output.difference;
-        vec![
-            output.name.clone(),
-            format!("{:.2e}", d.relative),
-            format!("{:.2e}", d.max_abs),
-            format!("{:.9}", d.cosine),
-            d.max_ulp.to_string(),
-            top1(&output.top1),
-        ]
+        [vec![output.name.clone()], cells(&output.difference).to_vec(), vec![top1(&output.top1)]].concat()
     });
-    let header = ["output", "of range", "largest", "cosine", "ulp", "same top-1"];
-    text += &show::table(&header, &[1, 2, 3, 4, 5], rows);
+    let header = ["output", "of range", "largest", "ulp", "cosine", "same top-1"];
+    let mut text = show::table(&header, &[1, 2, 3, 4, 5], rows);
     if !layers.is_empty() {
         text += "\n";
         let rows = layers.iter().map(|layer| {
             let mark = if layer.deviates { "differs" } else { "" };
-            vec![layer.name.clone(), format!("{:.2e}", layer.difference.relative), mark.into()]
+            [vec![layer.name.clone()], cells(&layer.difference).to_vec(), vec![mark.into()]].concat()
         });
-        text += &show::table(&["layer", "of range", ""], &[1], rows);
+        text += &show::table(&["layer", "of range", "largest", "ulp", "cosine", ""], &[1, 2, 3, 4], rows);
+    }
+    if let Some(first) = layers.iter().find(|layer| layer.deviates) {
+        let [relative, largest, ulp, cosine] = cells(&first.difference);
+        text += &format!(
+            "\nfirst    `{}` differs by {relative} of its range: at most {largest}, {ulp} ulp; cosine {cosine}\n",
+            first.name
+        );
     }
     text
 }

@@ -145,7 +145,12 @@ fn new_folder(folder: &Path) -> io::Result<TempDir> {
 }
 
 fn io_error(what: &str, path: &Path, error: io::Error) -> Error {
-    let ours = Error::new(ErrorKind::Io, format!("{what}: {error}")).in_file(path);
+    // Errors of temporary files also say the file's name, which means nothing to anybody.
+    let why = match error.get_ref() {
+        Some(_) => io::Error::from(error.kind()).to_string(),
+        None => error.to_string(),
+    };
+    let ours = Error::new(ErrorKind::Io, format!("{what}: {why}")).in_file(path);
     match error.kind() {
         io::ErrorKind::NotFound => ours.hint("the folder above it must exist"),
         _ => ours,

@@ -65,7 +65,9 @@ pub(super) fn find(model: Model<'_>, parameters: &[Parameter], name: &str) -> Re
                 return Err(bad(name, "a mask of a parameter whose columns were added up on import".into())
                     .hint("the model reads one channel twice; prune it before the export"));
             }
-            [parameter] => return Ok(Found { parameter, matched, keep: leaf.keep }),
+            [parameter, ref others @ ..] if others.iter().all(|other| model.is_shared(parameter, *other)) => {
+                return Ok(Found { parameter, matched, keep: leaf.keep });
+            }
             _ => return Err(ambiguous(model, name, &found)),
         }
     }

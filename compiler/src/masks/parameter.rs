@@ -1,6 +1,8 @@
 //! Weight matrices as PyTorch has them: names, shapes, and where their elements stand in the IR. May import: `ir`.
 
-use crate::ir::{Direction, Graph, MultiHeadLstm, Node, Op, Origins, WeightId};
+use std::collections::BTreeMap;
+
+use crate::ir::{Direction, Graph, LinearGroup, MultiHeadLstm, Node, Op, Origins, WeightId};
 
 /// For each of PyTorch's gates i, f, g, o, which of the IR's (i, o, f, c) it is.
 const GATES: [usize; 4] = [0, 2, 3, 1];
@@ -81,6 +83,9 @@ impl Model<'_> {
     pub(crate) fn dims(&self, parameter: Parameter) -> [usize; 2] {
         let node = self.node(parameter);
         let own = self.origins.get(node.output).and_then(|origin| origin.columns.as_ref()).map(Vec::len);
+        if let Some(group) = self.repeated(parameter) {
+            return [group.output.len(), group.input.len()];
+        }
         match (&node.op, parameter.kind) {
             (Op::Linear(linear), Kind::Linear) => [linear.cols, own.unwrap_or(self.columns(parameter).1)],
             (Op::MultiHeadLstm(lstm), Kind::Input(unit)) => {
@@ -91,6 +96,37 @@ impl Model<'_> {
             }
             _ => [0, 0],
         }
+    }
+
+    /// One of the blocks of a `Linear` that multiplies several groups of channels by the same matrix: one for all heads.
+    pub(crate) fn repeated(&self, parameter: Parameter) -> Option<&LinearGroup> {
+        match (&self.node(parameter).op, parameter.kind) {
+            (Op::Linear(linear), Kind::Linear) => match &linear.groups[..] {
+                [first, rest @ ..] if !rest.is_empty() => {
+                    rest.iter().all(|group| group.weight == first.weight).then_some(first)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether two nodes read the same parameter of the framework: the exporter gave both the same constant.
+    pub(crate) fn is_shared(&self, a: Parameter, b: Parameter) -> bool {
+        let initializer =
+            |p: Parameter| self.origins.get(self.node(p).output).and_then(|o| o.initializer.as_deref());
+        a.kind == Kind::Linear
+            && b.kind == Kind::Linear
+            && initializer(a).is_some_and(|name| initializer(b) == Some(name))
+            && self.dims(a) == self.dims(b)
+            && self.elements(a) == self.elements(b)
+    }
+
+    fn elements(&self, parameter: Parameter) -> Vec<f32> {
+        let [rows, cols] = self.dims(parameter);
+        let mut elements = vec![0.0; rows * cols];
+        self.visit(parameter, |row, col, x| elements[row * cols + col] = x);
+        elements
     }
 
     /// First column of the operand that it reads, and how many.
@@ -118,6 +154,14 @@ impl Model<'_> {
         let node = self.node(parameter);
         let (first, count) = self.columns(parameter);
         let mut columns = vec![None; self.graph.dims(node.inputs[0])[1]];
+        if let (Op::Linear(linear), Some(_)) = (&node.op, self.repeated(parameter)) {
+            for (column, place) in linear.groups.iter().flat_map(|group| group.input.clone().enumerate()) {
+                if columns[place].replace(column).is_some_and(|other| other != column) {
+                    return None;
+                }
+            }
+            return Some(columns);
+        }
         let moved = self.origins.get(node.output).and_then(|origin| origin.columns.as_deref());
         for column in 0..moved.map_or(count, <[usize]>::len) {
             let place = &mut columns[first + moved.map_or(column, |moved| moved[column])];
@@ -133,13 +177,15 @@ impl Model<'_> {
         let (first, _) = self.columns(parameter);
         let columns = self.operand_columns(parameter);
         let columns = columns.unwrap_or_else(|| (0..self.dims(parameter)[1]).map(Some).collect());
+        let repeated = self.repeated(parameter).is_some();
         match (op, parameter.kind) {
             (Op::Linear(linear), Kind::Linear) => {
                 let groups = linear.groups.iter_mut();
                 groups
                     .map(|group| {
                         let columns = columns[group.input.clone()].to_vec();
-                        (&mut group.weight, Layout::Transposed { row: group.output.start, columns })
+                        let row = if repeated { 0 } else { group.output.start };
+                        (&mut group.weight, Layout::Transposed { row, columns })
                     })
                     .collect()
             }
@@ -156,10 +202,15 @@ impl Model<'_> {
         }
     }
 
-    /// Visits every element with its row and column.
+    /// Visits every element with its row and column; those of a constant that several blocks share once.
     pub(crate) fn visit(&self, parameter: Parameter, mut visit: impl FnMut(usize, usize, f32)) {
         let mut op = self.node(parameter).op.clone();
+        let mut seen = Vec::new();
         for (id, layout) in self.pieces(parameter, &mut op) {
+            if seen.contains(id) {
+                continue;
+            }
+            seen.push(*id);
             let weight = self.graph.weight(*id);
             for (i, x) in weight.data.iter().enumerate() {
                 if let Some((row, col)) = layout.place(i / weight.dims[1], i % weight.dims[1]) {
@@ -198,9 +249,25 @@ fn units(op: &Op) -> Option<&MultiHeadLstm> {
     }
 }
 
-/// Zeroes the elements of a parameter where `keep(row, column)` says no; gives the number of new zeros. Other nodes
-/// that share a constant keep theirs.
+/// Zeroes the elements of a parameter where `keep(row, column)` says no, in all nodes that read it; gives the number of
+/// new zeros.
 pub(crate) fn zero(
+    graph: &mut Graph,
+    origins: &Origins,
+    parameter: Parameter,
+    keep: impl Fn(usize, usize) -> bool,
+) -> usize {
+    let model = Model { graph, origins };
+    let others = model.parameters().into_iter().filter(|other| *other != parameter);
+    let shared: Vec<Parameter> = others.filter(|other| model.is_shared(parameter, *other)).collect();
+    let count = zero_one(graph, origins, parameter, &keep);
+    for other in shared {
+        zero_one(graph, origins, other, &keep);
+    }
+    count
+}
+
+fn zero_one(
     graph: &mut Graph,
     origins: &Origins,
     parameter: Parameter,
@@ -208,9 +275,18 @@ pub(crate) fn zero(
 ) -> usize {
     let mut op = graph.nodes[parameter.node].op.clone();
     let mut count = 0;
-    let mut masked = Vec::new();
-    for (id, layout) in (Model { graph, origins }).pieces(parameter, &mut op) {
-        let weight = graph.weight(*id);
+    // The new constant for each old one: blocks that share one go on sharing it.
+    let mut masked: BTreeMap<WeightId, WeightId> = BTreeMap::new();
+    let pieces: Vec<(WeightId, Layout)> = (Model { graph, origins })
+        .pieces(parameter, &mut op)
+        .into_iter()
+        .map(|(id, layout)| (*id, layout))
+        .collect();
+    for (id, layout) in pieces {
+        if masked.contains_key(&id) {
+            continue;
+        }
+        let weight = graph.weight(id);
         let [rows, cols] = weight.dims;
         let elements = weight.data.iter().enumerate().map(|(i, x)| {
             let kept = layout.place(i / cols, i % cols).is_none_or(|(row, col)| keep(row, col));
@@ -218,12 +294,10 @@ pub(crate) fn zero(
             if kept { *x } else { 0.0 }
         });
         let data: Vec<f32> = elements.collect();
-        masked.push((rows, cols, data));
+        masked.insert(id, graph.add_weight(rows, cols, data));
     }
-    let ids: Vec<WeightId> =
-        masked.into_iter().map(|(rows, cols, data)| graph.add_weight(rows, cols, data)).collect();
-    for ((id, _), new) in (Model { graph, origins }).pieces(parameter, &mut op).into_iter().zip(ids) {
-        *id = new;
+    for (id, _) in (Model { graph, origins }).pieces(parameter, &mut op) {
+        *id = masked[id];
     }
     graph.nodes[parameter.node].op = op;
     count

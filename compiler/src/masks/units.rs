@@ -46,9 +46,11 @@ impl Layer {
             _ => (None, 0, model.dims(own)[0]),
         };
         let width = model.graph.dims(node.output)[1];
+        // One matrix for several groups of channels makes the same units of each.
+        let made = if model.repeated(own).is_some() { width } else { len };
         let mut columns = vec![None; width];
-        for unit in 0..len {
-            columns[first + unit] = Some(unit);
+        for column in 0..made {
+            columns[first + column] = Some(column % len);
         }
         let mut layer = Self { own, recurrent, len, readers: Vec::new(), activated: false };
         layer.trace(model, node.output, columns)?;

@@ -1,10 +1,10 @@
 //! Finding block structure: connected components, and the cheapest cut of a row of things into runs.
-//! May import: `ir`, `matrix`, `cost`.
+//! May import: `cost`, `ir`, `matrix`.
 
 use std::ops::Range;
 
-use super::cost;
 use super::matrix::Dense;
+use crate::cost::{CostModel, Picoseconds};
 use crate::ir::{Graph, LinearGroup};
 
 /// Things beyond which neighbours are joined before the cheapest cut is looked for, which takes quadratic time.
@@ -58,8 +58,12 @@ pub(super) struct Piece {
     pub(super) width: usize,
 }
 
-/// Cuts the pieces into runs so that the sum of `cost(inputs, width)` is least; with equal sums the fewest runs win.
-pub(super) fn cheapest_cut(pieces: &[Piece], cost: impl Fn(usize, usize) -> u64) -> Vec<Range<usize>> {
+/// Cuts the pieces into runs so that the sum of `cost(pieces, inputs, width)` is least; with equal sums the fewest runs
+/// win.
+pub(super) fn cheapest_cut(
+    pieces: &[Piece],
+    cost: impl Fn(usize, usize, usize) -> Picoseconds,
+) -> Vec<Range<usize>> {
     // best[j]: cost, number of runs and start of the last run for the first j pieces.
     let mut best = vec![(0u64, 0usize, 0usize)];
     for end in 1..=pieces.len() {
@@ -70,7 +74,8 @@ pub(super) fn cheapest_cut(pieces: &[Piece], cost: impl Fn(usize, usize) -> u64)
             input = hull(&input, &pieces[start].input);
             width += pieces[start].width;
             let (before, runs, _) = best[start];
-            least = least.min((before.saturating_add(cost(input.len(), width)), runs + 1, start));
+            least =
+                least.min((before.saturating_add(cost(end - start, input.len(), width)), runs + 1, start));
         }
         best.push(least);
     }
@@ -106,8 +111,8 @@ fn coalesce(pieces: Vec<Piece>) -> Vec<Piece> {
     joined
 }
 
-/// The cheapest blocks that hold all of a matrix but zeros. Every column is in one of them.
-pub(super) fn ranges(dense: &Dense) -> Vec<(Range<usize>, Range<usize>)> {
+/// The cheapest blocks that hold all of a matrix but zeros, multiplied by so many rows. Every column is in one of them.
+pub(super) fn ranges(costs: &CostModel, rows: usize, dense: &Dense) -> Vec<(Range<usize>, Range<usize>)> {
     let mut inputs = vec![0..0; dense.cols];
     for (k, row) in dense.data.chunks(dense.cols).enumerate() {
         for (input, _) in inputs.iter_mut().zip(row).filter(|(_, x)| **x != 0.0) {
@@ -116,7 +121,7 @@ pub(super) fn ranges(dense: &Dense) -> Vec<(Range<usize>, Range<usize>)> {
     }
     let pieces = coalesce(inputs.into_iter().map(|input| Piece { input, width: 1 }).collect());
     let mut start = 0;
-    cheapest_cut(&pieces, cost::block)
+    cheapest_cut(&pieces, |_, k, n| costs.block(rows, k, n))
         .into_iter()
         .map(|run| {
             let input = pieces[run.clone()].iter().fold(0..0, |range, piece| hull(&range, &piece.input));
@@ -125,6 +130,11 @@ pub(super) fn ranges(dense: &Dense) -> Vec<(Range<usize>, Range<usize>)> {
             (input, output)
         })
         .collect()
+}
+
+/// What the blocks that [`ranges`] found take.
+pub(super) fn cost(costs: &CostModel, rows: usize, ranges: &[(Range<usize>, Range<usize>)]) -> Picoseconds {
+    ranges.iter().map(|(input, output)| costs.block(rows, input.len(), output.len())).sum()
 }
 
 /// Makes the blocks of a matrix that [`ranges`] found.

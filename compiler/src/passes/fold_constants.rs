@@ -1,12 +1,13 @@
-//! Computes ahead what depends on constants only. May import: `ir`, `matrix`.
+//! Computes ahead what depends on constants only. May import: `ir`, `matrix`, `tables`.
 //!
 //! Where constant rows are put before computed ones (a class token before the patches) and a constant is added to all
 //! (the position embedding), the addition moves into the parts: the constant rows become one constant.
 
 use super::Change;
 use super::matrix::gather;
+use super::tables::constant;
 use crate::error::Result;
-use crate::ir::{Graph, Op, ValueId, WeightId, eval};
+use crate::ir::{Graph, Linear, Op, WeightId, eval};
 
 /// Elements beyond which a result is left to be computed at run time.
 const MAX_ELEMENTS: usize = 1 << 24;
@@ -16,6 +17,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
     let mut index = 0;
     while index < graph.nodes.len() {
         if let Some(first_changed) = fold(graph, index)
+            .or_else(|| constant_term(graph, index))
             .or_else(|| join_rows(graph, index))
             .map_or_else(|| distribute(graph, index), |()| Ok(Some(index)))?
         {
@@ -28,28 +30,30 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
     Ok(change)
 }
 
-/// The constant that a value is.
-fn constant(graph: &Graph, value: ValueId) -> Option<WeightId> {
-    match graph.nodes[graph.producer(value)?].op {
-        Op::Constant(weight) => Some(weight),
-        _ => None,
-    }
-}
-
-/// Replaces a node all of whose inputs are constants by its result.
+/// Replaces a node all of whose inputs are constants, or not read at all, by its result.
 fn fold(graph: &mut Graph, index: usize) -> Option<()> {
     let node = &graph.nodes[index];
     let [rows, cols] = graph.dims(node.output);
     if node.inputs.is_empty() || rows * cols > MAX_ELEMENTS {
         return None;
     }
+    // Without a residual, such a product stays: what it adds is the same for every token.
+    let reads_nothing = matches!(&node.op, Op::Linear(linear) if linear.residual && linear.groups.iter().all(|group| group.input.is_empty()));
     let inputs: Vec<eval::Matrix> = node
         .inputs
         .iter()
-        .map(|value| {
-            let weight = graph.weight(constant(graph, *value)?);
-            let [rows, cols] = weight.dims;
-            Some(eval::Matrix { rows, cols, data: weight.data.iter().map(|x| f64::from(*x)).collect() })
+        .enumerate()
+        .map(|(slot, value)| match constant(graph, *value) {
+            Some(weight) => {
+                let weight = graph.weight(weight);
+                let [rows, cols] = weight.dims;
+                Some(eval::Matrix { rows, cols, data: weight.data.iter().map(|x| f64::from(*x)).collect() })
+            }
+            None if slot == 0 && reads_nothing => {
+                let [rows, cols] = graph.dims(*value);
+                Some(eval::Matrix::from_fn(rows, cols, |_, _| 0.0))
+            }
+            None => None,
         })
         .collect::<Option<_>>()?;
     let result = eval::node(graph, node, &inputs.iter().collect::<Vec<_>>());
@@ -58,6 +62,24 @@ fn fold(graph: &mut Graph, index: usize) -> Option<()> {
     let node = &mut graph.nodes[index];
     node.op = Op::Constant(weight);
     node.inputs.clear();
+    Some(())
+}
+
+/// A product of a constant that is added to something: the sum of that and a constant.
+fn constant_term(graph: &mut Graph, index: usize) -> Option<()> {
+    let node = &graph.nodes[index];
+    let [rows, cols] = graph.dims(node.output);
+    let Op::Linear(linear) = &node.op else { return None };
+    if !linear.residual || rows * cols > MAX_ELEMENTS {
+        return None;
+    }
+    constant(graph, node.inputs[0])?;
+    let (product, residual) = (Linear { residual: false, ..linear.clone() }, node.inputs[1]);
+    let (path, name) = (node.name.clone(), format!("{}.table", graph.value(node.output).name));
+    let term = graph.insert_node(index, &path, &name, Op::Linear(product), vec![node.inputs[0]]).ok()?;
+    fold(graph, index)?;
+    let node = &mut graph.nodes[index + 1];
+    (node.op, node.inputs) = (Op::Add, vec![residual, term]);
     Some(())
 }
 

@@ -1,18 +1,22 @@
-//! Multiplies two matrices in a row ahead of time, where the product costs less than the two. May import: `ir`,
-//! `blocks`, `matrix`, `cost`.
+//! Multiplies two matrices in a row ahead of time, where the product takes less time than the two. May import: `cost`,
+//! `ir`, `blocks`, `matrix`, `tables`.
 //!
-//! Blocks of zeros have been found before, in the two as in the product: both sides cost what they really would.
+//! Blocks of zeros have been found before, in the two as in the product: both sides cost what they really would. A
+//! constant for each row that the first adds goes through the second's matrix, and is added there.
 
 use super::matrix::Dense;
-use super::{Change, blocks, cost};
+use super::tables::{self, Table};
+use super::{Change, blocks};
+use crate::cost::{CostModel, shown};
 use crate::error::Result;
 use crate::ir::{Activation, Graph, Linear, Op, Use};
 
-pub(super) fn run(graph: &mut Graph) -> Result<Change> {
+pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
     let mut change = Change::default();
     let mut index = 0;
     while index < graph.nodes.len() {
-        match second(graph, index).and_then(|second| fold(graph, index, second, &mut change)) {
+        let pair = second(graph, index);
+        match pair.map(|second| fold(graph, costs, index, second, &mut change)).transpose()?.flatten() {
             // The second has taken the place of both; it may be the first of another pair.
             Some(()) => {
                 graph.nodes.remove(index);
@@ -27,7 +31,11 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
 fn second(graph: &Graph, index: usize) -> Option<usize> {
     let node = &graph.nodes[index];
     match &node.op {
-        Op::Linear(first) if first.act == Activation::None && !first.residual => {}
+        Op::Linear(first) if first.act == Activation::None => {
+            if first.residual && tables::table(graph, node.inputs[1]).is_none() {
+                return None;
+            }
+        }
         _ => return None,
     }
     match graph.use_lists()[node.output.0 as usize][..] {
@@ -37,30 +45,51 @@ fn second(graph: &Graph, index: usize) -> Option<usize> {
 }
 
 /// Folds `first` into `second` if that costs less. Says so either way.
-fn fold(graph: &mut Graph, first: usize, second: usize, change: &mut Change) -> Option<()> {
+fn fold(
+    graph: &mut Graph,
+    costs: &CostModel,
+    first: usize,
+    second: usize,
+    change: &mut Change,
+) -> Result<Option<()>> {
     let (Op::Linear(a), Op::Linear(b)) = (&graph.nodes[first].op, &graph.nodes[second].op) else {
-        return None;
+        return Ok(None);
     };
     let (a, b) = (a.clone(), b.clone());
     let operand = graph.nodes[first].inputs[0];
+    let [rows, depth] = graph.dims(operand);
     let names = format!("`{}` and `{}`", graph.nodes[first].name, graph.nodes[second].name);
-    let matrices = Dense::of(graph, &a, graph.dims(operand)[1]).zip(Dense::of(graph, &b, a.cols));
-    let Some(product) = matrices.and_then(|(a, b)| a.times(&b)) else {
-        change.note(format!("{names}: apart, too large to look at"));
-        return None;
-    };
-    let ranges = blocks::ranges(&product);
-    let folded: u64 = ranges.iter().map(|(input, output)| cost::block(input.len(), output.len())).sum();
-    let apart = cost::linear(&a.groups) + cost::linear(&b.groups);
-    if folded >= apart {
-        change.note(format!("{names}: apart, {apart} multiply-adds a token against {folded} folded"));
-        return None;
+    let table = graph.nodes[first].inputs.get(1).and_then(|id| tables::table(graph, *id));
+    if table.is_some() && b.act != Activation::None {
+        return Ok(None);
     }
-    change.note(format!("{names}: folded, {folded} multiply-adds a token against {apart} apart"));
+    let matrices = Dense::of(graph, &a, depth).zip(Dense::of(graph, &b, a.cols));
+    let Some((product, matrix)) = matrices.and_then(|(a, b)| Some((a.times(&b)?, b))) else {
+        change.note(format!("{names}: apart, too large to look at"));
+        return Ok(None);
+    };
+    let ranges = blocks::ranges(costs, rows, &product);
+    let mut folded = blocks::cost(costs, rows, &ranges);
+    let mut apart = costs.linear(rows, &a.groups) + costs.linear(rows, &b.groups) + costs.call();
+    if table.is_some() {
+        apart += costs.table(rows, a.cols);
+        folded += tables::added_cost(graph, costs, second);
+    }
+    let (folded_text, apart_text) = (shown(folded), shown(apart));
+    if folded >= apart {
+        change.note(format!("{names}: apart, {apart_text} for {folded_text} folded"));
+        return Ok(None);
+    }
+    change.note(format!("{names}: folded, {folded_text} for {apart_text} apart"));
     change.count += 1;
     let groups = blocks::groups(graph, &product, &ranges);
     let node = &mut graph.nodes[second];
     node.op = Op::Linear(Linear { groups, ..b });
     node.inputs[0] = operand;
-    Some(())
+    if let Some(table) = table {
+        let mut sum = Table::zeros(rows, matrix.cols);
+        sum.add_product(&Table::of(graph, table), &matrix);
+        tables::add(graph, second, &sum)?;
+    }
+    Ok(Some(()))
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::blocks::hull;
 use super::columns::{readers, select};
-use super::matrix::gather;
+use super::matrix::{gather, gather_cols};
 use crate::ir::{Direction, Graph, LstmUnit, MultiHeadLstm, Op};
 
 /// What [`order`] did.
@@ -98,7 +98,7 @@ pub(super) fn part(graph: &mut Graph, unit: &LstmUnit, hidden: &[usize], input: 
         hidden: hidden.len(),
         w: gather(graph, unit.w, &gates, &inputs),
         r: gather(graph, unit.r, &gates, &columns),
-        bias: gather(graph, unit.bias, &[Some(0)], &gates),
+        bias: gather_cols(graph, unit.bias, &gates),
         ..unit.clone()
     }
 }

@@ -1,15 +1,15 @@
 //! Rewrites of the graph that keep its meaning: the ordered list, and what runs it. One file per pass; `docs/passes.md`
-//! says why this order. May import: `ir`, `error`, far-format (`layout`).
+//! says why this order. May import: `ir`, `cost`, `target`, `error`.
 //!
 //! A pass changes the graph in place and says what it did. After each one the verifier runs; an error names the pass.
 
 mod blocks;
 mod columns;
-mod cost;
 mod fold_affine;
 mod fold_constants;
 mod fold_layer_norm;
 mod fold_linears;
+mod fold_series;
 mod fuse_epilogue;
 mod heads;
 mod matrix;
@@ -18,6 +18,7 @@ mod remove_dead_code;
 mod remove_dead_units;
 mod split_heads;
 mod split_linear;
+mod tables;
 mod trim_rows;
 
 use std::collections::BTreeSet;
@@ -25,8 +26,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 pub(crate) use split_heads::heads;
 
+use crate::cost::{CostModel, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{Graph, verify};
+use crate::target::Target;
 
 /// One rewrite.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +38,15 @@ pub struct Pass {
     pub name: &'static str,
     /// One line for people.
     pub about: &'static str,
-    run: fn(&mut Graph) -> Result<Change>,
+    run: Run,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Run {
+    /// Less work on every target, or none at all.
+    Always(fn(&mut Graph) -> Result<Change>),
+    /// What is done, and where, is the cheapest by the target's cost model.
+    Costed(fn(&mut Graph, &CostModel) -> Result<Change>),
 }
 
 /// All passes, in the order in which they run.
@@ -45,18 +56,32 @@ pub const PASSES: &[Pass] = &[
     pass("fuse_epilogue", "let activations and sums ride on the product before them", fuse_epilogue::run),
     pass("merge_heads", "make one operation of the heads of a mixer", merge_heads::run),
     pass("remove_dead_units", "remove hidden units that nobody reads", remove_dead_units::run),
-    pass("split_heads", "cut a block-diagonal LSTM into its heads", split_heads::run),
-    pass("trim_rows", "compute only the tokens that are needed", trim_rows::run),
+    costed("fold_series", "evaluate ahead hidden units whose values no input changes", fold_series::run),
+    pass("fold_constants", "compute ahead what depends on constants only", fold_constants::run),
+    costed("split_heads", "cut a block-diagonal LSTM into its heads", split_heads::run),
+    costed("trim_rows", "compute only the tokens that are needed", trim_rows::run),
     pass("remove_dead_code", "drop what no output needs, and what changes nothing", remove_dead_code::run),
     pass("fold_layer_norm", "move scale and shift of a LayerNorm into what follows", fold_layer_norm::run),
     pass("fold_affine", "move scales and shifts into their neighbours", fold_affine::run),
-    pass("split_linear", "skip blocks of zeros in a matrix", split_linear::run),
-    pass("fold_linears", "multiply matrices in a row ahead of time where that costs less", fold_linears::run),
+    costed("split_linear", "skip blocks of zeros in a matrix", split_linear::run),
+    costed(
+        "fold_linears",
+        "multiply matrices in a row ahead of time where that costs less",
+        fold_linears::run,
+    ),
     pass("remove_dead_code", "drop what no output needs, and what changes nothing", remove_dead_code::run),
 ];
 
 const fn pass(name: &'static str, about: &'static str, run: fn(&mut Graph) -> Result<Change>) -> Pass {
-    Pass { name, about, run }
+    Pass { name, about, run: Run::Always(run) }
+}
+
+const fn costed(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Graph, &CostModel) -> Result<Change>,
+) -> Pass {
+    Pass { name, about, run: Run::Costed(run) }
 }
 
 /// What one run of a pass did.
@@ -100,6 +125,8 @@ pub struct Report {
 pub struct Entry {
     /// Name of the pass.
     pub pass: &'static str,
+    /// Whether the target's cost model chose.
+    pub by_cost: bool,
     /// Number of changes; 0 where it found nothing to do.
     pub count: usize,
     /// What was chosen and why.
@@ -108,21 +135,33 @@ pub struct Entry {
     pub before: Work,
     /// Work after it ran.
     pub after: Work,
+    /// What it saved: before less after.
+    pub saved: Saved,
 }
 
-/// The size of a graph's work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Work {
+/// A difference of work; negative where there is more than before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Saved {
     /// Multiply-adds of all products, padding not counted.
-    pub multiply_adds: u64,
+    pub multiply_adds: i64,
     /// Bytes of the constants that are used.
-    pub weight_bytes: u64,
+    pub weight_bytes: i64,
+    /// Predicted milliseconds of one run on one core.
+    pub predicted_ms: f64,
 }
 
-impl Work {
-    /// The work of a verified graph.
-    pub fn of(graph: &Graph) -> Self {
-        Self { multiply_adds: cost::multiply_adds(graph), weight_bytes: cost::weight_bytes(graph) }
+impl Saved {
+    /// Before less after.
+    pub fn between(before: &Work, after: &Work) -> Self {
+        let less = |before: u64, after: u64| {
+            let size = i64::try_from(before.abs_diff(after)).unwrap_or(i64::MAX);
+            if before >= after { size } else { -size }
+        };
+        Self {
+            multiply_adds: less(before.multiply_adds, after.multiply_adds),
+            weight_bytes: less(before.weight_bytes, after.weight_bytes),
+            predicted_ms: before.predicted_ms - after.predicted_ms,
+        }
     }
 }
 
@@ -140,26 +179,33 @@ pub fn find(name: &str) -> Result<&'static Pass> {
 
 impl Pass {
     /// Runs this pass alone on a verified graph, and the verifier after it.
-    pub fn run(&self, graph: &mut Graph) -> Result<Entry> {
+    pub fn run(&self, graph: &mut Graph, costs: &CostModel) -> Result<Entry> {
         let in_pass = |error: Error| Error { what: format!("pass `{}`: {}", self.name, error.what), ..error };
-        let before = Work::of(graph);
-        let change = (self.run)(graph).and_then(|change| verify(graph).map(|()| change)).map_err(in_pass)?;
+        let before = Work::of(graph, costs);
+        let change = match self.run {
+            Run::Always(run) => run(graph),
+            Run::Costed(run) => run(graph, costs),
+        };
+        let change = change.and_then(|change| verify(graph).map(|()| change)).map_err(in_pass)?;
+        let after = Work::of(graph, costs);
         Ok(Entry {
             pass: self.name,
+            by_cost: matches!(self.run, Run::Costed(_)),
             count: change.count,
             notes: change.notes,
             before,
-            after: Work::of(graph),
+            after,
+            saved: Saved::between(&before, &after),
         })
     }
 }
 
-/// Verifies the graph, then runs all passes but those switched off. What they do is the same for every target: the
-/// kernels' panels have one width everywhere.
-pub fn run(graph: &mut Graph, options: &PassOptions, report: &mut Report) -> Result<()> {
+/// Verifies the graph, then runs all passes but those switched off, for a target.
+pub fn run(graph: &mut Graph, target: &Target, options: &PassOptions, report: &mut Report) -> Result<()> {
     verify(graph)?;
+    let costs = CostModel::of(target);
     for pass in PASSES.iter().filter(|pass| !options.without.contains(pass.name)) {
-        report.passes.push(pass.run(graph)?);
+        report.passes.push(pass.run(graph, &costs)?);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 //!   the constant `act(bias)`, which moves into the biases of what follows. This covers MLPs.
 //! - A product without any inputs left is a constant row: the sum it takes part in becomes a shift.
 //!
-//! A hidden unit that is read but depends on nothing except its bias is a series in time; it stays.
+//! A hidden unit that is read but depends on nothing except biases is a series in time: `fold_series` looks at it.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::heads::part;
 use super::matrix::{vector, vector_or};
 use crate::error::Result;
 use crate::ir::eval::activation;
-use crate::ir::{Graph, Linear, LstmUnit, MultiHeadLstm, Op, Shape, Use, ValueId};
+use crate::ir::{Graph, Linear, LstmUnit, MultiHeadLstm, Op, Use, ValueId};
 
 pub(super) fn run(graph: &mut Graph) -> Result<Change> {
     let mut removed: BTreeMap<ValueId, Removed> = BTreeMap::new();
@@ -54,10 +54,6 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
         change.count += progress;
     }
     change.notes = removed.values().map(|r| format!("`{}`: {} of {} units", r.name, r.count, r.of)).collect();
-    let series = graph.nodes.iter().map(|node| constant_series(graph, &node.op)).sum::<usize>();
-    if series > 0 {
-        change.note(format!("{series} hidden units that depend on their bias alone are read, and stay"));
-    }
     Ok(change)
 }
 
@@ -219,23 +215,6 @@ fn bypass(graph: &mut Graph, index: usize, readers: &[usize]) {
 }
 
 fn set_cols(graph: &mut Graph, value: ValueId, cols: usize) {
-    let rows = graph.dims(value)[0];
-    graph.values[value.0 as usize].shape = Shape::Matrix { rows, cols };
-}
-
-/// Hidden units whose gates depend on neither input nor hidden state.
-fn constant_series(graph: &Graph, op: &Op) -> usize {
-    let Op::MultiHeadLstm(lstm) = op else { return 0 };
-    let zero =
-        |id, row: usize, len: usize| graph.weight(id).data[row * len..][..len].iter().all(|x| *x == 0.0);
-    let count = |unit: &LstmUnit| {
-        let constant = |j: &usize| {
-            (0..4).all(|gate| {
-                let row = gate * unit.hidden + j;
-                zero(unit.w, row, unit.input.len()) && zero(unit.r, row, unit.hidden)
-            })
-        };
-        (0..unit.hidden).filter(constant).count()
-    };
-    lstm.units.iter().map(count).sum()
+    let shape = &mut graph.values[value.0 as usize].shape;
+    *shape = shape.with_cols(cols);
 }

@@ -2,29 +2,40 @@
 //! `columns`, `heads`, `cost`.
 //!
 //! Two hidden units belong together if one feeds the other through R, or if both read the same input channel through W.
-//! Each block reads the smallest range that holds its channels. Blocks stay together where cutting saves nothing.
+//! Each block reads the smallest range that holds its channels. Blocks stay together where that takes less than two thirds
+//! of the time: apart, they can run on several cores.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::Change;
 use super::blocks::{Piece, Sets, cheapest_cut, hull, hull_of};
 use super::columns::{readers, select};
 use super::heads::{Order, order, part};
-use super::{Change, cost};
+use crate::cost::{CostModel, Picoseconds, shown};
 use crate::error::Result;
 use crate::ir::{Graph, LstmUnit, MultiHeadLstm, Op};
 
-pub(super) fn run(graph: &mut Graph) -> Result<Change> {
+pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
     let mut change = Change::default();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let Op::MultiHeadLstm(lstm) = &node.op else { continue };
         let (lstm, output, name) = (lstm.clone(), node.output, node.name.clone());
-        let blocks: Vec<Vec<Block>> = lstm.units.iter().map(|unit| blocks(graph, unit)).collect();
+        let rows = graph.dims(output)[0];
+        let blocks: Vec<Vec<Block>> =
+            lstm.units.iter().map(|unit| blocks(graph, costs, rows, unit)).collect();
         let count: usize = blocks.iter().map(Vec::len).sum();
         if count == lstm.units.len() {
             continue;
         }
+        let before: Picoseconds =
+            lstm.units.iter().map(|unit| costs.unit(rows, unit.input.len(), unit.hidden)).sum();
+        let after: Picoseconds = blocks
+            .iter()
+            .flatten()
+            .map(|block| costs.unit(rows, block.input.len(), block.hidden.len()))
+            .sum();
         let columns: Vec<usize> = lstm
             .units
             .iter()
@@ -51,7 +62,12 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
         graph.nodes[index].op = Op::MultiHeadLstm(MultiHeadLstm { units });
         let pinned = if order(graph, index) == Order::Pinned { ", outputs keep their order" } else { "" };
         change.count += 1;
-        change.note(format!("`{name}`: {} units cut into {count}{pinned}", lstm.units.len()));
+        change.note(format!(
+            "`{name}`: {} units cut into {count}, {} for {}{pinned}",
+            lstm.units.len(),
+            shown(after),
+            shown(before)
+        ));
     }
     Ok(change)
 }
@@ -68,7 +84,7 @@ struct Block {
 }
 
 /// The cheapest blocks of one unit.
-fn blocks(graph: &Graph, unit: &LstmUnit) -> Vec<Block> {
+fn blocks(graph: &Graph, costs: &CostModel, rows: usize, unit: &LstmUnit) -> Vec<Block> {
     let components = components(graph, unit);
     let piece = |block: &Block| Piece { input: block.input.clone(), width: block.hidden.len() };
     let pieces: Vec<_> = components.iter().map(piece).collect();
@@ -78,7 +94,11 @@ fn blocks(graph: &Graph, unit: &LstmUnit) -> Vec<Block> {
         hidden.sort_unstable();
         Block { hidden, input: components[run].iter().fold(0..0, |range, block| hull(&range, &block.input)) }
     };
-    let runs = cheapest_cut(&pieces, cost::unit);
+    let cost = |count: usize, k: usize, hidden: usize| {
+        let together = costs.unit(rows, k, hidden);
+        if count > 1 { together.saturating_add(together / 2) } else { together }
+    };
+    let runs = cheapest_cut(&pieces, cost);
     if let [run] = &runs[..] {
         // One block is the unit as it is: its inputs are not trimmed here.
         return vec![Block { input: unit.input.clone(), ..join(run.clone()) }];

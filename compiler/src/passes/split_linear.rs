@@ -4,11 +4,12 @@
 //! Blocks that are there already are looked at anew, so that the same matrix comes to the same blocks wherever it is from.
 
 use super::matrix::Dense;
-use super::{Change, blocks, cost};
+use super::{Change, blocks};
+use crate::cost::{CostModel, shown};
 use crate::error::Result;
 use crate::ir::{Graph, Linear, Op};
 
-pub(super) fn run(graph: &mut Graph) -> Result<Change> {
+pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
     let mut change = Change::default();
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
@@ -18,13 +19,14 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
             change.note(format!("`{}`: as it is, too large to look at", node.name));
             continue;
         };
-        let ranges = blocks::ranges(&dense);
+        let rows = graph.dims(node.output)[0];
+        let ranges = blocks::ranges(costs, rows, &dense);
         let same = linear.groups.iter().map(|group| (&group.input, &group.output));
         if ranges.iter().map(|(input, output)| (input, output)).eq(same) {
             continue;
         }
-        let before = cost::linear(&linear.groups);
-        let after: u64 = ranges.iter().map(|(input, output)| cost::block(input.len(), output.len())).sum();
+        let before = costs.linear(rows, &linear.groups);
+        let after = blocks::cost(costs, rows, &ranges);
         if after > before {
             continue;
         }
@@ -32,10 +34,12 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
         let node = &mut graph.nodes[index];
         change.count += 1;
         change.notes.push(format!(
-            "`{}`: {} blocks for {}, {after} multiply-adds a token for {before}",
+            "`{}`: {} blocks for {}, {} for {}",
             node.name,
             groups.len(),
-            linear.groups.len()
+            linear.groups.len(),
+            shown(after),
+            shown(before)
         ));
         node.op = Op::Linear(Linear { groups, ..linear });
     }

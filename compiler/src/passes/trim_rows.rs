@@ -1,8 +1,9 @@
 //! Computes only the tokens that are needed: behind the last mixer, a classifier on the class token needs one row.
-//! May import: `ir`, `matrix`, `blocks`.
+//! May import: `cost`, `ir`, `matrix`, `blocks`.
 //!
 //! Backwards through the graph, each value gets the smallest range of rows that holds what its readers need; then each
 //! operation that works row by row is cut down to that range. A recurrence in one direction needs nothing that comes later.
+//! Where the number of tokens varies, the range is all of them or the first.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,10 +11,22 @@ use std::ops::Range;
 use super::Change;
 use super::blocks::hull;
 use super::matrix::gather;
+use crate::cost::{CostModel, Picoseconds, Work, shown};
 use crate::error::Result;
-use crate::ir::{Direction, Graph, Node, Op, Shape, ValueId};
+use crate::ir::{Direction, Graph, Node, Op, Shape, ValueId, WeightId};
 
-pub(super) fn run(graph: &mut Graph) -> Result<Change> {
+pub(super) fn run(graph: &mut Graph, costs: &CostModel) -> Result<Change> {
+    let mut trimmed = graph.clone();
+    let mut change = trim(&mut trimmed);
+    if change.count > 0 {
+        let time = |graph: &Graph| shown((Work::of(graph, costs).predicted_ms * 1e9) as Picoseconds);
+        change.note(format!("{} values cut down, {} for {}", change.count, time(&trimmed), time(graph)));
+    }
+    *graph = trimmed;
+    Ok(change)
+}
+
+fn trim(graph: &mut Graph) -> Change {
     let mut change = Change::default();
     let needed = needed_rows(graph);
     let mut trim = Trim::of(graph);
@@ -35,7 +48,7 @@ pub(super) fn run(graph: &mut Graph) -> Result<Change> {
         trim.node(graph, &mut nodes, node, rows, &wanted);
     }
     graph.nodes = nodes;
-    Ok(change)
+    change
 }
 
 fn all(graph: &Graph, value: ValueId) -> Range<usize> {
@@ -74,6 +87,7 @@ fn computable(graph: &Graph, node: &Node, rows: Range<usize>) -> Range<usize> {
             let end = if runs(Direction::Reverse) { every.end } else { rows.end };
             start..end
         }
+        Op::ReverseRows if graph.value(node.output).shape.varies() => all(graph, node.output),
         Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows => all(graph, node.output),
         _ => rows,
     }
@@ -84,6 +98,8 @@ fn operand_rows(graph: &Graph, node: &Node, slot: usize, rows: &Range<usize>) ->
     let operand = node.inputs[slot];
     match &node.op {
         Op::SliceRows { start, .. } => start + rows.start..start + rows.end,
+        // Which token is the last differs from call to call.
+        Op::ReverseRows if graph.value(operand).shape.varies() => all(graph, operand),
         Op::ReverseRows => {
             let count = all(graph, operand).end;
             count - rows.end..count - rows.start
@@ -96,6 +112,13 @@ fn operand_rows(graph: &Graph, node: &Node, slot: usize, rows: &Range<usize>) ->
         Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows => all(graph, operand),
         _ => rows.clone(),
     }
+}
+
+/// These rows of a constant that has one for each token.
+fn pick_rows(graph: &mut Graph, weight: WeightId, rows: &Range<usize>) -> WeightId {
+    let [_, cols] = graph.weight(weight).dims;
+    let picked: Vec<_> = rows.clone().map(Some).collect();
+    gather(graph, weight, &picked, &(0..cols).map(Some).collect::<Vec<_>>())
 }
 
 struct Trim {
@@ -125,18 +148,26 @@ impl Trim {
                 *start = wanted[0].start - self.kept[node.inputs[0].0 as usize].start;
                 *len = rows.len();
             }
-            Op::Constant(weight) => {
-                let [_, cols] = graph.weight(*weight).dims;
-                let picked: Vec<_> = rows.clone().map(Some).collect();
-                *weight = gather(graph, *weight, &picked, &(0..cols).map(Some).collect::<Vec<_>>());
+            Op::Constant(weight) => *weight = pick_rows(graph, *weight, &rows),
+            Op::Positions(weight) if rows.len() < graph.tokens => {
+                node.op = Op::Constant(pick_rows(graph, *weight, &rows));
             }
-            _ => {
+            op => {
+                if let Op::MultiHeadLstm(lstm) = op {
+                    for unit in &mut lstm.units {
+                        if graph.weight(unit.bias).dims[0] > 1 {
+                            unit.bias = pick_rows(graph, unit.bias, &rows);
+                        }
+                    }
+                }
                 let operands = node.inputs.iter().zip(wanted).filter(|(_, rows)| !rows.is_empty());
                 node.inputs = operands.map(|(id, rows)| self.slice(graph, nodes, *id, rows)).collect();
             }
         }
-        let [_, cols] = graph.dims(node.output);
-        graph.values[node.output.0 as usize].shape = Shape::Matrix { rows: rows.len(), cols };
+        if rows != all(graph, node.output) {
+            let [_, cols] = graph.dims(node.output);
+            graph.values[node.output.0 as usize].shape = Shape::Matrix { rows: rows.len(), cols };
+        }
         self.kept[node.output.0 as usize] = rows;
         nodes.push(node);
     }

@@ -104,7 +104,7 @@ pub fn prune(model: &[u8], target: &Target, options: &Options) -> Result<Pruned>
                 None => "none".into(),
             }));
     }
-    let found = search::search(model, &candidates, target, options.goal)?;
+    let found = search::search(model, &candidates, target, options)?;
     let masks = Masks::of_crosses(model, &crosses(model, &candidates.layers, &found.keep))?;
     let report = report::report(model, &candidates, target, options, found);
     Ok(Pruned { masks, report })

@@ -1,13 +1,14 @@
 //! The threshold that meets the goal: the fewest units pruned, least important first, so that what is left costs no more.
-//! May import: `ir`, `masks`, `passes`, `schedule`, `target`, `error`.
+//! May import: `cost`, `ir`, `masks`, `passes`, `schedule`, `target`, `error`.
 
 use std::collections::BTreeMap;
 
-use super::{Candidates, Cost, Goal, Part, crosses};
+use super::{Candidates, Cost, Goal, Options, Part, crosses};
+use crate::cost::{CostModel, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::masks::apply::zero_cross;
 use crate::masks::parameter::Model;
-use crate::passes::{self, PassOptions, Work};
+use crate::passes::{self, PassOptions};
 use crate::schedule;
 use crate::target::Target;
 
@@ -32,8 +33,9 @@ pub(super) fn search(
     model: Model<'_>,
     candidates: &Candidates,
     target: &Target,
-    goal: Goal,
+    options: &Options,
 ) -> Result<Found> {
+    let goal = options.goal;
     let order = order(candidates);
     let all: usize = candidates.layers.iter().map(|layer| layer.len).sum();
     let choice = |count: usize| -> Vec<Vec<bool>> {
@@ -47,7 +49,7 @@ pub(super) fn search(
         Goal::Sparsity(part) => {
             let count = sparsity_count(part, all)?;
             if count > order.len() {
-                return Err(out_of_reach(goal, format!("`{:.4}`", order.len() as f64 / all as f64)));
+                return Err(out_of_reach(options, format!("`{:.4}`", order.len() as f64 / all as f64)));
             }
             (count, cost(count)?)
         }
@@ -55,7 +57,7 @@ pub(super) fn search(
         _ => {
             let mut enough = (order.len(), cost(order.len())?);
             if !goal.is_met(&enough.1) {
-                return Err(out_of_reach(goal, goal.shown(&enough.1)));
+                return Err(out_of_reach(options, goal.shown(&enough.1)));
             }
             let mut too_few = 0;
             while enough.0 - too_few > 1 {
@@ -112,10 +114,10 @@ fn cost(model: Model<'_>, candidates: &Candidates, keep: &[Vec<bool>], target: &
     for (parameter, cross) in crosses(model, &candidates.layers, keep) {
         zero_cross(&mut graph, model.origins, parameter, &cross);
     }
-    passes::run(&mut graph, &PassOptions::default(), &mut passes::Report::default())?;
+    passes::run(&mut graph, target, &PassOptions::default(), &mut passes::Report::default())?;
     let scheduled = schedule::plan(&graph, target)?;
     Ok(Cost {
-        parameters: Work::of(&graph).weight_bytes / 4,
+        parameters: Work::of(&graph, &CostModel::of(target)).weight_bytes / 4,
         multiply_adds: scheduled.costs.iter().map(|cost| cost.multiply_adds).sum(),
         predicted_ms: scheduled.costs.iter().map(|cost| cost.predicted_ms).sum(),
     })
@@ -142,8 +144,8 @@ impl Goal {
     }
 }
 
-fn out_of_reach(goal: Goal, got: String) -> Error {
-    let expected = match goal {
+fn out_of_reach(options: &Options, got: String) -> Error {
+    let expected = match options.goal {
         Goal::Sparsity(part) => format!("a sparsity of `{part}`"),
         Goal::Parameters(most) => format!("at most `{most}` parameters"),
         Goal::MultiplyAdds(most) => format!("at most `{most}` multiply-adds"),
@@ -152,5 +154,8 @@ fn out_of_reach(goal: Goal, got: String) -> Error {
     Error::new(ErrorKind::OutOfReach, "pruning all that may go is not enough")
         .expected(expected)
         .got(got)
-        .hint("`--mlp` prunes hidden units of the MLPs too; each block keeps one unit")
+        .hint(match options.mlp {
+            true => "each block keeps one unit of its mixer and one of its MLP",
+            false => "`--mlp` prunes hidden units of the MLPs too; each block keeps one unit",
+        })
 }

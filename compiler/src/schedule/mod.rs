@@ -1,21 +1,19 @@
 //! Graph → plan and packed weights: which kernels run in which order, and where every value lives.
-//! May import: `ir`, `target`, `error`; far-format (the plan, the layout of weights) and far-kernels (packing).
+//! May import: `ir`, `target`, `cost`, `error`; far-format (the plan, the layout of weights) and far-kernels (packing).
 //!
-//! Four small decisions in a row: [`place`] gives every value a home, so that joins and splits cost nothing and what
+//! Three small decisions in a row: [`place`] gives every value a home, so that joins and splits cost nothing and what
 //! can be done in place is; [`lower`] turns nodes into steps and packs their weights; [`memory`] gives the homes
-//! addresses in one arena; [`cost`] predicts what each step takes on the target.
+//! addresses in one arena.
 
-mod cost;
 mod lower;
 mod memory;
 mod pack;
 mod place;
 mod weights;
 
-use far_format::plan::{Place, Plan, Port, StepOp, Tensor};
+use far_format::plan::{Batch, Dim, Place, Plan, Port, StepOp, Tensor};
 
-pub use cost::StepCost;
-
+use crate::cost::{self, StepCost};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{self, Graph};
 use crate::target::Target;
@@ -47,7 +45,7 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
                 place::Memory::Input(n) => Place::Input(n),
                 place::Memory::Output(n) => Place::Output(n),
             };
-            Tensor { place, rows: spec.rows, cols: spec.cols, stride: spec.stride() }
+            Tensor { place, rows: spec.rows, cols: spec.cols, stride: spec.stride(), tokens: spec.tokens }
         })
         .collect();
     for (work, offset) in lowered.works.iter().zip(&arena.offsets[lowered.tensors.len()..]) {
@@ -62,6 +60,9 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
         outputs: ports(&graph.outputs)?,
         steps: lowered.steps,
         arena_bytes: arena.bytes,
+        tokens: number(graph.tokens, "the number of tokens")?,
+        batch: Batch { most: number(graph.batch.most, "the batch")?, fixed: graph.batch.fixed },
+        lengths: graph.lengths.map(|input| number(input, "the number of inputs")).transpose()?,
     };
     let weights = lowered.weights.into_bytes();
     let costs = cost::steps(&plan, weights.len() as u64, target);
@@ -72,8 +73,13 @@ fn ports(ports: &[ir::Port]) -> Result<Vec<Port>> {
     ports
         .iter()
         .map(|port| {
-            let dims = port.dims.iter().map(|d| number(*d, "a dimension")).collect::<Result<_>>();
-            Ok(Port { name: port.name.clone(), dims: dims.map_err(|e| e.at_node(&port.name))? })
+            let dim = |dim: &ir::Dim| match *dim {
+                ir::Dim::Fixed(size) => number(size, "a dimension").map(Dim::Fixed),
+                ir::Dim::Batch => Ok(Dim::Batch),
+                ir::Dim::Tokens => Ok(Dim::Tokens),
+            };
+            let dims = port.dims.iter().map(dim).collect::<Result<_>>().map_err(|e| e.at_node(&port.name))?;
+            Ok(Port { name: port.name.clone(), dtype: port.dtype, dims })
         })
         .collect()
 }

@@ -39,7 +39,7 @@ pub(super) fn affine_column(scale: f32, shift: f32, to: &mut Weights) -> u64 {
     to.add(&packed)
 }
 
-/// Units that read the same columns, and so share one product for their gates.
+/// Units that read the same columns, and so share one block of the product for their gates.
 pub(super) struct GateGroup<'a> {
     /// Columns of the input.
     pub(super) input: Range<usize>,
@@ -60,7 +60,7 @@ pub(super) fn gate_columns(hidden: usize) -> usize {
 }
 
 /// Groups units by what they read, in order of first appearance.
-pub(super) fn gate_groups(units: &[LstmUnit]) -> Vec<GateGroup<'_>> {
+pub(super) fn gate_groups<'a>(units: impl IntoIterator<Item = &'a LstmUnit>) -> Vec<GateGroup<'a>> {
     let mut groups: Vec<GateGroup<'_>> = Vec::new();
     for unit in units {
         match groups.iter_mut().find(|g| g.input == unit.input) {
@@ -71,23 +71,52 @@ pub(super) fn gate_groups(units: &[LstmUnit]) -> Vec<GateGroup<'_>> {
     groups
 }
 
-/// Packs the input half of the gates of a group: `W` and the biases. Gives its offset.
-pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u64 {
-    let k = group.input.len();
-    // For each packed column: the unit's weights and the row of W that it is, or padding.
-    let mut columns: Vec<Option<(&LstmUnit, usize, f32)>> = Vec::with_capacity(group.columns());
+/// Whether the unit has a bias for each token.
+pub(super) fn has_table(graph: &Graph, unit: &LstmUnit) -> bool {
+    graph.weight(unit.bias).dims[0] > 1
+}
+
+/// For each packed gate column of a group: its unit, the row of W that it is, and the factor; `None` for padding.
+fn gate_rows<'a>(group: &GateGroup<'a>) -> Vec<Option<(&'a LstmUnit, usize, f32)>> {
+    let mut columns = Vec::with_capacity(group.columns());
     for unit in &group.units {
         columns.extend(far_kernels::pack::gate_columns(unit.hidden).map(|column| {
             column.map(|(gate, hidden)| (*unit, gate as usize * unit.hidden + hidden, gate_scale(gate)))
         }));
     }
+    columns
+}
+
+/// Adds the biases by token of groups whose units have them, `rows × gate columns`. Gives their offset.
+pub(super) fn gate_table(graph: &Graph, groups: &[GateGroup<'_>], rows: usize, to: &mut Weights) -> u64 {
+    let columns: Vec<_> = groups.iter().flat_map(gate_rows).collect();
+    let mut table = Vec::with_capacity(rows * columns.len());
+    for t in 0..rows {
+        table.extend(columns.iter().map(|column| {
+            column.map_or(0.0, |(unit, gate_row, scale)| {
+                scale * graph.weight(unit.bias).data[t * 4 * unit.hidden + gate_row]
+            })
+        }));
+    }
+    to.add(&table)
+}
+
+/// Packs the input half of the gates of a group: `W` and the biases, but those by token. Gives its offset.
+pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u64 {
+    let k = group.input.len();
+    let columns = gate_rows(group);
     let weight = |row: usize, column: usize| {
         columns[column]
             .map_or(0.0, |(unit, gate_row, scale)| scale * graph.weight(unit.w).data[gate_row * k + row])
     };
     let bias: Vec<f32> = columns
         .iter()
-        .map(|c| c.map_or(0.0, |(unit, gate_row, scale)| scale * graph.weight(unit.bias).data[gate_row]))
+        .map(|column| match column {
+            Some((unit, gate_row, scale)) if !has_table(graph, unit) => {
+                scale * graph.weight(unit.bias).data[*gate_row]
+            }
+            _ => 0.0,
+        })
         .collect();
     let mut packed = vec![0.0; gemm_weight_len(k, columns.len())];
     far_kernels::pack::gemm(k, columns.len(), weight, Some(&bias), &mut packed);

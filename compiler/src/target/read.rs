@@ -87,7 +87,7 @@ fn yaml_error(error: serde_saphyr::Error) -> Error {
 
 /// Checks all that the types don't say.
 fn check(target: &Target) -> Result<()> {
-    let Target { name, triple, cpu, cache, memory, features, sources, .. } = target;
+    let Target { name, triple, cpu, cache, memory, rates, features, sources, .. } = target;
     text("name", name)?;
     text("triple", triple)?;
     text("qemu.runner", &target.qemu.runner)?;
@@ -102,6 +102,17 @@ fn check(target: &Target) -> Result<()> {
         shared_cache(sources, "cache.l3", l3)?;
     }
     figure(sources, "memory.gb_per_s", &memory.gb_per_s, 0.1..=10_000.0)?;
+    for (field, part) in [
+        ("rates.product", &rates.product),
+        ("rates.recurrence", &rates.recurrence),
+        ("rates.elementwise", &rates.elementwise),
+    ] {
+        figure(sources, field, part, 0.001..=4.0)?;
+    }
+    figure(sources, "rates.l2_bytes_per_cycle", &rates.l2_bytes_per_cycle, 0.01..=1024.0)?;
+    figure(sources, "rates.tile_cycles", &rates.tile_cycles, 0.0..=10_000.0)?;
+    figure(sources, "rates.step_cycles", &rates.step_cycles, 0.0..=100_000.0)?;
+    figure(sources, "rates.call_ns", &rates.call_ns, 0.0..=1e6)?;
     source(sources, "features.has", &features.has.source)?;
     known_features(target.arch, "features.has", &features.has.names)?;
     known_features(target.arch, "features.requires", &features.requires)?;

@@ -1,17 +1,16 @@
-//! Layer by layer: the artifact is written once more with a copy of each step's result as one more output, and each is
-//! compared with the value of the source model that carries the same module's name. It runs wherever the artifact runs.
-//! May import: `verify`'s types, `reference`, `error`; far-format.
+//! Layer by layer: the result of each step is compared with the value of the source model that carries the same module's
+//! name. May import: `verify`'s types, `taps`, `reference`, `error`; far-format.
 
 use std::collections::HashSet;
 
-use far_format::ArtifactParts;
 use far_format::layout::Activation;
-use far_format::plan::{Operand, Place, Port, Step, StepOp};
+use far_format::plan::{Step, StepOp};
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, difference};
+use super::taps::{self, Tap};
 use super::{Runner, Sample, feeds};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::reference::{Fused, Keep, Model, Values};
 
 /// A step of the artifact beside the value that it should hold.
@@ -26,6 +25,12 @@ pub struct Layer {
     pub difference: Difference,
     /// Whether it is beyond the tolerance.
     pub deviates: bool,
+}
+
+impl Layer {
+    pub(super) fn new(name: String, value: String, difference: Difference, tolerance: f64) -> Self {
+        Self { name, value, difference, deviates: !difference.within(tolerance) }
+    }
 }
 
 /// What a step's result is compared with.
@@ -48,9 +53,7 @@ impl Counterpart {
 
 /// A step that can be compared.
 struct Probe {
-    step: usize,
-    name: String,
-    result: Operand,
+    tap: Tap,
     counterpart: Counterpart,
 }
 
@@ -62,34 +65,27 @@ pub(super) fn compare(
     tolerance: f64,
     runner: &dyn Runner,
 ) -> Result<Vec<Layer>> {
-    let refused = |e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}"));
-    let plan = far_format::read(artifact).map_err(refused)?.plan;
+    let plan = taps::plan(artifact)?;
     let probes: Vec<Probe> =
         plan.steps.iter().enumerate().filter_map(|(i, step)| probe(judge, i, step)).collect();
-    let instrumented = instrument(artifact, &probes)?;
-    let ran = runner.run(&instrumented, std::slice::from_ref(sample))?;
     let results =
-        ran.outputs.first().and_then(|outputs| outputs.get(plan.outputs.len()..)).unwrap_or_default();
-    if results.len() != probes.len() {
-        return Err(Error::new(
-            ErrorKind::Internal,
-            "the instrumented artifact gave other outputs than asked for",
-        ));
-    }
+        taps::run(artifact, &probes.iter().map(|probe| &probe.tap).collect::<Vec<_>>(), sample, runner)?;
     let names: HashSet<String> = probes.iter().flat_map(|p| p.counterpart.names()).cloned().collect();
     let values = judge.run(&feeds(&plan.inputs, sample)?, Keep::Names(&names))?;
-    let layers = probes.into_iter().zip(results).filter_map(|(probe, got)| {
-        let expected = match &probe.counterpart {
-            Counterpart::Value(name) => matrix(&values, name, &probe.result)?,
+    let layers = probes.into_iter().zip(&results).filter_map(|(Probe { tap, counterpart }, got)| {
+        let expected = match &counterpart {
+            Counterpart::Value(name) => {
+                let rows = got.len().checked_div(tap.result.cols as usize)?;
+                matrix(&values, name, [rows, tap.result.cols as usize])?
+            }
             Counterpart::HiddenUnits(names) => {
-                nearest_columns(got, probe.result.cols as usize, &columns(&values, names))?
+                nearest_columns(got, tap.result.cols as usize, &columns(&values, names))?
             }
         };
         let mut comparison = Comparison::default();
         comparison.add(got, &expected);
-        let difference = comparison.difference();
-        let value = probe.counterpart.names().join(", ");
-        Some(Layer { name: probe.name, value, difference, deviates: !difference.within(tolerance) })
+        let value = counterpart.names().join(", ");
+        Some(Layer::new(tap.name, value, comparison.difference(), tolerance))
     });
     Ok(layers.collect())
 }
@@ -111,47 +107,19 @@ fn probe(judge: &Model, index: usize, step: &Step) -> Option<Probe> {
         // Without scale and shift it is a part of the source model's, which the next step completes.
         StepOp::LayerNorm(norm) => (norm.out, norm.affine.and(value(Fused::default()))?),
         StepOp::Attention(attention) => (attention.out, value(Fused::default())?),
-        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } => (*out, value(Fused::default())?),
-        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) => return None,
+        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } | StepOp::Normalize { out, .. } => {
+            (*out, value(Fused::default())?)
+        }
+        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) | StepOp::Embed(_) => return None,
     };
-    Some(Probe { step: index, name: step.name.clone(), result, counterpart })
-}
-
-/// The artifact with a copy of each probe's result as one more output.
-fn instrument(artifact: &[u8], probes: &[Probe]) -> Result<Vec<u8>> {
-    let broken = |e| Error::new(ErrorKind::Internal, format!("the artifact can't be instrumented: {e}"));
-    let artifact = far_format::read(artifact).map_err(broken)?;
-    let mut plan = artifact.plan.into_inner();
-    let index = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    // From the last, so that the indices of earlier steps stay.
-    for (number, probe) in probes.iter().enumerate().rev() {
-        let Operand { rows, cols, .. } = probe.result;
-        let place = Place::Output(index(plan.outputs.len() + number));
-        let out = Operand { tensor: index(plan.tensors.len()), row: 0, col: 0, rows, cols };
-        plan.tensors.push(far_format::plan::Tensor { place, rows, cols, stride: cols });
-        let copy = StepOp::Copy { x: probe.result, out };
-        plan.steps.insert(probe.step + 1, Step { name: probe.name.clone(), op: copy });
-    }
-    let ports = probes.iter().map(|probe| Port {
-        name: format!("step {}: {}", probe.step, probe.name),
-        dims: vec![probe.result.rows, probe.result.cols],
-    });
-    plan.outputs.extend(ports);
-    let parts = ArtifactParts {
-        arch: artifact.header.arch,
-        features: artifact.header.features,
-        target: &artifact.header.target,
-        plan: &plan,
-        weights: artifact.weights,
-    };
-    far_format::write(&parts).map_err(broken)
+    Some(Probe { tap: Tap { step: index, name: step.name.clone(), result }, counterpart })
 }
 
 /// A value of the source model as the step's matrix; `None` if it is of another shape.
-fn matrix(values: &Values, name: &str, result: &Operand) -> Option<Vec<f64>> {
+fn matrix(values: &Values, name: &str, [wanted, width]: [usize; 2]) -> Option<Vec<f64>> {
     let value = values.get(name)?.as_real().ok()?;
     let (cols, rows) = value.shape().split_last()?;
-    let fits = *cols == result.cols as usize && rows.iter().product::<usize>() == result.rows as usize;
+    let fits = *cols == width && rows.iter().product::<usize>() == wanted;
     fits.then(|| value.iter().copied().collect())
 }
 

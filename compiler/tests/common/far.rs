@@ -7,6 +7,7 @@ use farc::ir::{
 };
 
 use super::common::Numbers;
+use farc::target::Target;
 
 /// What the graph looks like.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,13 @@ struct Builder {
     graph: Graph,
     numbers: Numbers,
     size: Size,
+    /// Whether units of this mixer that are not alive are read.
+    ghosts: bool,
+}
+
+/// What the tests compile for.
+pub(crate) fn target() -> Target {
+    farc::target::find("x86_64").expect("a known target")
 }
 
 /// A graph drawn from a seed.
@@ -37,7 +45,7 @@ pub(crate) fn random(seed: u64) -> Graph {
         hidden: 1 + numbers.below((160 / heads).min(64)),
         mlp: 1 + numbers.below(24),
     };
-    let mut builder = Builder { graph: Graph::default(), numbers, size };
+    let mut builder = Builder { graph: Graph::default(), numbers, size, ghosts: false };
     builder.model();
     builder.graph
 }
@@ -47,7 +55,7 @@ impl Builder {
         let Size { tokens, heads, width, .. } = self.size;
         let cols = heads * width;
         let x = self.graph.add_value("x", Shape::Matrix { rows: tokens, cols });
-        self.graph.inputs.push(Port { name: "x".into(), value: x, dims: vec![tokens, cols] });
+        self.graph.inputs.push(Port::new("x", x, &[tokens, cols]));
         let cls = self.weight(1, cols, 1.0);
         let cls = self.node("cls", Op::Constant(cls), vec![]);
         let rows = self.node("tokens", Op::ConcatRows, vec![cls, x]);
@@ -69,7 +77,7 @@ impl Builder {
         };
         let head = self.weight(cols, 3, 0.5);
         let logits = self.linear("head", token, 3, head);
-        self.graph.outputs.push(Port { name: "logits".into(), value: logits, dims: vec![1, 3] });
+        self.graph.outputs.push(Port::new("logits", logits, &[1, 3]));
     }
 
     fn node(&mut self, name: &str, op: Op, inputs: Vec<ValueId>) -> ValueId {
@@ -139,6 +147,8 @@ impl Builder {
                 *unit = self.numbers.below(100) < percent;
             }
         }
+        // Units that are not alive are read all the same: series in time that no input changes.
+        self.ghosts = self.numbers.one_in(3);
         let hidden_projection = self.numbers.one_in(2);
         let y = if self.numbers.one_in(2) {
             self.monolithic(path, x, &alive, hidden_projection)
@@ -164,14 +174,15 @@ impl Builder {
         // Now and then, weights that masks of structured pruning would not leave.
         let odd = self.numbers.one_in(4).then(|| (self.numbers.below(hidden), self.numbers.below(4)));
         let is_odd = |unit: usize, kind: usize| odd == Some((unit, kind));
+        let ghosts = self.ghosts;
         let own = |row: usize, col: usize, block: usize| row % hidden / hidden_block == col / block;
         let w = self.masked(4 * hidden, inputs, 0.8, |row, col| {
             own(row, col, input_block) && (alive[row % hidden] != is_odd(row % hidden, 0))
         });
         let r = self.masked(4 * hidden, hidden, 0.5, |row, col| {
             own(row, col, hidden_block)
-                && (alive[row % hidden] != is_odd(row % hidden, 1))
-                && (alive[col] != is_odd(col, 2))
+                && (alive[row % hidden] != is_odd(row % hidden, 1) || ghosts && !alive[col])
+                && (alive[col] != is_odd(col, 2) || ghosts)
         });
         let bias = self.weight(1, 4 * hidden, 1.0);
         let output = if direction == Direction::Forward { 0 } else { hidden };
@@ -188,10 +199,11 @@ impl Builder {
             .collect();
         let lstm =
             self.node(&format!("{path}.attn.lstm"), Op::MultiHeadLstm(MultiHeadLstm { units }), vec![x]);
-        let alive: Vec<bool> = alive.concat();
+        let (alive, ghosts): (Vec<bool>, _) = (alive.concat(), self.ghosts);
         let (cols, block) = if head_proj { (heads * hidden, hidden) } else { (heads * width, heads * width) };
         let same_head = |row: usize, col: usize| !head_proj || row % (heads * hidden) / hidden == col / block;
-        let weight = self.masked(alive.len(), cols, 0.5, |row, col| alive[row] && same_head(row, col));
+        let weight =
+            self.masked(alive.len(), cols, 0.5, |row, col| (alive[row] || ghosts) && same_head(row, col));
         self.linear(&format!("{path}.attn.proj"), lstm, cols, weight)
     }
 
@@ -208,8 +220,8 @@ impl Builder {
             let op = Op::MultiHeadLstm(MultiHeadLstm { units: vec![forward, reverse] });
             let lstm = self.node(&format!("{path}.attn.l.{head}"), op, vec![slice]);
             if head_proj {
-                let alive = alive.concat();
-                let weight = self.masked(2 * hidden, hidden, 0.5, |row, _| alive[row]);
+                let (alive, ghosts) = (alive.concat(), self.ghosts);
+                let weight = self.masked(2 * hidden, hidden, 0.5, |row, _| alive[row] || ghosts);
                 parts.push(self.linear(&format!("{path}.attn.hp.{head}"), lstm, hidden, weight));
             } else {
                 parts.push(lstm);
@@ -224,8 +236,8 @@ impl Builder {
         let mut halves: Vec<ValueId> = parts.iter().map(|lstm| half(self, *lstm, 0)).collect();
         halves.extend(parts.iter().map(|lstm| half(self, *lstm, hidden)).collect::<Vec<_>>());
         let all = self.node(&format!("{path}.attn.cat"), Op::ConcatCols, halves);
-        let alive: Vec<bool> = alive.concat();
-        let weight = self.masked(alive.len(), heads * width, 0.5, |row, _| alive[row]);
+        let (alive, ghosts): (Vec<bool>, _) = (alive.concat(), self.ghosts);
+        let weight = self.masked(alive.len(), heads * width, 0.5, |row, _| alive[row] || ghosts);
         self.linear(&format!("{path}.attn.proj"), all, heads * width, weight)
     }
 }

@@ -1,6 +1,7 @@
 mod keep;
 mod names;
 mod npz;
+mod shared;
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
 

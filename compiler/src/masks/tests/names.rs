@@ -91,13 +91,13 @@ fn columns_that_the_importer_moved_are_masked_where_they_are() {
     let masks = file("blocks.0.attn.pre_proj.weight", Dtype::U8, &[2, 2], &[1, 0, 1, 1]);
     let masks = Masks::from_bytes(&masks).unwrap();
     let mut origins = Origins::default();
-    origins.insert(output, Origin { columns: Some(vec![1, 0]), flipped: false });
+    origins.insert(output, Origin { columns: Some(vec![1, 0]), ..Origin::default() });
     masks.apply(&mut graph, &origins).unwrap();
     let weights = graph.nodes[0].op.weights();
     // Row 0, column 1 of PyTorch's out × in: input channel 1 stands in row 0 of the IR's in × out.
     assert_eq!(&graph.weight(weights[0]).data[..], [0.0, 2.0, 3.0, 4.0]);
 
-    origins.insert(output, Origin { columns: Some(vec![1, 1]), flipped: false });
+    origins.insert(output, Origin { columns: Some(vec![1, 1]), ..Origin::default() });
     let error = masks.apply(&mut graph, &origins).unwrap_err();
     assert!(error.what.contains("added up"), "{error}");
 }

@@ -17,7 +17,11 @@ impl Importer {
         let (q, q_scale) = self.scaled_tokens(a)?;
         let (k, k_scale) = self.scaled_tokens(b)?;
         let rank = k.dims.len();
-        let fits = rank >= 2 && q.dims.len() == rank && heads(&q).is_some() && k.tokens == (rank - 1..rank);
+        let fits = rank >= 2
+            && q.dims.len() == rank
+            && heads(&q).is_some()
+            && k.tokens == (rank - 1..rank)
+            && k.batch == q.batch;
         if !fits || q.rows != k.rows {
             return Err(not_attention(&q, &k));
         }
@@ -64,7 +68,8 @@ impl Importer {
 
     fn attention(&mut self, scores: &Scores, v: &View) -> Result<View> {
         let Scores { q, k, scale } = scores;
-        let count = heads(v).filter(|count| Some(*count) == heads(q) && v.dims == q.dims && v.rows == k.rows);
+        let same = |v: &View| v.dims == q.dims && v.rows == k.rows && v.batch == q.batch;
+        let count = heads(v).filter(|count| Some(*count) == heads(q) && same(v));
         let heads = count.ok_or_else(|| not_attention(q, v))?;
         let same_way = q.reversed == k.reversed && k.reversed == v.reversed;
         let mut inputs = Vec::new();
@@ -77,16 +82,16 @@ impl Importer {
         Ok(View { reversed: same_way && q.reversed, ..self.made(output, q) })
     }
 
-    /// Refuses to add a mask to attention scores.
-    pub(super) fn refuse_mask(&self, tensor: &Tensor) -> Result<()> {
+    /// Refuses to add anything else than a mask to attention scores.
+    pub(super) fn refuse_bias(&self, tensor: &Tensor) -> Result<()> {
         match tensor {
             Tensor::Partial(Partial::Scores(_)) => Err(Error::new(
                 ErrorKind::UnsupportedOp,
-                "an attention mask or a position bias is not supported",
+                "arithmetic on attention scores is not supported, but for the attention mask",
             )
-            .expected("the softmax of scaled products of queries and keys")
-            .got("arithmetic on the scores")
-            .hint("export the model without `attention_mask`, for sequences of full length")),
+            .expected("the softmax of scaled products of queries and keys, perhaps plus a mask over the keys")
+            .got("something else added to the scores")
+            .hint("leave out position biases, and masks that are no input of the model")),
             _ => Ok(()),
         }
     }

@@ -1,9 +1,11 @@
 //! Matrix products with constant weights.
 
+use std::sync::Arc;
+
 use super::super::names;
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step, broadcast};
-use super::super::recognise::Tensor;
+use super::super::recognise::{Partial, Tensor};
 use super::super::tensor::Const;
 use super::super::view::{View, check_size};
 use super::matrix::Selection;
@@ -28,6 +30,7 @@ impl Importer {
                 let weight = Weight::of(&x, weight)?;
                 self.linear(&x, &weight, None).map(Tensor::Tokens)
             }
+            (mask @ (Tensor::Ids { .. } | Tensor::Partial(Partial::Mask(_))), x) => self.summed(mask, x),
             (a, b) => self.attention_product(a, b),
         }
     }
@@ -78,7 +81,7 @@ impl Importer {
         let (input, columns) = self.gathered(x)?;
         let width = self.graph.dims(input)[1];
         let mut shared: Option<WeightId> = None;
-        let mut origin = Origin::default();
+        let mut origin = Origin { initializer: weight.initializer.clone(), ..Origin::default() };
         let mut groups = Vec::with_capacity(count);
         for (index, columns) in columns.chunks(depth).enumerate() {
             let data = match weight.each {
@@ -112,7 +115,7 @@ impl Importer {
         let mut dims = x.dims.clone();
         dims.pop();
         dims.push(cols);
-        let made = View::whole(output, x.rows, count * cols, dims, x.tokens.clone());
+        let made = View::whole(output, x.rows, count * cols, dims, x.tokens.clone()).with_batch(x.batch);
         Ok(View { reversed: x.reversed, ..made })
     }
 
@@ -181,6 +184,8 @@ struct Weight {
     cols: usize,
     /// Whether each group of channels has its own matrix.
     each: bool,
+    /// The constant of the model that it was made from.
+    initializer: Option<Arc<str>>,
 }
 
 impl Weight {
@@ -190,23 +195,27 @@ impl Weight {
         let [batch @ .., rows, cols] = dims else { return Err(wrong_shapes(&x.dims, dims)) };
         let wrong = || wrong_shapes(&x.dims, dims);
         let [front @ .., last] = x.dims.as_slice() else { return Err(wrong()) };
-        if last != rows || *cols == 0 || x.tokens.contains(&front.len()) {
+        if last != rows || *cols == 0 || !x.is_column_axis(front.len()) {
             return Err(wrong());
         }
         let each = batch.iter().any(|d| *d > 1);
         if each {
             // One matrix for each group of channels: the tokens are the rows of each product.
             let lead = front.len().checked_sub(1).filter(|axis| x.tokens == (*axis..axis + 1));
-            let lead = &front[..lead.ok_or_else(wrong)?];
+            let mut lead = front[..lead.ok_or_else(wrong)?].to_vec();
+            if let Some(axis) = x.batch {
+                // The same for every element of the batch.
+                lead[axis] = 1;
+            }
             if batch.iter().product::<usize>() != lead.iter().product::<usize>()
-                || broadcast(batch, lead)? != lead
+                || broadcast(batch, &lead)? != lead
             {
                 return Err(wrong());
             }
         } else if batch.len() > front.len() {
             return Err(wrong());
         }
-        Ok(Self { data: b.floats()?, rows: *rows, cols: *cols, each })
+        Ok(Self { data: b.floats()?, rows: *rows, cols: *cols, each, initializer: b.origin.clone() })
     }
 }
 

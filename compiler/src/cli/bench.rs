@@ -1,11 +1,12 @@
-//! `farc bench`: how long an artifact takes. May import: far-engine, far-tool.
+//! `farc bench`: how long an artifact takes. May import: `profile`; far-engine, far-tool.
 
 use std::path::PathBuf;
 
 use far_engine::SessionOptions;
 use far_tool::bench::{self, Options, Report};
-use farc::error::Result;
+use farc::error::{Error, ErrorKind, Result};
 
+use super::profile::Profile;
 use super::run::{SessionArgs, SizeArgs, open};
 use super::{Reply, foreign, tool_error};
 
@@ -25,7 +26,7 @@ pub(super) struct Args {
     /// Runs before the clock starts
     #[arg(long, value_name = "N", default_value_t = Options::default().warmup)]
     warmup: usize,
-    /// The time of each step too
+    /// Where the time goes too, step by step, beside what was predicted
     #[arg(long)]
     profile: bool,
 }
@@ -50,6 +51,22 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let (mut session, load) = open(&args.artifact, &session)?;
     let options = Options { runs: args.runs, warmup: args.warmup, size: args.size.size() };
     let times = bench::run(&mut session, options).map_err(tool_error)?;
-    let report = Report::new(&session, options, times, load);
-    Ok(Reply::Text(if json { format!("{}\n", report.json()) } else { report.text() }))
+    let mut report = Report::new(&session, options, times, load);
+    let profile = args.profile.then(|| Profile::new(&session, &report)).flatten();
+    if json {
+        return Ok(Reply::Text(with_profile(&report.json().to_string(), profile.as_ref())?));
+    }
+    let Some(profile) = profile else { return Ok(Reply::Text(report.text())) };
+    // The table says the same, and more.
+    report.steps.clear();
+    Ok(Reply::Text(format!("{}\n{}", report.text(), profile.text())))
+}
+
+/// The report with one more member, `profile`, where there is one.
+fn with_profile(report: &str, profile: Option<&Profile>) -> Result<String> {
+    let Some(profile) = profile else { return Ok(format!("{report}\n")) };
+    let json = |error: serde_json::Error| Error::new(ErrorKind::Internal, format!("a report is not JSON: {error}"));
+    let mut report: serde_json::Value = serde_json::from_str(report).map_err(json)?;
+    report["profile"] = serde_json::to_value(profile).map_err(json)?;
+    Ok(format!("{report}\n"))
 }

@@ -8,6 +8,7 @@ mod bench;
 mod compile;
 mod foreign;
 mod inspect;
+mod profile;
 mod prune;
 mod render;
 mod run;

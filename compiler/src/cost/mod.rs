@@ -16,8 +16,7 @@ mod tests;
 use far_format::layout::{Activation, PANEL, gemm_weight_len, lstm_weight_len, padded_hidden};
 
 pub use graph::Work;
-pub use plan::StepCost;
-pub(crate) use plan::steps;
+pub use plan::{StepCost, steps};
 
 use crate::target::Target;
 

@@ -19,7 +19,7 @@ pub struct StepCost {
 }
 
 /// The costs of all steps of a plan whose weights section has `weights` bytes.
-pub(crate) fn steps(plan: &Plan, weights: u64, target: &Target) -> Vec<StepCost> {
+pub fn steps(plan: &Plan, weights: u64, target: &Target) -> Vec<StepCost> {
     let model = CostModel::of(target).with_weights(weights);
     plan.steps.iter().map(|s| step(s, &model)).collect()
 }

@@ -76,6 +76,11 @@ impl Model {
         Extent::fixed(&self.plan)
     }
 
+    /// Bytes of the packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        size_of_val(self.weights())
+    }
+
     /// The packed weights.
     pub(crate) fn weights(&self) -> &[f32] {
         self.weights.as_slice()

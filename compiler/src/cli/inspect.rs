@@ -108,7 +108,8 @@ fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
         return Ok(if json { format!("{}\n", serde_json::json!({ "ir": text })) } else { text });
     }
     if args.why {
-        return why::run(bytes, args.masks.as_deref(), args.target.as_deref().unwrap_or("host"), json);
+        let target = args.target.as_deref().unwrap_or("host");
+        return why::run(bytes, options, args.masks.as_deref(), target, json);
     }
     if let Some(path) = &args.masks {
         let Imported { mut graph, origins } = onnx::import_parameters(bytes, &options)?;

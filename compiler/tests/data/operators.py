@@ -193,6 +193,12 @@ lstm("bidirectional", hidden=3, outputs=1)
 lstm("reverse", steps=1)
 lstm("forward", batch=2, states=True, layout=1)
 
+case("Sum", real(2, 1, 3), real(4, 1), real(3))
+case("Sum", real(2))
+case("Attention", real(2, 3, 4, 5), real(2, 3, 6, 5), real(2, 3, 6, 2), opset=23)
+case("Attention", real(1, 4, 3, 2), real(1, 2, 5, 2), real(1, 2, 5, 2), opset=23, scale=0.25)
+case("Attention", real(1, 4, 6), real(1, 5, 6), real(1, 5, 6), opset=23, q_num_heads=3, kv_num_heads=3)
+
 out = pathlib.Path(__file__).with_name("operators.json")
 out.write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
 print(f"{len(cases)} cases of {len({c['op'] for c in cases})} operators, onnx {onnx.__version__}")

@@ -42,8 +42,10 @@ fn cases() -> Vec<Case> {
     serde_json::from_str(&text).expect("the matrix is well formed")
 }
 
+/// The case's file, with the weights that it may have beside it.
 fn onnx(case: &Case) -> Vec<u8> {
-    fs::read(folder().join(format!("{}.onnx", case.name))).expect("each case has its file")
+    let bytes = fs::read(folder().join(format!("{}.onnx", case.name))).expect("each case has its file");
+    farc::onnx::embed_external_data(bytes, &folder(), &Default::default()).expect("data that fit")
 }
 
 /// The artifact's outputs by name, with their dimensions.

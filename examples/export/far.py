@@ -40,6 +40,7 @@ class Config:
 
     form: str = "monolithic"  # `monolithic`, `parallel`, `older`
     nodes: str = "bidirectional"  # `bidirectional`, `flip` (flip, forward LSTM, flip)
+    qkv: str = "joined"  # `joined` in one linear layer, `separate`
     states: str = "absent"  # initial states: `absent`, `zeros`, `expanded` zeros
     primitives: bool = False  # LayerNorm, GELU and attention spelled out
 
@@ -217,12 +218,18 @@ class Attention(nn.Module):
     def __init__(self, c: Config):
         super().__init__()
         self.heads, self.primitives = c.heads, c.primitives
-        self.qkv = nn.Linear(c.width, 3 * c.width)
+        names = ("qkv",) if c.qkv == "joined" else ("query", "key", "value")
+        for name in names:
+            setattr(self, name, nn.Linear(c.width, c.width * 3 // len(names)))
         self.proj = nn.Linear(c.width, c.width)
 
     def forward(self, x):
         b, t, d = x.shape
-        q, k, v = self.qkv(x).reshape(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        if hasattr(self, "qkv"):
+            q, k, v = self.qkv(x).reshape(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        else:
+            layers = (self.query, self.key, self.value)
+            q, k, v = (layer(x).view(b, t, self.heads, d // self.heads).transpose(1, 2) for layer in layers)
         if self.primitives:
             scores = (q * (d // self.heads) ** -0.5) @ k.transpose(-2, -1)
             y = scores.softmax(dim=-1) @ v

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import pathlib
 
-import onnx
 import torch
 
 from export import Export, export
@@ -71,7 +70,10 @@ def cases() -> list[Case]:
             opset = 18 if exporter == "dynamo" else 16
             how = Export(exporter, opset, dynamic)
             add_shallow(f"states-{states}-{exporter}-{shape}", "head_proj", how, states=states, form="parallel")
+    add_shallow("states-dropped", "head_proj", Export(rewrites=("drop-states",)))
     # Where the constants are.
+    for form in FORMS[:2]:
+        add_shallow(f"external-{form}", "head_proj", Export("dynamo", 20, external_data=True), form=form)
     add_shallow("constant-nodes", "head_proj", Export(rewrites=("constant-nodes",)), form="parallel")
     add_shallow("constants-listed-as-inputs", "head_proj", Export(opset=11, rewrites=("listed",)), form="parallel")
     add_shallow("half-weights", "half", Export(rewrites=("half",)), form="parallel")
@@ -86,6 +88,9 @@ def cases() -> list[Case]:
         kind = "spelled" if primitives else "sdpa"
         how = Export(exporter, opset, dynamic_batch=opset % 2 == 0)
         add(f"deit-{exporter}-{opset}-{kind}", "deit", how, attention=every, primitives=primitives)
+    add("deit-separate-torchscript", "deit-separate", attention=every, qkv="separate")
+    how = Export("dynamo", 21, dynamic_batch=True)
+    add("deit-separate-dynamo", "deit-separate", how, attention=every, qkv="separate", primitives=True)
     add("hybrid-first", "hybrid-first", attention=(0,))
     add("hybrid-last", "hybrid-last", Export("dynamo", 20), attention=(1,), form="parallel")
     add("distilled", "distilled", distilled=True)
@@ -138,7 +143,7 @@ def main():
                 parameter.data = parameter.data.half().float()
         path = args.output / f"{case.name}.onnx"
         try:
-            onnx.save(export(model, case.how), path)
+            export(model, case.how, path)
         except Exception as error:
             raise RuntimeError(f"{case.name} can't be exported") from error
         how = {"exporter": case.how.exporter, "opset": case.how.opset, "dynamic_batch": case.how.dynamic_batch}

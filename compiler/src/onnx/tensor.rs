@@ -165,8 +165,9 @@ fn decode(proto: &TensorProto) -> Result<Const> {
             .expected("data inside the model file")
             .got("external data")
             .hint(
-                "give `--allow-external-data` if the file is in the model's own folder and may be read, or save the \
-                 model as one file: `onnx.save(model, path, save_as_external_data=False)`",
+                "give `--allow-external-data` if the file is in the model's own folder and may be read, or write the \
+                 model as one file: `torch.onnx.export(…, external_data=False)`, or `onnx.save(model, path)` of a model \
+                 that was loaded",
             ));
     }
     if proto.segment.is_some() {

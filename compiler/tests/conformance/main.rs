@@ -4,6 +4,8 @@
 //! The cases are made at test time by `cases.py` with the `onnx` package; where there is none, the test says so and passes.
 //! `FARC_BLESS=1` writes the table anew.
 
+#![allow(clippy::result_large_err)] // as in farc itself
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;

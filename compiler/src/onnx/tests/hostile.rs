@@ -112,7 +112,7 @@ fn data_elsewhere_or_of_another_kind() {
     let error = relu().constant(external).refused();
     assert_error(&error, ErrorKind::BrokenModel, None, Some("w"));
     let hint = error.hint.unwrap();
-    assert!(hint.contains("--allow-external-data") && hint.contains("save_as_external_data"), "{hint}");
+    assert!(hint.contains("--allow-external-data") && hint.contains("external_data=False"), "{hint}");
     let mut sparse = relu();
     sparse.graph.sparse_initializer.push(SparseTensorProto::default());
     assert_eq!(sparse.refused().kind, ErrorKind::UnsupportedOp);

@@ -66,8 +66,8 @@ impl Runner {
         let options = SessionOptions { threads, ..Default::default() };
         Ok(Self {
             session: Session::new(model.clone(), &options)?,
-            inputs: model.inputs().iter().map(|port| crate::Noise::new(port.elements())).collect(),
-            outputs: model.outputs().iter().map(|port| vec![0.0; port.elements()]).collect(),
+            inputs: model.inputs().iter().map(|port| crate::Noise::new(port.elements(1, 0))).collect(),
+            outputs: model.outputs().iter().map(|port| vec![0.0; port.elements(1, 0)]).collect(),
         })
     }
 

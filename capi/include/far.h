@@ -66,10 +66,26 @@
  *     far_model_free, far_session_free                   no
  *     all others                                         have no handle: yes
  *
+ * BATCHES AND TOKENS
+ *
+ *   Where far_tensor_info.dim_kinds says FAR_DIM_BATCH or FAR_DIM_TOKENS, that dimension differs from
+ *   call to call: from 1 to far_tensor_info.dims. Inputs then say by far_input.dims how large the call
+ *   is, all of them the same, and outputs are as large as the inputs make them:
+ *
+ *         int64_t ids[2 * 12], mask[2 * 12];
+ *         uint64_t dims[2] = { 2, 12 };
+ *         far_input inputs[2] = { FAR_INPUT_I64(ids, 2 * 12), FAR_INPUT_I64(mask, 2 * 12) };
+ *         inputs[0].dims = inputs[1].dims = dims;
+ *         inputs[0].rank = inputs[1].rank = 2;
+ *
+ *   Each element of a batch is computed by itself and gives the bits that it gives alone. In an
+ *   attention mask each row is ones, at least one, then zeros: the element has as many tokens as ones,
+ *   and rows of outputs past them are zeros. A run with fewer tokens takes less time.
+ *
  * STRUCTS
  *
  *   Structs begin with their size, which tells the library what the program was compiled with. Start
- *   each from its macro, *_INIT or FAR_INPUT_F32 and FAR_OUTPUT_F32. They grow only at the end. A
+ *   each from its macro, *_INIT, FAR_INPUT_* or FAR_OUTPUT_F32. They grow only at the end. A
  *   library that is newer than the program takes missing fields as not set; one that is older answers
  *   FAR_ERROR_STRUCT_SIZE where a field that it does not know is set, rather than to ignore it.
  */
@@ -117,6 +133,8 @@ enum {
     FAR_ERROR_ALIGNMENT = 110,    /**< a pointer is not aligned to what it points at */
     FAR_ERROR_OVERLAP = 111,      /**< an output overlaps an input or another output */
     FAR_ERROR_BUSY = 112,         /**< the session is running in another thread */
+    FAR_ERROR_TOKEN_ID = 113,     /**< a token's id that its table does not have */
+    FAR_ERROR_MASK = 114,         /**< an attention mask that is not ones, at least one, then zeros */
 
     /* 2xx: the file can't be read. */
     FAR_ERROR_FILE_NOT_FOUND = 200, /**< there is no such file */
@@ -228,7 +246,18 @@ void far_model_free(far_model *model);
 typedef int32_t far_dtype;
 
 enum {
-    FAR_DTYPE_F32 = 1 /**< IEEE 754 binary32 */
+    FAR_DTYPE_F32 = 1, /**< IEEE 754 binary32 */
+    FAR_DTYPE_I32 = 2, /**< signed integers of 32 bits */
+    FAR_DTYPE_I64 = 3  /**< signed integers of 64 bits */
+};
+
+/** What the length of a dimension depends on. */
+typedef int32_t far_dim;
+
+enum {
+    FAR_DIM_FIXED = 0, /**< on nothing: it is always the same */
+    FAR_DIM_BATCH = 1, /**< on the call's number of elements, 1 or more */
+    FAR_DIM_TOKENS = 2 /**< on the call's number of tokens, 1 or more */
 };
 
 /** One input or output of a model. Start from FAR_TENSOR_INFO_INIT. */
@@ -237,12 +266,14 @@ typedef struct far_tensor_info {
     const char *name;            /**< name in the source model; lives as long as the model */
     far_dtype dtype;             /**< element type */
     uint32_t rank;               /**< number of dimensions, at most FAR_MAX_RANK */
-    uint64_t dims[FAR_MAX_RANK]; /**< the dimensions, outermost first; 0 past the rank */
+    uint64_t dims[FAR_MAX_RANK]; /**< outermost first, the most where one varies; 0 past the rank */
     uint64_t element_count;      /**< product of the dimensions, at least 1 */
     uint64_t size;               /**< bytes: element_count times the size of an element */
+    far_dim dim_kinds[FAR_MAX_RANK]; /**< what each dimension depends on; FAR_DIM_FIXED past the rank */
 } far_tensor_info;
 
-#define FAR_TENSOR_INFO_INIT { sizeof(far_tensor_info), NULL, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 }, 0, 0 }
+#define FAR_TENSOR_INFO_INIT                                                                       \
+    { sizeof(far_tensor_info), NULL, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 }, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
 
 /** The model's name. Statuses: 100, 110. */
 far_status far_model_name(const far_model *model, const char **name);
@@ -315,7 +346,7 @@ typedef struct far_input {
     size_t size;          /**< bytes at data: as many as the shape takes */
     far_dtype dtype;      /**< element type */
     uint32_t rank;        /**< how many dimensions are at dims */
-    const uint64_t *dims; /**< to be compared with the model's; NULL, with rank 0: not given */
+    const uint64_t *dims; /**< say how large the call is; NULL, with rank 0: where none varies */
 } far_input;
 
 /** Where one output goes. */
@@ -326,12 +357,20 @@ typedef struct far_output {
     size_t size;          /**< bytes at data: as many as the shape takes */
     far_dtype dtype;      /**< element type */
     uint32_t rank;        /**< how many dimensions are at dims */
-    const uint64_t *dims; /**< to be compared with the model's; NULL, with rank 0: not given */
+    const uint64_t *dims; /**< to be compared with the call's; NULL, with rank 0: not given */
 } far_output;
 
 /** A far_input by position: `count` floats at `pointer`. */
 #define FAR_INPUT_F32(pointer, count)                                                              \
     { sizeof(far_input), NULL, (pointer), (count) * sizeof(float), FAR_DTYPE_F32, 0, NULL }
+
+/** A far_input by position: `count` integers of 32 bits at `pointer`. */
+#define FAR_INPUT_I32(pointer, count)                                                              \
+    { sizeof(far_input), NULL, (pointer), (count) * sizeof(int32_t), FAR_DTYPE_I32, 0, NULL }
+
+/** A far_input by position: `count` integers of 64 bits at `pointer`. */
+#define FAR_INPUT_I64(pointer, count)                                                              \
+    { sizeof(far_input), NULL, (pointer), (count) * sizeof(int64_t), FAR_DTYPE_I64, 0, NULL }
 
 /** A far_output by position: room for `count` floats at `pointer`. */
 #define FAR_OUTPUT_F32(pointer, count)                                                             \
@@ -343,7 +382,7 @@ typedef struct far_output {
  * them. Everything is checked before the first byte is written. Allocates nothing, and waits for
  * nothing but the session's own threads.
  *
- * Statuses: 100, 101, 105 to 112, 9xx.
+ * Statuses: 100, 101, 105 to 114, 9xx.
  */
 far_status far_session_run(far_session *session, const far_input *inputs, size_t input_count,
                            const far_output *outputs, size_t output_count);

@@ -13,7 +13,7 @@ use crate::ffi::{
     vec_of, write_struct,
 };
 use crate::info::FAR_ABI_VERSION;
-use crate::port::Port;
+use crate::port::{Extents, Port};
 use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
 use crate::tensor::far_tensor_info;
 
@@ -25,6 +25,8 @@ pub(crate) struct Described {
     pub(crate) model: Arc<Model>,
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
+    /// What is known of every call.
+    pub(crate) extents: Extents,
     name: CString,
     features: CString,
 }
@@ -37,9 +39,11 @@ const _: () = {
 
 impl far_model {
     pub(crate) fn new(model: Arc<Model>) -> Result<far_model, Failure> {
+        let extents = Extents::new(&model);
         Ok(far_model(Arc::new(Described {
-            inputs: ports(model.inputs())?,
-            outputs: ports(model.outputs())?,
+            inputs: ports(model.inputs(), &extents)?,
+            outputs: ports(model.outputs(), &extents)?,
+            extents,
             name: c_string(format_args!("{}", model.plan().model))?,
             features: c_string(format_args!("{}", model.header().features))?,
             model,
@@ -51,10 +55,10 @@ impl far_model {
     }
 }
 
-fn ports(ports: &[far_format::plan::Port]) -> Result<Vec<Port>, Failure> {
+fn ports(ports: &[far_engine::Port], extents: &Extents) -> Result<Vec<Port>, Failure> {
     let mut described = vec_of(ports.len())?;
     for port in ports {
-        described.push(Port::new(port)?);
+        described.push(Port::new(port, extents)?);
     }
     Ok(described)
 }

@@ -1,8 +1,10 @@
 //! The inputs and outputs that a model has, and the check of what a caller gives against them.
-//! May import: `ffi`, `status`, `info`, `tensor`, the format's ports.
+//! May import: `ffi`, `status`, `info`, `tensor`, the engine's ports and calls.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_void};
 use std::fmt;
+
+use far_engine::{Dim, Dtype, Extent, Input, Model};
 
 use crate::ffi::{Failure, Versioned, c_string, read_struct, reference, struct_size};
 use crate::info::FAR_MAX_RANK;
@@ -10,19 +12,24 @@ use crate::status::{
     FAR_ERROR_ALIGNMENT, FAR_ERROR_COUNT, FAR_ERROR_DTYPE, FAR_ERROR_INVALID_ARTIFACT, FAR_ERROR_NAME,
     FAR_ERROR_NULL_POINTER, FAR_ERROR_OVERLAP, FAR_ERROR_SHAPE, FAR_ERROR_SIZE, FAR_ERROR_STRUCT_SIZE,
 };
-use crate::tensor::{FAR_DTYPE_F32, Given, far_output, far_tensor_info};
+use crate::tensor::{
+    FAR_DIM_BATCH, FAR_DIM_FIXED, FAR_DIM_TOKENS, FAR_DTYPE_F32, FAR_DTYPE_I32, FAR_DTYPE_I64, Given,
+    far_dim, far_dtype, far_output, far_tensor_info,
+};
 
 /// One input or output of a model as C sees it.
 pub(crate) struct Port {
     name: CString,
+    dtype: Dtype,
     rank: u32,
+    /// The most where they vary.
     dims: [u64; FAR_MAX_RANK],
-    elements: u64,
+    kinds: [far_dim; FAR_MAX_RANK],
 }
 
 impl Port {
-    pub(crate) fn new(port: &far_format::plan::Port) -> Result<Port, Failure> {
-        let mut dims = [0; FAR_MAX_RANK];
+    pub(crate) fn new(port: &far_engine::Port, extents: &Extents) -> Result<Port, Failure> {
+        let (mut dims, mut kinds) = ([0; FAR_MAX_RANK], [FAR_DIM_FIXED; FAR_MAX_RANK]);
         let (Some(known), Ok(rank)) = (dims.get_mut(..port.dims.len()), u32::try_from(port.dims.len()))
         else {
             return Err(Failure::new(
@@ -34,43 +41,96 @@ impl Port {
                 ),
             ));
         };
-        for (to, from) in known.iter_mut().zip(&port.dims) {
-            *to = u64::from(*from);
+        for ((len, kind), dim) in known.iter_mut().zip(&mut kinds).zip(&port.dims) {
+            *len = dim.of(extents.most.batch, extents.most.tokens) as u64;
+            *kind = match dim {
+                Dim::Batch if extents.batch.is_none() => FAR_DIM_BATCH,
+                Dim::Tokens if extents.tokens.is_none() => FAR_DIM_TOKENS,
+                _ => FAR_DIM_FIXED,
+            };
         }
-        Ok(Port {
-            name: c_string(format_args!("{}", port.name))?,
-            rank,
-            dims,
-            elements: port.elements() as u64,
-        })
+        Ok(Port { name: c_string(format_args!("{}", port.name))?, dtype: port.dtype, rank, dims, kinds })
     }
 
     pub(crate) fn info(&self) -> far_tensor_info {
+        let elements =
+            self.dims[..self.rank as usize].iter().fold(1, |product: u64, dim| product.saturating_mul(*dim));
         far_tensor_info {
             name: self.name.as_ptr(),
-            dtype: FAR_DTYPE_F32,
+            dtype: dtype(self.dtype).0,
             rank: self.rank,
             dims: self.dims,
-            element_count: self.elements,
-            size: self.bytes(),
+            element_count: elements,
+            size: elements.saturating_mul(self.dtype.bytes() as u64),
+            dim_kinds: self.kinds,
             ..far_tensor_info::DEFAULT
         }
     }
 
-    fn bytes(&self) -> u64 {
-        self.elements * 4
-    }
-
-    fn dims(&self) -> &[u64] {
-        &self.dims[..self.rank as usize]
+    /// Each dimension: what it is in a call, as far as that is known, or the most; and what it depends on.
+    fn dims(&self, extents: &Extents) -> impl Iterator<Item = (Option<u64>, u64, far_dim)> {
+        let known = |kind| match kind {
+            FAR_DIM_BATCH => extents.batch,
+            FAR_DIM_TOKENS => extents.tokens,
+            _ => None,
+        };
+        let dims = self.dims.iter().zip(&self.kinds).take(self.rank as usize);
+        dims.map(move |(most, kind)| match *kind {
+            FAR_DIM_FIXED => (Some(*most), *most, FAR_DIM_FIXED),
+            kind => (known(kind), *most, kind),
+        })
     }
 }
 
-/// Memory of the caller that was checked against a port: not NULL, aligned, and of the port's size.
+/// The number of a type in the header, and its name there.
+fn dtype(dtype: Dtype) -> (far_dtype, &'static str) {
+    match dtype {
+        Dtype::F32 => (FAR_DTYPE_F32, "FAR_DTYPE_F32"),
+        Dtype::I32 => (FAR_DTYPE_I32, "FAR_DTYPE_I32"),
+        Dtype::I64 => (FAR_DTYPE_I64, "FAR_DTYPE_I64"),
+    }
+}
+
+/// How large a call is, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extents {
+    batch: Option<u64>,
+    tokens: Option<u64>,
+    most: Extent,
+}
+
+impl Extents {
+    /// Of a call of which nothing is known yet.
+    pub(crate) fn new(model: &Model) -> Extents {
+        let (plan, most) = (model.plan(), model.most());
+        Extents {
+            batch: (plan.batch.fixed || most.batch == 1).then_some(most.batch as u64),
+            tokens: (most.tokens <= 1).then_some(most.tokens as u64),
+            most,
+        }
+    }
+
+    /// That of a call whose inputs fit; what no input says is the most.
+    pub(crate) fn extent(&self) -> Extent {
+        let or = |found: Option<u64>, most| found.map_or(most, |found| found as usize); // no more than the most
+        Extent { batch: or(self.batch, self.most.batch), tokens: or(self.tokens, self.most.tokens) }
+    }
+
+    fn set(&mut self, kind: far_dim, found: u64) {
+        match kind {
+            FAR_DIM_BATCH => self.batch = Some(found),
+            FAR_DIM_TOKENS => self.tokens = Some(found),
+            _ => {}
+        }
+    }
+}
+
+/// Memory of the caller that was checked against a port: not NULL, aligned, and of the port's type and size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
-    data: *mut f32,
-    len: usize,
+    data: *mut c_void,
+    size: usize,
+    dtype: Dtype,
 }
 
 // SAFETY: an address and a length, plain numbers; whoever makes a slice of them answers for that.
@@ -80,27 +140,35 @@ impl Region {
     /// # Safety
     ///
     /// The memory is readable, and nobody writes to it during `'a`.
-    pub(crate) unsafe fn as_slice<'a>(self) -> &'a [f32] {
+    pub(crate) unsafe fn as_input<'a>(self) -> Input<'a> {
+        let len = self.size / self.dtype.bytes();
         // SAFETY: not NULL, aligned and of a size that can be, checked when bound; the rest is the contract.
-        unsafe { std::slice::from_raw_parts(self.data, self.len) }
+        unsafe {
+            match self.dtype {
+                Dtype::F32 => Input::F32(std::slice::from_raw_parts(self.data.cast(), len)),
+                Dtype::I32 => Input::I32(std::slice::from_raw_parts(self.data.cast(), len)),
+                Dtype::I64 => Input::I64(std::slice::from_raw_parts(self.data.cast(), len)),
+            }
+        }
     }
 
     /// # Safety
     ///
     /// The memory is readable and writable, and nobody else uses it during `'a`.
-    pub(crate) unsafe fn as_mut_slice<'a>(self) -> &'a mut [f32] {
+    pub(crate) unsafe fn as_output<'a>(self) -> &'a mut [f32] {
+        assert_eq!(self.dtype, Dtype::F32, "outputs of checked plans are f32");
         // SAFETY: not NULL, aligned and of a size that can be, checked when bound; the rest is the contract.
-        unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.data.cast(), self.size / size_of::<f32>()) }
     }
 
     fn range(self) -> std::ops::Range<usize> {
         let start = self.data.addr();
-        start..start + self.len * 4
+        start..start + self.size
     }
 }
 
 /// Checks what a caller gives against the ports of its kind and leaves the region of each port in `bound`,
-/// which has room for it.
+/// which has room for it. What the dimensions say of the call is added to `extents`.
 ///
 /// # Safety
 ///
@@ -110,6 +178,7 @@ pub(crate) unsafe fn bind<T: Given>(
     ports: &[Port],
     given: *const T,
     count: usize,
+    extents: &mut Extents,
     bound: &mut Vec<Option<Region>>,
 ) -> Result<(), Failure> {
     let kind = T::KIND;
@@ -139,7 +208,7 @@ pub(crate) unsafe fn bind<T: Given>(
         // SAFETY: as before.
         let one = unsafe { read_struct(at, kind) }?.fields();
         // SAFETY: name and dims are as the contract says.
-        let (port, region) = unsafe { check(ports, kind, position, &one) }?;
+        let (port, region) = unsafe { check::<T>(ports, position, &one, extents) }?;
         if bound[port].replace(region).is_some() {
             return Err(Failure::new(
                 FAR_ERROR_NAME,
@@ -158,12 +227,13 @@ pub(crate) unsafe fn bind<T: Given>(
 /// # Safety
 ///
 /// The name is NULL or a string, dims are NULL or an array of the rank.
-unsafe fn check(
+unsafe fn check<T: Given>(
     ports: &[Port],
-    kind: &str,
     position: usize,
     given: &far_output,
+    extents: &mut Extents,
 ) -> Result<(usize, Region), Failure> {
+    let kind = T::KIND;
     let index = if given.name.is_null() {
         position
     } else {
@@ -180,41 +250,60 @@ unsafe fn check(
     let fail = |status, text: fmt::Arguments<'_>| {
         Err(Failure::new(status, format_args!("{kind} {}: {text}", Name(port))))
     };
-    if given.dtype != FAR_DTYPE_F32 {
+    let (dtype, name) = dtype(port.dtype);
+    if given.dtype != dtype {
         return fail(
             FAR_ERROR_DTYPE,
-            format_args!("expected dtype `{FAR_DTYPE_F32}` (FAR_DTYPE_F32), got `{}`", given.dtype),
+            format_args!("expected dtype `{dtype}` ({name}), got `{}`", given.dtype),
         );
     }
     if given.dims.is_null() {
         if given.rank != 0 {
             return fail(FAR_ERROR_NULL_POINTER, format_args!("dims is NULL, but rank is `{}`", given.rank));
         }
+        if T::SAYS_EXTENT && port.dims(extents).any(|(.., kind)| kind != FAR_DIM_FIXED) {
+            return fail(
+                FAR_ERROR_SHAPE,
+                format_args!(
+                    "expected dimensions `{}`, got none; hint: set `dims` and `rank`",
+                    Dims(port, extents)
+                ),
+            );
+        }
     } else {
         if given.rank != port.rank {
             return fail(
                 FAR_ERROR_SHAPE,
-                format_args!("expected dimensions `{:?}`, got `{}` of them", port.dims(), given.rank),
+                format_args!("expected dimensions `{}`, got `{}` of them", Dims(port, extents), given.rank),
             );
         }
-        for (axis, expected) in port.dims().iter().enumerate() {
+        let before = *extents;
+        for (axis, (known, most, kind)) in port.dims(&before).enumerate() {
             // SAFETY: `axis` is below the rank, so inside the array by the contract.
             let dim = *unsafe { reference(given.dims.wrapping_add(axis), "dims") }?;
-            if dim != *expected {
+            if known.is_some_and(|known| dim != known) || dim == 0 || dim > most {
                 return fail(
                     FAR_ERROR_SHAPE,
-                    format_args!("expected dimensions `{:?}`, got `{dim}` as number {axis}", port.dims()),
+                    format_args!(
+                        "expected dimensions `{}`, got `{dim}` as number {axis}",
+                        Dims(port, &before)
+                    ),
                 );
             }
+            extents.set(kind, dim);
         }
     }
-    if given.size as u64 != port.bytes() {
+    let elements = port
+        .dims(extents)
+        .fold(1, |product: u64, (known, most, _)| product.saturating_mul(known.unwrap_or(most)));
+    let bytes = elements.saturating_mul(port.dtype.bytes() as u64);
+    if given.size as u64 != bytes {
         return fail(
             FAR_ERROR_SIZE,
             format_args!(
-                "expected `{}` bytes (f32 of `{:?}`), got `{}`",
-                port.bytes(),
-                port.dims(),
+                "expected `{bytes}` bytes ({} of `{}`), got `{}`",
+                port.dtype,
+                Dims(port, extents),
                 given.size
             ),
         );
@@ -222,20 +311,19 @@ unsafe fn check(
     if given.data.is_null() {
         return fail(FAR_ERROR_NULL_POINTER, format_args!("data is NULL"));
     }
-    let region = Region { data: given.data.cast(), len: given.size / 4 };
-    if !region.data.is_aligned() {
+    if !given.data.addr().is_multiple_of(port.dtype.bytes()) {
         return fail(
             FAR_ERROR_ALIGNMENT,
-            format_args!("expected data at a multiple of `{}`, got `{:p}`", align_of::<f32>(), region.data),
+            format_args!("expected data at a multiple of `{}`, got `{:p}`", port.dtype.bytes(), given.data),
         );
     }
-    if isize::try_from(given.size).is_err() || region.data.addr().checked_add(given.size).is_none() {
+    if isize::try_from(given.size).is_err() || given.data.addr().checked_add(given.size).is_none() {
         return fail(
             FAR_ERROR_SIZE,
-            format_args!("`{}` bytes at `{:p}` run past the end of memory", given.size, region.data),
+            format_args!("`{}` bytes at `{:p}` run past the end of memory", given.size, given.data),
         );
     }
-    Ok((index, region))
+    Ok((index, Region { data: given.data, size: given.size, dtype: port.dtype }))
 }
 
 /// Checks that no output shares a byte with an input or another output.
@@ -263,6 +351,23 @@ pub(crate) fn check_disjoint(inputs: &[Option<Region>], outputs: &[Option<Region
         }
     }
     Ok(())
+}
+
+/// The dimensions of a port in a message: those of the call, as far as they are known.
+struct Dims<'a>(&'a Port, &'a Extents);
+
+impl fmt::Display for Dims<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (i, (known, most, _)) in self.0.dims(self.1).enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            match known {
+                Some(known) => write!(f, "{comma}{known}")?,
+                None => write!(f, "{comma}1 to {most}")?,
+            }
+        }
+        f.write_str("]")
+    }
 }
 
 /// The name of a port in a message.

@@ -5,7 +5,7 @@ use std::ffi::{CString, c_char};
 use std::mem;
 use std::sync::{Arc, Mutex, TryLockError};
 
-use far_engine::{Isa, Session, SessionOptions};
+use far_engine::{Input, Isa, Session, SessionOptions};
 
 use crate::ffi::{
     Failure, Out, Versioned, c_string, free_handle, guard, into_handle, read_struct, reference, vec_of,
@@ -66,7 +66,7 @@ struct Running {
     inputs: Vec<Option<Region>>,
     outputs: Vec<Option<Region>>,
     /// Capacity for the slices of a run; empty between runs.
-    input_slices: Vec<&'static [f32]>,
+    input_slices: Vec<Input<'static>>,
     output_slices: Vec<&'static mut [f32]>,
     /// Whether a run ended with a panic.
     poisoned: bool,
@@ -170,20 +170,21 @@ impl far_session {
         if running.poisoned {
             return Err(poisoned());
         }
+        let mut extents = self.model.extents;
         // SAFETY: this function's own contract.
         unsafe {
-            bind(&self.model.inputs, inputs, input_count, &mut running.inputs)?;
-            bind(&self.model.outputs, outputs, output_count, &mut running.outputs)?;
+            bind(&self.model.inputs, inputs, input_count, &mut extents, &mut running.inputs)?;
+            bind(&self.model.outputs, outputs, output_count, &mut extents, &mut running.outputs)?;
         }
         check_disjoint(&running.inputs, &running.outputs)?;
 
         let mut inputs = recycle(mem::take(&mut running.input_slices));
         // SAFETY: readable and constant by the contract; no output is part of it, checked above.
-        inputs.extend(running.inputs.iter().flatten().map(|region| unsafe { region.as_slice() }));
+        inputs.extend(running.inputs.iter().flatten().map(|region| unsafe { region.as_input() }));
         let mut outputs = recycle(mem::take(&mut running.output_slices));
         // SAFETY: the caller's to write by the contract; part of no input or other output, checked above.
-        outputs.extend(running.outputs.iter().flatten().map(|region| unsafe { region.as_mut_slice() }));
-        let result = running.session.run(&inputs, &mut outputs);
+        outputs.extend(running.outputs.iter().flatten().map(|region| unsafe { region.as_output() }));
+        let result = running.session.run_extent(extents.extent(), &inputs, &mut outputs);
         running.input_slices = recycle(inputs);
         running.output_slices = recycle(outputs);
         running.conclude(result)

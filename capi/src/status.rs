@@ -43,6 +43,8 @@ statuses! {
     FAR_ERROR_ALIGNMENT = 110, "A pointer is not aligned to what it points at.";
     FAR_ERROR_OVERLAP = 111, "An output overlaps an input or another output.";
     FAR_ERROR_BUSY = 112, "The session is running in another thread.";
+    FAR_ERROR_TOKEN_ID = 113, "A token's id that its table does not have.";
+    FAR_ERROR_MASK = 114, "An attention mask that is not ones, at least one, then zeros.";
 
     FAR_ERROR_FILE_NOT_FOUND = 200, "There is no such file.";
     FAR_ERROR_IO = 201, "The operating system refused.";
@@ -87,6 +89,10 @@ impl From<far_engine::Error> for Failure {
             ErrorKind::Option => FAR_ERROR_OPTION,
             ErrorKind::PortCount => FAR_ERROR_COUNT,
             ErrorKind::PortLength => FAR_ERROR_SIZE,
+            ErrorKind::PortType => FAR_ERROR_DTYPE,
+            ErrorKind::Extent => FAR_ERROR_SHAPE,
+            ErrorKind::TokenId => FAR_ERROR_TOKEN_ID,
+            ErrorKind::Mask => FAR_ERROR_MASK,
             ErrorKind::Thread => FAR_ERROR_THREAD,
             _ => return Failure::panicked(format_args!("{error}")),
         };

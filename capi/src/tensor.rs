@@ -11,6 +11,20 @@ pub type far_dtype = i32;
 
 /// IEEE 754 binary32.
 pub const FAR_DTYPE_F32: far_dtype = 1;
+/// Signed integers of 32 bits.
+pub const FAR_DTYPE_I32: far_dtype = 2;
+/// Signed integers of 64 bits.
+pub const FAR_DTYPE_I64: far_dtype = 3;
+
+/// What a dimension depends on.
+pub type far_dim = i32;
+
+/// On nothing: always the same.
+pub const FAR_DIM_FIXED: far_dim = 0;
+/// The call's number of elements.
+pub const FAR_DIM_BATCH: far_dim = 1;
+/// The call's number of tokens.
+pub const FAR_DIM_TOKENS: far_dim = 2;
 
 /// One input or output of a model.
 #[repr(C)]
@@ -24,15 +38,17 @@ pub struct far_tensor_info {
     pub dtype: far_dtype,
     /// Number of dimensions.
     pub rank: u32,
-    /// The dimensions, 0 past the rank.
+    /// The dimensions, the most where they vary, 0 past the rank.
     pub dims: [u64; FAR_MAX_RANK],
     /// Product of the dimensions.
     pub element_count: u64,
     /// Bytes.
     pub size: u64,
+    /// What each dimension depends on.
+    pub dim_kinds: [far_dim; FAR_MAX_RANK],
 }
 
-// SAFETY: `repr(C)`, `struct_size` first, integers and raw pointers only, 8 + 8 + 4 + 4 + 8·8 + 8 + 8 bytes.
+// SAFETY: `repr(C)`, `struct_size` first, integers and raw pointers only, 8 + 8 + 4 + 4 + 8·8 + 8 + 8 + 8·4 bytes.
 unsafe impl Versioned for far_tensor_info {
     const FIRST_SIZE: usize = 104;
     const DEFAULT: Self = far_tensor_info {
@@ -43,6 +59,7 @@ unsafe impl Versioned for far_tensor_info {
         dims: [0; FAR_MAX_RANK],
         element_count: 0,
         size: 0,
+        dim_kinds: [FAR_DIM_FIXED; FAR_MAX_RANK],
     };
 }
 
@@ -62,7 +79,7 @@ pub struct far_input {
     pub dtype: far_dtype,
     /// Number of dimensions at `dims`.
     pub rank: u32,
-    /// Dimensions; NULL: not given.
+    /// Dimensions; NULL: not given, where none varies.
     pub dims: *const u64,
 }
 
@@ -90,6 +107,8 @@ pub struct far_output {
 pub(crate) trait Given: Versioned {
     /// `input` or `output`, for messages.
     const KIND: &str;
+    /// Whether it must say how large a call is.
+    const SAYS_EXTENT: bool;
     /// The same fields, as those of an output.
     fn fields(self) -> far_output;
 }
@@ -124,6 +143,7 @@ unsafe impl Versioned for far_output {
 
 impl Given for far_input {
     const KIND: &str = "input";
+    const SAYS_EXTENT: bool = true;
 
     fn fields(self) -> far_output {
         let far_input { struct_size, name, data, size, dtype, rank, dims } = self;
@@ -133,6 +153,7 @@ impl Given for far_input {
 
 impl Given for far_output {
     const KIND: &str = "output";
+    const SAYS_EXTENT: bool = false;
 
     fn fields(self) -> far_output {
         self

@@ -11,7 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{A, B, NARROW, WIDE, input, output};
+use common::{A, B, NARROW, WIDE, input, mask, output, words};
 use far::*;
 
 struct Counting;
@@ -39,6 +39,7 @@ static COUNTING: Counting = Counting;
 
 #[test]
 fn runs_allocate_nothing() {
+    calls_of_any_size_allocate_nothing();
     let bytes = common::artifact();
     for threads in [1, 2] {
         let options =
@@ -66,5 +67,36 @@ fn runs_allocate_nothing() {
             far_session_free(session);
             far_model_free(model);
         }
+    }
+}
+
+/// Part of the test above: two tests at once would count each other's.
+fn calls_of_any_size_allocate_nothing() {
+    let bytes = common::text_artifact();
+    let (mut model, mut session) = (null_mut(), null_mut());
+    unsafe {
+        assert_eq!(far_model_open_memory(bytes.as_ptr().cast(), bytes.len(), null(), &mut model), FAR_OK);
+        assert_eq!(far_session_new(model, null(), &mut session), FAR_OK);
+    }
+    let (ids, wrong_ids) = ([1i64, 2, 3, 4, 5, 0], [1i64, 2, 3, 4, 5, 10]);
+    let (ones, holes) = ([1i32; 6], [1, 1, 1, 1, 0, 1]);
+    let (mut states, mut mean) = ([0.0; 24], [0.0; 12]);
+    let run = |ids: &[i64], mask_of: &[i32], dims: &[u64; 2], states: &mut [f32], mean: &mut [f32]| unsafe {
+        let (inputs, outputs) = ([words(ids, dims), mask(mask_of, dims)], [output(states), output(mean)]);
+        far_session_run(session, inputs.as_ptr(), 2, outputs.as_ptr(), 2)
+    };
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for dims in [[2, 3], [1, 6], [3, 2]] {
+        let mean = &mut mean[..dims[0] as usize * 4];
+        assert_eq!(run(&ids, &ones, &dims, &mut states, mean), FAR_OK);
+        assert_eq!(run(&wrong_ids, &ones, &dims, &mut states, mean), FAR_ERROR_TOKEN_ID);
+        assert_eq!(run(&ids, &[2; 6], &dims, &mut states, mean), FAR_ERROR_MASK);
+        assert_eq!(run(&ids, &ones, &[4, 1], &mut states, mean), FAR_ERROR_SHAPE);
+    }
+    assert_eq!(run(&ids, &holes, &[1, 6], &mut states, &mut mean[..4]), FAR_ERROR_MASK);
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    unsafe {
+        far_session_free(session);
+        far_model_free(model);
     }
 }

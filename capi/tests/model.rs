@@ -51,6 +51,7 @@ fn info_init() -> far_tensor_info {
         dims: [9; FAR_MAX_RANK],
         element_count: 0,
         size: 0,
+        dim_kinds: [9; FAR_MAX_RANK],
     }
 }
 
@@ -78,6 +79,28 @@ fn says_what_it_is() {
     assert_eq!(unsafe { far_model_required_features(model, &mut bits, &mut names) }, FAR_OK);
     assert_eq!((bits, text(names).as_str()), (0, "none"));
     assert_eq!(unsafe { far_model_required_features(model, null_mut(), null_mut()) }, FAR_OK);
+    unsafe { far_model_free(model) };
+}
+
+#[test]
+fn says_what_varies() {
+    let model = open(&common::text_artifact()).unwrap();
+    let mut info = info_init();
+    let (batch, tokens) = (FAR_DIM_BATCH, FAR_DIM_TOKENS);
+    assert_eq!(unsafe { far_model_input_info(model, 0, &mut info) }, FAR_OK);
+    assert_eq!((text(info.name).as_str(), info.dtype, info.rank), ("words", FAR_DTYPE_I64, 2));
+    assert_eq!((info.dims, info.element_count, info.size), ([3, 6, 0, 0, 0, 0, 0, 0], 18, 144));
+    assert_eq!(info.dim_kinds, [batch, tokens, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(unsafe { far_model_input_info(model, 1, &mut info) }, FAR_OK);
+    assert_eq!((info.dtype, info.size), (FAR_DTYPE_I32, 72));
+    assert_eq!(unsafe { far_model_output_info(model, 0, &mut info) }, FAR_OK);
+    assert_eq!((info.dims, info.dim_kinds[..3].to_vec()), ([3, 6, 4, 0, 0, 0, 0, 0], vec![batch, tokens, 0]));
+
+    // A program that knows no kinds of dimensions gets the rest.
+    let mut older = info_init();
+    older.struct_size = 104;
+    assert_eq!(unsafe { far_model_input_info(model, 0, &mut older) }, FAR_OK);
+    assert_eq!((older.size, older.dim_kinds), (144, [9; FAR_MAX_RANK]));
     unsafe { far_model_free(model) };
 }
 

@@ -197,6 +197,8 @@ pub fn output(op: &StepOp) -> Operand {
         StepOp::Map { out, .. }
         | StepOp::Add { out, .. }
         | StepOp::Copy { out, .. }
-        | StepOp::MeanRows { out, .. } => *out,
+        | StepOp::MeanRows { out, .. }
+        | StepOp::Normalize { out, .. } => *out,
+        StepOp::Embed(embed) => embed.out,
     }
 }

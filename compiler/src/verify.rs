@@ -7,6 +7,7 @@ mod inputs;
 mod layers;
 mod runner;
 
+pub use far_engine::Extent;
 use far_format::plan::Port;
 use ndarray::ArrayD;
 use serde::Serialize;
@@ -19,8 +20,27 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reference::{Keep, Model, Tensor};
 use compare::Comparison;
 
-/// Inputs of one run: for each input of the artifact its numbers, row-major.
-pub type Sample = Vec<Vec<f32>>;
+/// Inputs of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// How large the call is.
+    pub extent: Extent,
+    /// Tokens that each element of the batch has; all of the call's unless a mask says less.
+    pub lengths: Vec<usize>,
+    /// For each input of the artifact its elements, row-major.
+    pub inputs: Vec<Elements>,
+}
+
+/// Elements of a tensor, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Elements {
+    /// Floats.
+    F32(Vec<f32>),
+    /// Integers of 32 bits.
+    I32(Vec<i32>),
+    /// Integers of 64 bits.
+    I64(Vec<i64>),
+}
 
 /// How to verify.
 #[derive(Clone, Debug)]
@@ -49,8 +69,19 @@ impl Default for Options {
 pub struct Given {
     /// Which; the next in the model's order unless named.
     pub name: Option<String>,
-    /// Its numbers.
-    pub values: ArrayD<f32>,
+    /// Its elements.
+    pub values: Array,
+}
+
+/// A tensor of the user's.
+#[derive(Clone, Debug)]
+pub enum Array {
+    /// Floats.
+    F32(ArrayD<f32>),
+    /// Integers of 32 bits.
+    I32(ArrayD<i32>),
+    /// Integers of 64 bits.
+    I64(ArrayD<i64>),
 }
 
 /// What came of it.
@@ -62,7 +93,7 @@ pub struct Verdict {
     pub tolerance: f64,
     /// Seed of the inputs; absent where they were given.
     pub seed: Option<u64>,
-    /// Runs compared.
+    /// Runs compared; each element of a batch is one.
     pub samples: usize,
     /// Entries of the mask file that were applied to the source model.
     pub masks: usize,
@@ -126,15 +157,23 @@ pub fn run(
     let plan = far_format::read(artifact)
         .map_err(|e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}")))?
         .plan;
-    let samples = inputs::samples(&plan.inputs, options)?;
+    let samples = inputs::samples(&plan, inputs::Open::of(&judge), options)?;
     let ran = runner.run(artifact, &samples)?;
-    check_outputs(&ran, samples.len(), &plan.outputs)?;
+    check_outputs(&ran, &samples, &plan.outputs)?;
 
     let mut comparisons: Vec<Comparison> = plan.outputs.iter().map(|_| Comparison::default()).collect();
+    // Elements that were run alone, in the order of the comparisons.
+    let mut parts = Vec::new();
     for (sample, outputs) in samples.iter().zip(&ran.outputs) {
-        let values = judge.run(&feeds(&plan.inputs, sample)?, Keep::Outputs)?;
-        for ((port, got), comparison) in plan.outputs.iter().zip(outputs).zip(&mut comparisons) {
-            comparison.add(got, &expected(&values, port)?);
+        for part in sample.parts(&plan, !plan.batch.fixed) {
+            let values = judge.run(&feeds(&plan.inputs, &part.sample)?, Keep::Outputs)?;
+            for ((port, got), comparison) in plan.outputs.iter().zip(outputs).zip(&mut comparisons) {
+                let got = part.of(port, got, sample.extent);
+                let expected = expected(&values, port, part.sample.extent)?;
+                // Rows past an element's own are zeros.
+                comparison.add(got, &padded(expected, got.len()));
+            }
+            parts.push(part.sample);
         }
     }
     let outputs: Vec<Output> = plan
@@ -145,8 +184,8 @@ pub fn run(
         .collect();
     let worst =
         comparisons.iter().max_by(|a, b| a.worst().1.total_cmp(&b.worst().1)).map_or(0, |c| c.worst().0);
-    let layers = match samples.get(worst) {
-        Some(sample) if options.layers => {
+    let layers = match parts.get(worst) {
+        Some(sample) if options.layers && sample.extent.batch == 1 => {
             layers::compare(&judge, artifact, sample, options.tolerance, runner)?
         }
         _ => Vec::new(),
@@ -155,7 +194,7 @@ pub fn run(
         passed: outputs.iter().all(|output| output.difference.within(options.tolerance)),
         tolerance: options.tolerance,
         seed: options.inputs.is_empty().then_some(options.seed),
-        samples: samples.len(),
+        samples: parts.len(),
         masks,
         isa: ran.isa,
         kernels: ran.kernels,
@@ -165,23 +204,96 @@ pub fn run(
     })
 }
 
+/// What the judge runs at a time: an element of a batch, as the sequence of its own tokens, or the whole of a batch that
+/// has no other size.
+struct Part {
+    sample: Sample,
+    element: Option<usize>,
+}
+
+impl Part {
+    /// The part of an output of the whole call.
+    fn of<'a>(&self, port: &Port, output: &'a [f32], extent: Extent) -> &'a [f32] {
+        let Some(element) = self.element else { return output };
+        let len = port.elements(1, extent.tokens);
+        output.get(element * len..(element + 1) * len).unwrap_or_default()
+    }
+}
+
+impl Sample {
+    /// The parts that the judge runs, each element by itself if they can be.
+    fn parts(&self, plan: &far_format::plan::Plan, apart: bool) -> Vec<Part> {
+        if !apart && self.extent.batch > 1 {
+            return vec![Part { sample: self.clone(), element: None }];
+        }
+        let part = |element: usize| {
+            let tokens = self.lengths.get(element).copied().unwrap_or(self.extent.tokens);
+            let cut = |(port, values): (&Port, &Elements)| {
+                let whole = port.elements(1, self.extent.tokens);
+                values.range(element * whole..element * whole + port.elements(1, tokens))
+            };
+            let sample = Sample {
+                extent: Extent { batch: 1, tokens },
+                lengths: vec![tokens],
+                inputs: plan.inputs.iter().zip(&self.inputs).map(cut).collect(),
+            };
+            Part { sample, element: Some(element) }
+        };
+        (0..self.extent.batch).map(part).collect()
+    }
+}
+
+impl Elements {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I32(values) => values.len(),
+            Self::I64(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of them; none where there are fewer.
+    fn range(&self, range: std::ops::Range<usize>) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(values.get(range).unwrap_or_default().to_vec()),
+            Self::I32(values) => Self::I32(values.get(range).unwrap_or_default().to_vec()),
+            Self::I64(values) => Self::I64(values.get(range).unwrap_or_default().to_vec()),
+        }
+    }
+}
+
 /// A sample as the reference takes it.
-fn feeds<'a>(ports: &'a [Port], sample: &[Vec<f32>]) -> Result<Vec<(&'a str, Tensor)>> {
-    let feed = |(port, values): (&'a Port, &Vec<f32>)| {
-        let shape: Vec<usize> = port.dims.iter().map(|&d| d as usize).collect();
-        let values = values.iter().map(|&v| f64::from(v)).collect();
-        Ok((port.name.as_str(), Tensor::real(&shape, values)?))
+fn feeds<'a>(ports: &'a [Port], sample: &Sample) -> Result<Vec<(&'a str, Tensor)>> {
+    let feed = |(port, values): (&'a Port, &Elements)| {
+        let shape = shape(port, sample.extent);
+        let tensor = match values {
+            Elements::F32(values) => Tensor::real(&shape, values.iter().map(|&v| f64::from(v)).collect())?,
+            Elements::I32(values) => Tensor::int(&shape, values.iter().map(|&v| i64::from(v)).collect())?,
+            Elements::I64(values) => Tensor::int(&shape, values.clone())?,
+        };
+        Ok((port.name.as_str(), tensor))
     };
-    ports.iter().zip(sample).map(feed).collect()
+    ports.iter().zip(&sample.inputs).map(feed).collect()
+}
+
+/// A port's dimensions in a call.
+fn shape(port: &Port, extent: Extent) -> Vec<usize> {
+    port.dims.iter().map(|dim| dim.of(extent.batch, extent.tokens)).collect()
 }
 
 /// The reference's numbers for an output of the artifact.
-fn expected(values: &crate::reference::Values, port: &Port) -> Result<Vec<f64>> {
+fn expected(values: &crate::reference::Values, port: &Port, extent: Extent) -> Result<Vec<f64>> {
     let value = values.get(&port.name).ok_or_else(|| {
         Error::new(ErrorKind::BadArtifact, format!("the source model has no output `{}`", port.name))
             .hint("the artifact may have been compiled from another model")
     })?;
-    let dims: Vec<usize> = port.dims.iter().map(|&d| d as usize).collect();
+    let dims = shape(port, extent);
     if value.shape() != dims {
         return Err(Error::new(
             ErrorKind::ShapeMismatch,
@@ -193,12 +305,19 @@ fn expected(values: &crate::reference::Values, port: &Port) -> Result<Vec<f64>> 
     Ok(value.as_real()?.iter().copied().collect())
 }
 
+fn padded(mut numbers: Vec<f64>, len: usize) -> Vec<f64> {
+    numbers.resize(len, 0.0);
+    numbers
+}
+
 /// What a runner of someone else's gave back.
-fn check_outputs(ran: &Ran, samples: usize, ports: &[Port]) -> Result<()> {
-    let fits = |outputs: &Vec<Vec<f32>>| {
-        outputs.len() == ports.len() && outputs.iter().zip(ports).all(|(o, p)| o.len() == p.elements())
+fn check_outputs(ran: &Ran, samples: &[Sample], ports: &[Port]) -> Result<()> {
+    let fits = |(outputs, sample): (&Vec<Vec<f32>>, &Sample)| {
+        let Extent { batch, tokens } = sample.extent;
+        let len = |(output, port): (&Vec<f32>, &Port)| output.len() == port.elements(batch, tokens);
+        outputs.len() == ports.len() && outputs.iter().zip(ports).all(len)
     };
-    if ran.outputs.len() == samples && ran.outputs.iter().all(fits) {
+    if ran.outputs.len() == samples.len() && ran.outputs.iter().zip(samples).all(fits) {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Internal, "the artifact's outputs are not those of its ports"))

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use far_engine::{Extent, Input};
 use farc::reference::{Keep, Model, Tensor};
 use farc::report::Recurrences;
 use farc::target::Target;
@@ -54,10 +55,11 @@ fn run(artifact: &[u8], input: &Array) -> BTreeMap<String, (Vec<usize>, Vec<f32>
     let model = far_engine::Model::from_bytes(artifact).expect("a model");
     let mut session = far_engine::Session::new(model, &Default::default()).expect("a session");
     let dims: Vec<Vec<usize>> =
-        plan.outputs.iter().map(|port| port.dims.iter().map(|d| *d as usize).collect()).collect();
+        plan.outputs.iter().map(|port| port.dims.iter().map(|d| d.of(1, 0)).collect()).collect();
     let mut outputs: Vec<Vec<f32>> = dims.iter().map(|d| vec![f32::NAN; d.iter().product()]).collect();
     let mut slices: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    session.run(&[&input.data], &mut slices).expect("a run");
+    let extent = Extent { batch: 1, tokens: 0 };
+    session.run_extent(extent, &[Input::F32(&input.data)], &mut slices).expect("a run");
     let names = plan.outputs.iter().map(|port| port.name.clone());
     names.zip(dims.into_iter().zip(outputs)).collect()
 }

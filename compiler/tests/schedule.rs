@@ -21,9 +21,9 @@ impl Growing {
     fn new() -> Self {
         let mut growing = Self { graph: Graph::default(), values: Vec::new(), noise: 1 };
         let image = growing.graph.add_value("image", Shape::Image { channels: 2, height: 4, width: 6 });
-        growing.graph.inputs.push(Port { name: "image".into(), value: image, dims: vec![1, 2, 4, 6] });
+        growing.graph.inputs.push(Port::new("image", image, &[1, 2, 4, 6]));
         let tokens = growing.graph.add_value("tokens", Shape::Matrix { rows: 5, cols: 12 });
-        growing.graph.inputs.push(Port { name: "tokens".into(), value: tokens, dims: vec![5, 12] });
+        growing.graph.inputs.push(Port::new("tokens", tokens, &[5, 12]));
         let weight = growing.weight(2 * 2 * 3, 12);
         let op = Op::PatchEmbed { patch: [2, 3], weight, bias: None };
         growing.node(op, vec![image], 4, 12);
@@ -138,7 +138,7 @@ impl Growing {
                 self.node(Op::MeanRows, vec![value], 1, cols);
                 (*self.values.last().expect("just added"), vec![1, cols])
             };
-            self.graph.outputs.push(Port { name: format!("y{i}"), value, dims });
+            self.graph.outputs.push(Port::new(format!("y{i}"), value, &dims));
         }
         self.graph
     }
@@ -151,7 +151,8 @@ fn run(graph: &Graph, inputs: &[&[f32]], threads: usize) -> Vec<Vec<f32>> {
     let model = far_engine::Model::from_bytes(&artifact).expect("a model");
     let options = far_engine::SessionOptions { threads, ..Default::default() };
     let mut session = far_engine::Session::new(Arc::clone(&model), &options).expect("a session");
-    let mut outputs: Vec<Vec<f32>> = model.outputs().iter().map(|p| vec![f32::NAN; p.elements()]).collect();
+    let mut outputs: Vec<Vec<f32>> =
+        model.outputs().iter().map(|p| vec![f32::NAN; p.elements(1, 0)]).collect();
     let mut views: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     session.run(inputs, &mut views).expect("a run");
     outputs

@@ -45,7 +45,8 @@ fn examples_are_right() {
         let onnx = fs::read(example(&format!("{name}.onnx"))).expect("the example is there");
         let artifact = compile(&onnx, None);
         assert_right(name, &verify(&onnx, &artifact), 4 * 4 - 3);
-        let given = vec![Given { name: Some("image".into()), values: values.clone() }];
+        let given =
+            vec![Given { name: Some("image".into()), values: farc::verify::Array::F32(values.clone()) }];
         let options = Options { inputs: given, samples: Some(3), layers: false, ..Options::default() };
         let verdict = run(&onnx, None, &artifact, &options, &HostRunner::default()).expect("a run");
         assert!(verdict.passed && verdict.seed.is_none() && verdict.layers.is_empty());

@@ -156,6 +156,8 @@ pub struct Config {
     pub decomposed: bool,
     /// Same seed, same numbers.
     pub seed: u64,
+    /// Elements of the batch of images; open if there is no number.
+    pub batch: Option<usize>,
 }
 
 impl Config {
@@ -171,6 +173,7 @@ impl Config {
             opset: 17,
             decomposed: false,
             seed: 0,
+            batch: Some(1),
         }
     }
 
@@ -199,6 +202,9 @@ impl Config {
             if !(1..=most).contains(&value) {
                 return invalid(field, format!("expected 1 to {most}, got {value}"));
             }
+        }
+        if !(1..=1 << 16).contains(&self.batch.unwrap_or(1)) {
+            return invalid("batch", format!("expected 1 to 65536, got {}", self.batch.unwrap_or(1)));
         }
         if image % patch != 0 {
             return invalid("patch", format!("{patch} does not divide the image's {image} pixels"));

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use crate::onnx::{
-    Attribute, AttributeType, Dimension, FLOAT, INT64, Node, Tensor, TensorShape, TensorType, Type, ValueInfo,
+    Attribute, AttributeType, BOOL, Dimension, FLOAT, INT32, INT64, Node, Tensor, TensorShape, TensorType,
+    Type, ValueInfo,
 };
 
 /// A tensor of weights that is made when it is needed.
@@ -21,6 +22,8 @@ pub(crate) struct GraphBuilder {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) inputs: Vec<ValueInfo>,
     pub(crate) outputs: Vec<ValueInfo>,
+    /// The tensor of the sequences' lengths that LSTMs are given, if any.
+    pub(crate) lengths: Option<String>,
     used: HashMap<String, usize>,
     anonymous: usize,
 }
@@ -33,6 +36,7 @@ impl GraphBuilder {
             parameters: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            lengths: None,
             used: HashMap::new(),
             anonymous: 0,
         }
@@ -73,14 +77,14 @@ impl GraphBuilder {
     }
 
     /// Gives the last node's only output the name of a model output, and declares that.
-    pub(crate) fn output(&mut self, name: &str, dims: &[usize]) {
+    pub(crate) fn output(&mut self, name: &str, axes: &[Axis]) {
         let node = self.nodes.last_mut().expect("an output needs a node");
         node.output = vec![name.to_owned()];
-        self.outputs.push(value_info(name, dims));
+        self.outputs.push(value_info(name, Element::F32, axes));
     }
 
-    pub(crate) fn input(&mut self, name: &str, dims: &[usize]) {
-        self.inputs.push(value_info(name, dims));
+    pub(crate) fn input(&mut self, name: &str, element: Element, axes: &[Axis]) {
+        self.inputs.push(value_info(name, element, axes));
     }
 
     pub(crate) fn constant_i64(&mut self, scope: &str, dims: &[usize], values: &[i64]) -> String {
@@ -246,9 +250,41 @@ fn signed(dims: &[usize]) -> Vec<i64> {
     dims.iter().map(|&d| index(d)).collect()
 }
 
-fn value_info(name: &str, dims: &[usize]) -> ValueInfo {
-    let dim = |&d: &usize| Dimension { dim_value: Some(index(d)) };
-    let shape = TensorShape { dim: dims.iter().map(dim).collect() };
-    let tensor = TensorType { elem_type: FLOAT, shape: Some(shape) };
+/// An axis of an input or output.
+#[derive(Clone, Copy)]
+pub(crate) enum Axis {
+    Fixed(usize),
+    /// Of any size, by name.
+    Open(&'static str),
+}
+
+/// Type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    F32,
+    I32,
+    I64,
+    Bool,
+}
+
+impl Element {
+    /// ONNX's number of it.
+    pub(crate) fn number(self) -> i32 {
+        match self {
+            Self::F32 => FLOAT,
+            Self::I32 => INT32,
+            Self::I64 => INT64,
+            Self::Bool => BOOL,
+        }
+    }
+}
+
+fn value_info(name: &str, element: Element, axes: &[Axis]) -> ValueInfo {
+    let dim = |axis: &Axis| match *axis {
+        Axis::Fixed(size) => Dimension { dim_value: Some(index(size)), dim_param: None },
+        Axis::Open(name) => Dimension { dim_value: None, dim_param: Some(name.to_owned()) },
+    };
+    let shape = TensorShape { dim: axes.iter().map(dim).collect() };
+    let tensor = TensorType { elem_type: element.number(), shape: Some(shape) };
     ValueInfo { name: name.to_owned(), r#type: Some(Type { tensor_type: Some(tensor) }) }
 }

@@ -1,4 +1,5 @@
-//! Seeded DeiT and FAR-DeiT models as ONNX, without PyTorch: for tests and benches that need a full-size model.
+//! Seeded DeiT, FAR-DeiT and [text encoder](text) models as ONNX, without PyTorch: for tests and benches that need a
+//! full-size model.
 //!
 //! The graph is shaped as PyTorch's exporter shapes it: the same node names, the same chains of `Shape`, `Gather` and
 //! `Expand` around an LSTM, weights of matrix products renamed to `onnx::MatMul_7`. The numbers come from a small
@@ -30,6 +31,7 @@ mod onnx;
 mod rng;
 #[cfg(test)]
 mod tests;
+pub mod text;
 mod weights;
 
 use std::io::Write;

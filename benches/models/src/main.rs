@@ -1,4 +1,4 @@
-//! `far-models`: writes seeded DeiT and FAR-DeiT models to files.
+//! `far-models`: writes seeded DeiT, FAR-DeiT and text encoder models to files.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueEnum};
-use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size};
+use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size, text};
 
-/// Write a seeded DeiT or FAR-DeiT model as ONNX, and its masks.
+/// Write a seeded DeiT, FAR-DeiT or MiniLM-like model as ONNX, and its masks.
 ///
 /// Same options, same bytes. Forms of one seed are the same function: monolithic, parallel and (with the same --prune
 /// fraction) masks, zeros and ragged differ only in how they say it.
@@ -41,6 +41,9 @@ struct Cli {
     /// Write LayerNorm and GELU as primitives whatever the operator set
     #[arg(long)]
     decomposed: bool,
+    /// Images of a batch; 0 leaves their number open
+    #[arg(long, default_value = "1")]
+    batch: Option<usize>,
     /// Seed of the numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -62,6 +65,8 @@ enum Model {
     Small,
     #[value(name = "deit-base")]
     Base,
+    #[value(name = "minilm")]
+    MiniLm,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -117,6 +122,12 @@ struct SizeArgs {
     /// Add a distillation token and its head
     #[arg(long)]
     distilled: bool,
+    /// Rows of the table of tokens
+    #[arg(long)]
+    vocabulary: Option<usize>,
+    /// Rows of the table of positions
+    #[arg(long)]
+    positions: Option<usize>,
 }
 
 impl SizeArgs {
@@ -158,6 +169,7 @@ impl Cli {
             Model::Tiny => Size::TINY,
             Model::Small => Size::SMALL,
             Model::Base => Size::BASE,
+            Model::MiniLm => text::Config::MINILM,
         };
         Config {
             size: self.size.apply(base),
@@ -179,7 +191,21 @@ impl Cli {
             opset: self.opset,
             decomposed: self.decomposed,
             seed: self.seed,
+            batch: self.batch.filter(|batch| *batch > 0),
         }
+    }
+
+    /// The text encoder, if it is one.
+    fn text(&self) -> Option<text::Config> {
+        let Model::MiniLm = self.model else { return None };
+        let blocks = self.config();
+        let plain = text::Config::new(blocks.size.clone());
+        Some(text::Config {
+            vocabulary: self.size.vocabulary.unwrap_or(plain.vocabulary),
+            positions: self.size.positions.unwrap_or(plain.positions),
+            blocks: Config { size: plain.blocks.size, ..blocks },
+            ..text::Config::new(Size::SMALL)
+        })
     }
 
     /// For example `far-deit-tiny-monolithic-masks50`.
@@ -210,7 +236,8 @@ impl Cli {
 
 /// Writes the files and prints their paths.
 fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
-    let config = cli.config();
+    let text = cli.text();
+    let config = text.as_ref().map_or_else(|| cli.config(), |text| text.blocks.clone());
     fs::create_dir_all(&cli.out)
         .map_err(|e| format!("cannot make the folder `{}`: {e}", cli.out.display()))?;
     let name = cli.file_name();
@@ -220,7 +247,10 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
         far_models::write_masks(&config, &masks)?;
         println!("{}", masks.display());
     }
-    write_aside(&onnx, |to| Ok(far_models::write(&config, to)?))?;
+    write_aside(&onnx, |to| match &text {
+        Some(text) => Ok(text::write(text, to)?),
+        None => Ok(far_models::write(&config, to)?),
+    })?;
     println!("{}", onnx.display());
     Ok(())
 }

@@ -14,7 +14,9 @@ pub(crate) fn attention(weights: &Rc<Weights>, graph: &mut GraphBuilder, block: 
     let (tokens, head_width) = (weights.config.size.tokens(), weights.config.size.head_width());
     let scope = format!("blocks.{block}/attn");
     let qkv = linear(weights, graph, &format!("{scope}/qkv"), x, [width, 3 * width], 1.0);
-    let shape = [1, tokens, 3, heads, head_width].map(index);
+    // An open batch is copied.
+    let batch = weights.config.batch.unwrap_or(0);
+    let shape = [batch, tokens, 3, heads, head_width].map(index);
     let qkv = graph.reshape(&scope, &qkv, &shape);
     let qkv = graph.transpose(&scope, &qkv, &[2, 0, 3, 1, 4]);
     let parts = graph.split(&scope, &qkv, 0, 3, 1);
@@ -26,7 +28,7 @@ pub(crate) fn attention(weights: &Rc<Weights>, graph: &mut GraphBuilder, block: 
     let scores = graph.node(&scope, "Softmax", &[&scores], vec![int("axis", -1)]);
     let mixed = graph.node(&scope, "MatMul", &[&scores, &v], vec![]);
     let mixed = graph.transpose(&scope, &mixed, &[0, 2, 1, 3]);
-    let mixed = graph.reshape(&scope, &mixed, &[1, tokens, width].map(index));
+    let mixed = graph.reshape(&scope, &mixed, &[batch, tokens, width].map(index));
     linear(weights, graph, &format!("{scope}/proj"), &mixed, [width, width], 2.0)
 }
 
@@ -220,7 +222,8 @@ fn lstm_module(
 
     let direction = if count == 2 { "bidirectional" } else { directions[0].name() };
     let attributes = vec![string("direction", direction), int("hidden_size", index(hidden))];
-    let inputs = [x.as_str(), &w, &r, &bias, "", &initial_h, &initial_c];
+    let lengths = graph.lengths.clone().unwrap_or_default();
+    let inputs = [x.as_str(), &w, &r, &bias, &lengths, &initial_h, &initial_c];
     let y = &graph.node_with_outputs(scope, "LSTM", &inputs, attributes, 3)[0];
     let y = if count == 2 {
         let y = graph.transpose(scope, y, &[0, 2, 1, 3]);

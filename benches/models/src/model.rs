@@ -4,16 +4,18 @@
 use std::rc::Rc;
 
 use crate::config::{Gelu, Size};
-use crate::graph::{GraphBuilder, float, i64_tensor, index, int, ints, string, tensor};
+use crate::graph::{Axis, Element, GraphBuilder, float, i64_tensor, index, int, ints, string, tensor};
 use crate::mixer;
 use crate::weights::Weights;
 
 const EPSILON: f32 = 1e-6;
 
-/// `image` (1 × channels × image × image) → `logits` (1 × classes).
+/// `image` (batch × channels × image × image) → `logits` (batch × classes).
 pub(crate) fn build(weights: &Rc<Weights>, graph: &mut GraphBuilder) {
     let Size { image, channels, depth, classes, .. } = weights.config.size;
-    graph.input("image", &[1, channels, image, image]);
+    let batch = weights.config.batch.map_or(Axis::Open("batch"), Axis::Fixed);
+    let image_axes = [batch, Axis::Fixed(channels), Axis::Fixed(image), Axis::Fixed(image)];
+    graph.input("image", Element::F32, &image_axes);
     let mut x = embed(weights, graph);
     for block in 0..depth {
         let scope = format!("blocks.{block}");
@@ -30,7 +32,7 @@ pub(crate) fn build(weights: &Rc<Weights>, graph: &mut GraphBuilder) {
     }
     let x = layer_norm(weights, graph, "norm", &x);
     classify(weights, graph, &x);
-    graph.output("logits", &[1, classes]);
+    graph.output("logits", &[batch, Axis::Fixed(classes)]);
 }
 
 /// `x · W + b`, each named after its module: `1 × T × inputs` → `1 × T × outputs`.
@@ -91,9 +93,9 @@ fn embed(weights: &Rc<Weights>, graph: &mut GraphBuilder) -> String {
     let x = graph.reshape_to("patch_embed", &x, &shape);
     let patches = graph.transpose("patch_embed", &x, &[0, 2, 1]);
 
-    let mut rows = vec![extra_token(weights, graph, "cls_token")];
+    let mut rows = vec![extra_token(weights, graph, "cls_token", &patches)];
     if distilled {
-        rows.push(extra_token(weights, graph, "dist_token"));
+        rows.push(extra_token(weights, graph, "dist_token", &patches));
     }
     rows.push(patches);
     let x = graph.concat("", &rows.iter().map(String::as_str).collect::<Vec<_>>(), 1);
@@ -101,10 +103,19 @@ fn embed(weights: &Rc<Weights>, graph: &mut GraphBuilder) -> String {
     graph.node("", "Add", &[&x, &positions], vec![])
 }
 
-/// The exporter's chain for `token.expand(1, -1, -1)`.
-fn extra_token(weights: &Rc<Weights>, graph: &mut GraphBuilder, name: &str) -> String {
+/// The exporter's chain for `token.expand(batch, -1, -1)`.
+fn extra_token(weights: &Rc<Weights>, graph: &mut GraphBuilder, name: &str, patches: &str) -> String {
     let token = vector(weights, graph, name, &[1, 1, weights.config.size.width], 0.0, 0.2);
-    let wanted = graph.constant_i64("", &[3], &[1, -1, -1]);
+    let wanted = match weights.config.batch {
+        Some(batch) => graph.constant_i64("", &[3], &[index(batch), -1, -1]),
+        None => {
+            let shape = graph.node("", "Shape", &[patches], vec![]);
+            let first = graph.constant_i64("", &[1], &[0]);
+            let batch = graph.node("", "Gather", &[&shape, &first], vec![int("axis", 0)]);
+            let kept = graph.constant_i64("", &[1], &[-1]);
+            graph.concat("", &[&batch, &kept, &kept], 0)
+        }
+    };
     let rank = graph.constant_i64("", &[1], &[3]);
     let one = tensor("value", i64_tensor(&[1], &[1]));
     let ones = graph.node("", "ConstantOfShape", &[&rank], vec![one]);
@@ -115,7 +126,7 @@ fn extra_token(weights: &Rc<Weights>, graph: &mut GraphBuilder, name: &str) -> S
     graph.node("", "Expand", &[&token, &shape], vec![])
 }
 
-fn layer_norm(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
+pub(crate) fn layer_norm(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
     let width = weights.config.size.width;
     let module = scope.replace('/', ".");
     let scale = vector(weights, graph, &format!("{module}.weight"), &[width], 1.0, 0.1);
@@ -137,7 +148,7 @@ fn layer_norm(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &
     graph.node(scope, "Add", &[&scaled, &shift], vec![])
 }
 
-fn mlp(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
+pub(crate) fn mlp(weights: &Rc<Weights>, graph: &mut GraphBuilder, scope: &str, x: &str) -> String {
     let Size { width, mlp, .. } = weights.config.size;
     let x = linear(weights, graph, &format!("{scope}/fc1"), x, [width, mlp], 1.0);
     let x = gelu(weights.config.gelu, weights.config.decomposed, graph, &format!("{scope}/act"), &x);

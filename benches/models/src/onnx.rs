@@ -5,7 +5,9 @@ use prost::Message;
 
 /// `TensorProto.DataType`.
 pub(crate) const FLOAT: i32 = 1;
+pub(crate) const INT32: i32 = 6;
 pub(crate) const INT64: i32 = 7;
+pub(crate) const BOOL: i32 = 9;
 
 /// `AttributeProto.AttributeType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
@@ -157,4 +159,6 @@ pub(crate) struct TensorShape {
 pub(crate) struct Dimension {
     #[prost(int64, optional, tag = "1")]
     pub(crate) dim_value: Option<i64>,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) dim_param: Option<String>,
 }

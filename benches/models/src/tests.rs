@@ -185,3 +185,39 @@ fn nonsense_is_refused() {
     let pruned = Pruning::Masks { fraction: 0.5 };
     assert_eq!(field(Config { form: Form::Attention, pruning: pruned, ..small() }), "pruning");
 }
+
+#[test]
+fn text_encoders_are_well_formed_and_repeat() {
+    use crate::text;
+    let size = Size { width: 12, heads: 3, hidden: 4, depth: 2, mlp: 20, ..text::Config::MINILM };
+    let plain = text::Config { vocabulary: 9, positions: 8, ..text::Config::new(size) };
+    let blocks = Config { replaced: Blocks::Only(vec![1]), ..plain.blocks.clone() };
+    for config in [
+        plain.clone(),
+        text::Config { blocks, mask: Some(text::Mask::Filled), types: text::Types::Zeros, ..plain.clone() },
+        text::Config { pooling: text::Pooling::Pooler, features: true, ids: text::Ids::I32, ..plain.clone() },
+        text::Config { mask: None, lengths: false, position_ids: text::PositionIds::Range, ..plain.clone() },
+    ] {
+        let onnx = text::generate(&config).expect("valid").onnx;
+        assert!(onnx == text::generate(&config).expect("valid").onnx);
+        let graph = Model::decode(&onnx[..]).expect("a valid file").graph.expect("a graph");
+        let mut known: HashSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
+        known.extend(graph.initializer.iter().map(|t| t.name.as_str()));
+        for node in &graph.node {
+            for input in node.input.iter().filter(|i| !i.is_empty()) {
+                assert!(known.contains(input.as_str()), "`{}` reads `{input}` in {config:?}", node.name);
+            }
+            for output in &node.output {
+                assert!(known.insert(output), "`{output}` twice in {config:?}");
+            }
+        }
+        assert!(graph.output.iter().all(|output| known.contains(output.name.as_str())));
+    }
+    for wrong in [
+        text::Config { vocabulary: 0, ..plain.clone() },
+        text::Config { tokens: Some(9), ..plain.clone() },
+        text::Config { mask: None, ..plain },
+    ] {
+        assert!(matches!(text::generate(&wrong), Err(Error::Invalid { .. })), "{wrong:?}");
+    }
+}

@@ -30,7 +30,7 @@ impl Runtime for Far {
     fn load(model: &Path, threads: usize) -> Result<Self> {
         let model = Model::open(model)?;
         let session = Session::new(model.clone(), &SessionOptions { threads, ..Default::default() })?;
-        let outputs = model.outputs().iter().map(|port| vec![0.0; port.elements()]).collect();
+        let outputs = model.outputs().iter().map(|port| vec![0.0; port.elements(1, 0)]).collect();
         Ok(Self { model, session, outputs })
     }
 

@@ -1,6 +1,8 @@
 /*
- * Calls every function of far.h rightly and wrongly, as C programs do: `misuse FIXTURE.far`. The fixture has inputs
- * a [1, 2, 4] and b [2, 4], outputs sum [2, 4] and features [2, 3]. Ends with 0, or says which expectation failed.
+ * Calls every function of far.h rightly and wrongly, as C programs do: `misuse FIXTURE.far TEXT.far`. The fixture has
+ * inputs a [1, 2, 4] and b [2, 4], outputs sum [2, 4] and features [2, 3]; the text has inputs words (i64) and mask (i32),
+ * both [batch, tokens], outputs states [batch, tokens, 4] and mean [batch, 4], batches of up to 3, up to 6 tokens, 10
+ * words. Ends with 0, or says which expectation failed.
  */
 #include <far.h>
 #include <stdio.h>
@@ -198,12 +200,69 @@ static void running(far_session *session) {
     EXPECT(FAR_ERROR_NULL_POINTER, far_session_memory_used(NULL, &bytes));
 }
 
+/* A batch of two sentences: words 3, 9 and 1, whose values are ten times that, plus the column. */
+static void reading(const char *path) {
+    static const uint64_t dims[2] = { 2, 2 };
+    static const uint64_t many[2] = { 4, 1 };
+    static const uint64_t others[2] = { 1, 4 };
+    int64_t words[4] = { 3, 9, 1, -1 };
+    int32_t mask[4] = { 1, 1, 1, 0 };
+    float states[16];
+    float mean[8];
+    far_input inputs[2] = { FAR_INPUT_I64(words, 4), FAR_INPUT_I32(mask, 4) };
+    far_output outputs[2] = { FAR_OUTPUT_F32(states, 16), FAR_OUTPUT_F32(mean, 8) };
+    far_tensor_info info = FAR_TENSOR_INFO_INIT;
+    far_model *model = NULL;
+    far_session *session = NULL;
+    int i;
+    for (i = 0; i < 16; i++) states[i] = -1.0f;
+
+    EXPECT(FAR_OK, far_model_open(path, NULL, &model));
+    EXPECT(FAR_OK, far_model_input_info(model, 0, &info));
+    HOLD(info.dtype == FAR_DTYPE_I64 && info.dims[0] == 3 && info.dims[1] == 6 && info.size == 18 * sizeof(int64_t));
+    HOLD(info.dim_kinds[0] == FAR_DIM_BATCH && info.dim_kinds[1] == FAR_DIM_TOKENS);
+    EXPECT(FAR_OK, far_model_output_info(model, 0, &info));
+    HOLD(info.dtype == FAR_DTYPE_F32 && info.dims[2] == 4 && info.dim_kinds[2] == FAR_DIM_FIXED);
+    EXPECT(FAR_OK, far_session_new(model, NULL, &session));
+    far_model_free(model);
+
+    EXPECT(FAR_ERROR_SHAPE, far_session_run(session, inputs, 2, outputs, 2)); /* no dims */
+    inputs[0].rank = inputs[1].rank = 2;
+    inputs[0].dims = inputs[1].dims = many;
+    EXPECT(FAR_ERROR_SHAPE, far_session_run(session, inputs, 2, outputs, 2));
+    inputs[0].dims = others;
+    inputs[1].dims = dims;
+    EXPECT(FAR_ERROR_SHAPE, far_session_run(session, inputs, 2, outputs, 2));
+    inputs[0].dims = dims;
+    inputs[0].dtype = FAR_DTYPE_F32;
+    EXPECT(FAR_ERROR_DTYPE, far_session_run(session, inputs, 2, outputs, 2));
+    inputs[0].dtype = FAR_DTYPE_I64;
+    outputs[1].size = 16;
+    EXPECT(FAR_ERROR_SIZE, far_session_run(session, inputs, 2, outputs, 2));
+    outputs[1].size = 8 * sizeof(float);
+    words[0] = 10;
+    EXPECT(FAR_ERROR_TOKEN_ID, far_session_run(session, inputs, 2, outputs, 2));
+    words[0] = 3;
+    mask[2] = 0;
+    EXPECT(FAR_ERROR_MASK, far_session_run(session, inputs, 2, outputs, 2));
+    mask[2] = 1;
+    for (i = 0; i < 16; i++) HOLD(states[i] == -1.0f);
+
+    EXPECT(FAR_OK, far_session_run(session, inputs, 2, outputs, 2));
+    for (i = 0; i < 4; i++) {
+        HOLD(states[i] == (float)(30 + i) && states[4 + i] == (float)(90 + i));
+        HOLD(states[8 + i] == (float)(10 + i) && states[12 + i] == 0.0f);
+        HOLD(mean[i] == (float)(60 + i) && mean[4 + i] == (float)(10 + i));
+    }
+    far_session_free(session);
+}
+
 int main(int argc, char **argv) {
     far_model *model = NULL;
     far_session *session = NO_SESSION;
     far_session_options options = FAR_SESSION_OPTIONS_INIT;
     int cycle;
-    if (argc != 2) return 2;
+    if (argc != 3) return 2;
     library();
     opening(argv[1]);
 
@@ -224,6 +283,7 @@ int main(int argc, char **argv) {
     far_model_free(model); /* the session keeps what it needs */
     running(session);
     running(session);
+    reading(argv[2]);
     far_session_free(session);
     far_session_free(NULL);
     far_model_free(NULL);

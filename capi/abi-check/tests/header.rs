@@ -14,8 +14,11 @@ uint64_t use_all(const float *in, float *out) {
     far_tensor_info info = FAR_TENSOR_INFO_INIT;
     far_input input = FAR_INPUT_F32(in, 2);
     far_output output = FAR_OUTPUT_F32(out, 3);
+    static const int32_t types[1] = { 0 };
+    static const int64_t ids[1] = { 0 };
+    far_input integers[2] = { FAR_INPUT_I32(types, 1), FAR_INPUT_I64(ids, 1) };
     return model_options.struct_size + session_options.struct_size + info.struct_size + input.size + output.size
-        + FAR_FEATURE_ZVFH + FAR_ABI_VERSION + sizeof FAR_VERSION;
+        + integers[0].size + integers[1].size + FAR_FEATURE_ZVFH + FAR_ABI_VERSION + sizeof FAR_VERSION;
 }
 "#;
 

@@ -20,11 +20,13 @@ fn build(folder: &TempDir, source: &Path, link: &[&str]) -> PathBuf {
     program
 }
 
-/// Runs the misuse program on the fixture, under `environment`.
+/// Runs the misuse program on the fixtures, under `environment`.
 fn misuse(folder: &TempDir, program: &Path, environment: &[(&str, &Path)]) {
     let artifact = folder.path().join("fixture.far");
     std::fs::write(&artifact, common::artifact()).expect("the fixture can be written");
-    let output = succeed(Command::new(program).arg(&artifact).envs(environment.iter().copied()));
+    let text = folder.path().join("text.far");
+    std::fs::write(&text, common::text_artifact()).expect("the fixture can be written");
+    let output = succeed(Command::new(program).args([&artifact, &text]).envs(environment.iter().copied()));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "all as expected\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the library printed");
 }

@@ -4,11 +4,13 @@
 use std::ffi::{CStr, c_char};
 use std::ptr::null;
 
-use far::{FAR_DTYPE_F32, far_input, far_last_error, far_output};
+use far::{FAR_DTYPE_F32, FAR_DTYPE_I32, FAR_DTYPE_I64, far_input, far_last_error, far_output};
 use far_format::ArtifactParts;
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, gemm_weight_len};
-use far_format::plan::{Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::plan::{
+    Batch, Dim, Dtype, Embed, Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor,
+};
 
 pub(crate) const ROWS: usize = 2;
 pub(crate) const COLS: usize = 4;
@@ -46,13 +48,22 @@ pub(crate) fn features(a: &[f32]) -> Vec<f32> {
 
 /// Inputs `a` [1, 2, 4] and `b` [2, 4]; outputs `sum` [2, 4] and `features` [2, 3]; model `fixture`.
 pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
-    let matrix =
-        |place, cols: usize| Tensor { place, rows: ROWS as u32, cols: cols as u32, stride: cols as u32 };
+    let matrix = |place, cols: usize| Tensor {
+        place,
+        rows: ROWS as u32,
+        cols: cols as u32,
+        stride: cols as u32,
+        tokens: false,
+    };
     let whole =
         |tensor, cols: usize| Operand { tensor, row: 0, col: 0, rows: ROWS as u32, cols: cols as u32 };
     let [a, b, relu, sum, features] =
         [whole(0, COLS), whole(1, COLS), whole(2, COLS), whole(3, COLS), whole(4, FEATURES)];
-    let port = |name: &str, dims: &[u32]| Port { name: name.to_string(), dims: dims.to_vec() };
+    let port = |name: &str, dims: &[u32]| Port {
+        name: name.to_string(),
+        dtype: Dtype::F32,
+        dims: dims.iter().copied().map(Dim::Fixed).collect(),
+    };
     let step = |name: &str, op| Step { name: name.to_string(), op };
     let group = GemmGroup { a_col: 0, k: COLS as u32, out_col: 0, n: FEATURES as u32, weights: 0 };
     let plan = Plan {
@@ -84,6 +95,7 @@ pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
             ),
         ],
         arena_bytes: 64,
+        ..Plan::default()
     };
     let mut weights = vec![0.0; gemm_weight_len(COLS, FEATURES)];
     far_kernels::pack::gemm(COLS, FEATURES, weight, Some(&BIAS), &mut weights);
@@ -101,6 +113,82 @@ pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
 /// The artifact for the machine that the test runs on.
 pub(crate) fn artifact() -> Vec<u8> {
     artifact_for(Arch::HOST.expect("libfar is built for a known architecture"), Features::NONE)
+}
+
+/// Rows of the table of [`text_artifact`].
+pub(crate) const VOCAB: usize = 10;
+/// Most tokens of its calls.
+pub(crate) const TOKENS: usize = 6;
+
+/// Word `id`'s column `col`.
+pub(crate) fn word(id: i64, col: usize) -> f32 {
+    (id * 10) as f32 + col as f32
+}
+
+/// Inputs `words` i64 and `mask` i32, both [batch, tokens]; outputs `states` [batch, tokens, 4], a [`word`] a token, and
+/// `mean` [batch, 4]; batches of up to three, up to [`TOKENS`] tokens; model `text`.
+pub(crate) fn text_artifact() -> Vec<u8> {
+    let (tokens, cols) = (TOKENS as u32, COLS as u32);
+    let tensor = |place, rows, varies| Tensor { place, rows, cols, stride: cols, tokens: varies };
+    let whole = |tensor, rows| Operand { tensor, row: 0, col: 0, rows, cols };
+    let port = |name: &str, dtype, dims: &[Dim]| Port { name: name.to_string(), dtype, dims: dims.to_vec() };
+    let step = |name: &str, op| Step { name: name.to_string(), op };
+    let (states, mean) = (whole(0, tokens), whole(1, 1));
+    let plan = Plan {
+        model: "text".to_string(),
+        tensors: vec![tensor(Place::Output(0), tokens, true), tensor(Place::Output(1), 1, false)],
+        inputs: vec![
+            port("words", Dtype::I64, &[Dim::Batch, Dim::Tokens]),
+            port("mask", Dtype::I32, &[Dim::Batch, Dim::Tokens]),
+        ],
+        outputs: vec![
+            port("states", Dtype::F32, &[Dim::Batch, Dim::Tokens, Dim::Fixed(cols)]),
+            port("mean", Dtype::F32, &[Dim::Batch, Dim::Fixed(cols)]),
+        ],
+        steps: vec![
+            step("embed", StepOp::Embed(Embed { input: 0, table: 0, vocab: VOCAB as u32, out: states })),
+            step("mean", StepOp::MeanRows { x: states, out: mean }),
+        ],
+        tokens,
+        batch: Batch { most: 3, fixed: false },
+        lengths: Some(1),
+        ..Plan::default()
+    };
+    let table = (0..VOCAB as i64).flat_map(|id| (0..COLS).map(move |col| word(id, col)));
+    let weights: Vec<u8> = table.flat_map(|w| w.to_le_bytes()).collect();
+    let arch = Arch::HOST.expect("libfar is built for a known architecture");
+    far_format::write(&ArtifactParts {
+        arch,
+        features: Features::NONE,
+        target: "test",
+        plan: &plan,
+        weights: &weights,
+    })
+    .expect("the fixture keeps the rules of the format")
+}
+
+/// An input of integers of 64 bits by position, with its dimensions.
+pub(crate) fn words(data: &[i64], dims: &[u64]) -> far_input {
+    far_input {
+        data: data.as_ptr().cast(),
+        size: size_of_val(data),
+        dtype: FAR_DTYPE_I64,
+        rank: dims.len() as u32,
+        dims: dims.as_ptr(),
+        ..input(&[])
+    }
+}
+
+/// An input of integers of 32 bits by position, with its dimensions.
+pub(crate) fn mask(data: &[i32], dims: &[u64]) -> far_input {
+    far_input {
+        data: data.as_ptr().cast(),
+        size: size_of_val(data),
+        dtype: FAR_DTYPE_I32,
+        rank: dims.len() as u32,
+        dims: dims.as_ptr(),
+        ..input(&[])
+    }
 }
 
 /// An input by position.

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use farc::emit::{self, Output};
 use farc::error::{ErrorKind, Result};
 use farc::masks::Masks;
+use farc::onnx::ImportOptions;
 use farc::passes::{PASSES, PassOptions};
 use farc::report::Report;
 use farc::target::Target;
@@ -33,6 +34,12 @@ pub(super) struct Args {
     /// Pruning masks: 0/1 matrices by parameter name, or keep-lists of hidden units; safetensors or npz
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
+    /// Most tokens of a call, where the model leaves their number open; shorter calls cost proportionally less
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Elements of a batch: up to N where the model leaves it open (1 unless said), exactly the model's where it is fixed
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
     /// A name that ends in `.far` gets the artifact alone; any other becomes a folder with artifact, headers, libraries
     /// and report
     #[arg(short, long, value_name = "OUT")]
@@ -70,7 +77,8 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
     }
     let model = args.external.read(&args.model)?;
     let masks = args.masks.as_deref().map(Masks::read).transpose()?;
-    let options = Options { passes, ..Options::default() };
+    let import = ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
+    let options = Options { import, passes };
     let progress = progress(json);
     progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
     let compiled = compile(&model, masks.as_ref(), &target, &options).map_err(|e| {

@@ -9,12 +9,12 @@ use std::process::Command;
 
 use far_format::Header;
 use far_format::cpu::Arch;
-use far_format::plan::Port;
-use far_tool::npy::{self, Array};
+use far_format::plan::Plan;
+use far_tool::npy;
 use farc::emit::Sdk;
 use farc::error::{Error, ErrorKind, Result};
 use farc::target::{self, Target};
-use farc::verify::{Ran, Runner, Sample};
+use farc::verify::{Elements, Ran, Runner, Sample};
 
 /// What an artifact says about itself, proved.
 pub(super) fn header(path: &Path) -> Result<Header> {
@@ -94,47 +94,93 @@ impl Runner for QemuRunner {
         let plan = far_format::read(artifact)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("the artifact is refused: {e}")))?
             .plan;
-        let io =
-            |e: std::io::Error| Error::new(ErrorKind::Io, format!("a temporary file can't be used: {e}"));
-        let folder = tempfile::tempdir().map_err(io)?;
-        let file = |name: String| folder.path().join(name);
-        let path = file("model.far".into());
-        fs::write(&path, artifact).map_err(io)?;
-        let mut arguments: Vec<OsString> = vec!["run".into(), path.into(), "--json".into()];
+        let folder = tempfile::tempdir().map_err(temporary)?;
+        let model = folder.path().join("model.far");
+        fs::write(&model, artifact).map_err(temporary)?;
+        let mut ran = Ran { outputs: Vec::new(), isa: String::new(), kernels: Vec::new() };
+        // Runs of one size are stacked: the command cuts them apart again. Where sizes vary each is a call of its own.
+        let varies = plan.tokens > 0 || plan.batch.most > 1;
+        for group in samples.chunks(if varies { 1 } else { samples.len().max(1) }) {
+            let report = self.stacked(&plan, folder.path(), group, &mut ran.outputs)?;
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            ran.isa = text(&report["isa"]);
+            ran.kernels =
+                report["kernels"].as_array().map_or(Vec::new(), |names| names.iter().map(text).collect());
+        }
+        Ok(ran)
+    }
+}
+
+impl QemuRunner {
+    /// Runs samples of one size; adds what they give.
+    fn stacked(
+        &self,
+        plan: &Plan,
+        folder: &Path,
+        samples: &[Sample],
+        outputs: &mut Vec<Vec<Vec<f32>>>,
+    ) -> Result<serde_json::Value> {
+        let Some(extent) = samples.first().map(|sample| sample.extent) else {
+            return Ok(serde_json::Value::Null);
+        };
+        let file = |name: String| folder.join(name);
+        let mut arguments: Vec<OsString> =
+            vec!["run".into(), file("model.far".into()).into(), "--json".into()];
         arguments.extend(["--threads".into(), self.threads.to_string().into()]);
         for (i, port) in plan.inputs.iter().enumerate() {
             let path = file(format!("in{i}.npy"));
-            let data = samples.iter().flat_map(|sample| &sample[i]).copied().collect();
-            fs::write(&path, npy::write(&Array { shape: stacked(port, samples.len()), data })).map_err(io)?;
+            let mut shape: Vec<usize> = port.dims.iter().map(|d| d.of(extent.batch, extent.tokens)).collect();
+            match shape.first_mut() {
+                Some(first) => *first *= samples.len(),
+                None => shape.push(samples.len()),
+            }
+            let inputs: Vec<&Elements> = samples.iter().filter_map(|sample| sample.inputs.get(i)).collect();
+            write_npy(&path, shape, &inputs)?;
             arguments.extend(["--input".into(), path.into()]);
         }
         for i in 0..plan.outputs.len() {
             arguments.extend(["--output".into(), file(format!("out{i}.npy")).into()]);
         }
         let report = report(&self.header, &arguments)?;
-        let mut outputs = vec![Vec::with_capacity(plan.outputs.len()); samples.len()];
+        let mut made = vec![Vec::with_capacity(plan.outputs.len()); samples.len()];
         for (i, port) in plan.outputs.iter().enumerate() {
-            let bytes = fs::read(file(format!("out{i}.npy"))).map_err(io)?;
+            let bytes = fs::read(file(format!("out{i}.npy"))).map_err(temporary)?;
             let array = npy::read(&bytes).map_err(|e| Error::new(ErrorKind::Internal, e))?;
-            for (sample, values) in outputs.iter_mut().zip(array.data.chunks_exact(port.elements())) {
+            let len = port.elements(extent.batch, extent.tokens).max(1);
+            for (sample, values) in made.iter_mut().zip(array.data.chunks_exact(len)) {
                 sample.push(values.to_vec());
             }
         }
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let kernels =
-            report["kernels"].as_array().map_or(Vec::new(), |names| names.iter().map(text).collect());
-        Ok(Ran { outputs, isa: text(&report["isa"]), kernels })
+        outputs.extend(made);
+        Ok(report)
     }
 }
 
-/// The port's shape for so many runs at once.
-fn stacked(port: &Port, runs: usize) -> Vec<usize> {
-    let mut shape: Vec<usize> = port.dims.iter().map(|d| *d as usize).collect();
-    match shape.first_mut() {
-        Some(first) => *first *= runs,
-        None => shape.push(runs),
+fn temporary(e: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("a temporary file can't be used: {e}"))
+}
+
+/// Elements one after the other, as one array.
+fn write_npy(path: &Path, shape: Vec<usize>, parts: &[&Elements]) -> Result<()> {
+    fn write<T: ndarray_npy::WritableElement>(path: &Path, shape: Vec<usize>, data: Vec<T>) -> Result<()> {
+        let internal = |e: String| Error::new(ErrorKind::Internal, format!("samples can't be stacked: {e}"));
+        let array = ndarray::ArrayD::from_shape_vec(shape, data).map_err(|e| internal(e.to_string()))?;
+        ndarray_npy::write_npy(path, &array).map_err(|e| internal(e.to_string()))
     }
-    shape
+    macro_rules! joined {
+        ($kind:ident) => {
+            parts
+                .iter()
+                .flat_map(|part| if let Elements::$kind(v) = part { &v[..] } else { &[] })
+                .copied()
+                .collect()
+        };
+    }
+    match parts.first() {
+        Some(Elements::I64(_)) => write::<i64>(path, shape, joined!(I64)),
+        Some(Elements::I32(_)) => write::<i32>(path, shape, joined!(I32)),
+        _ => write::<f32>(path, shape, joined!(F32)),
+    }
 }
 
 /// Runs the board's command and reads what it reports.

@@ -8,7 +8,7 @@ use far_tool::npy;
 use farc::error::{Error, ErrorKind, Result};
 use farc::masks::{Masks, Match};
 use farc::onnx::{self, ImportOptions, Imported};
-use farc::verify::{self, Given, HostRunner, Options, Runner, Verdict};
+use farc::verify::{self, Array, Given, HostRunner, Options, Runner, Verdict};
 use ndarray::ArrayD;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -116,7 +116,7 @@ fn given(argument: &str) -> Result<Given> {
     let bad = |message: String| Error::new(ErrorKind::BadInput, message).in_file(path);
     let array = npy::read(&super::read(Path::new(path), "input")?).map_err(bad)?;
     let values = ArrayD::from_shape_vec(array.shape, array.data).map_err(|e| bad(e.to_string()))?;
-    Ok(Given { name, values })
+    Ok(Given { name, values: Array::F32(values) })
 }
 
 fn text(verdict: &Verdict) -> String {

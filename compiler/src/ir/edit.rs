@@ -38,7 +38,7 @@ impl Op {
                 visit(weight);
                 bias.iter_mut().for_each(visit);
             }
-            Op::Constant(weight) => visit(weight),
+            Op::Constant(weight) | Op::Positions(weight) | Op::Embedding { table: weight } => visit(weight),
             Op::Linear(linear) => {
                 for group in &mut linear.groups {
                     visit(&mut group.weight);
@@ -59,6 +59,7 @@ impl Op {
             | Op::SliceCols { .. }
             | Op::ReverseRows
             | Op::Attention { .. }
+            | Op::Normalize { .. }
             | Op::Activation(_)
             | Op::Add
             | Op::MeanRows => {}

@@ -37,7 +37,8 @@ impl Matrix {
     }
 }
 
-/// The outputs of the graph, in order. `inputs` has the elements of each input, in order.
+/// The outputs of the graph, in order. `inputs` has the elements of each input, in order; ids are numbers here too. The
+/// first input whose rows vary decides how many tokens there are. An attention mask is not looked at: all of them count.
 pub fn outputs(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<Vec<f64>>> {
     let values = values(graph, inputs)?;
     let output = |port: &super::Port| {
@@ -57,11 +58,13 @@ pub fn values(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<Option<Matrix>>> {
             .got(inputs.len().to_string()));
     }
     let mut values: Vec<Option<Matrix>> = vec![None; graph.values.len()];
+    let tokens = tokens(graph, inputs);
     for (port, data) in graph.inputs.iter().zip(inputs) {
-        let [rows, cols] = graph.dims(port.value);
-        if data.len() != rows * cols {
+        let [most, cols] = graph.dims(port.value);
+        let rows = if graph.value(port.value).shape.varies() { tokens } else { most };
+        if data.len() != rows * cols || rows > most || rows == 0 {
             return Err(Error::new(ErrorKind::BadInput, format!("wrong size of input `{}`", port.name))
-                .expected(format!("{} elements", rows * cols))
+                .expected(format!("{} elements", rows.min(most) * cols))
                 .got(format!("{}", data.len())));
         }
         values[port.value.0 as usize] = Some(Matrix::from_fn(rows, cols, |r, c| data[r * cols + c].into()));
@@ -77,13 +80,25 @@ pub fn values(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<Option<Matrix>>> {
                 })
             })
             .collect::<Result<_>>()?;
-        let output = self::node(graph, node, &inputs);
+        let output = match node.op {
+            Op::Positions(id) => {
+                let w = graph.weight(id);
+                Matrix::from_fn(tokens, w.dims[1], |r, c| w.data[r * w.dims[1] + c].into())
+            }
+            _ => self::node(graph, node, &inputs),
+        };
         values[node.output.0 as usize] = Some(output);
     }
     Ok(values)
 }
 
-/// What one node makes of its inputs.
+/// Tokens of a call: rows of the first input whose rows vary.
+fn tokens(graph: &Graph, inputs: &[&[f32]]) -> usize {
+    let varying = graph.inputs.iter().zip(inputs).find(|(port, _)| graph.value(port.value).shape.varies());
+    varying.map_or(0, |(port, data)| data.len() / graph.dims(port.value)[1])
+}
+
+/// What one node makes of its inputs; a constant whose rows vary has all of them.
 pub fn node(graph: &Graph, node: &Node, inputs: &[&Matrix]) -> Matrix {
     let weight = |id: WeightId| Weight { data: &graph.weight(id).data, cols: graph.weight(id).dims[1] };
     match &node.op {
@@ -102,7 +117,11 @@ pub fn node(graph: &Graph, node: &Node, inputs: &[&Matrix]) -> Matrix {
                 (0..channels * ph * pw).map(|k| pixel(p, k) * w.at(k, n)).sum::<f64>() + vector(&bias, n, 0.0)
             })
         }
-        Op::Constant(id) => {
+        Op::Embedding { table } => {
+            let w = weight(*table);
+            Matrix::from_fn(inputs[0].rows, w.cols, |r, c| w.at(inputs[0].at(r, 0) as usize, c))
+        }
+        Op::Constant(id) | Op::Positions(id) => {
             let w = weight(*id);
             Matrix::from_fn(graph.weight(*id).dims[0], w.cols, |r, c| w.at(r, c))
         }
@@ -142,6 +161,12 @@ pub fn node(graph: &Graph, node: &Node, inputs: &[&Matrix]) -> Matrix {
                 let y = (x.at(r, c) - mean) / (var + f64::from(*eps)).sqrt();
                 y * vector(&scale, c, 1.0) + vector(&shift, c, 0.0)
             })
+        }
+        Op::Normalize { eps } => {
+            let x = inputs[0];
+            let norm = |r: usize| x.row(r).iter().map(|x| x * x).sum::<f64>().sqrt().max((*eps).into());
+            let norms: Vec<f64> = (0..x.rows).map(norm).collect();
+            Matrix::from_fn(x.rows, x.cols, |r, c| x.at(r, c) / norms[r])
         }
         Op::Activation(act) => map(inputs[0], |_, x| activation(*act, x)),
         Op::Add => {
@@ -324,8 +349,8 @@ mod tests {
             inputs: vec![x],
             output: y,
         });
-        graph.inputs.push(Port { name: "x".into(), value: x, dims: vec![3, 1] });
-        graph.outputs.push(Port { name: "y".into(), value: y, dims: vec![3, 2] });
+        graph.inputs.push(Port::new("x", x, &[3, 1]));
+        graph.outputs.push(Port::new("y", y, &[3, 2]));
         let there = outputs(&graph, &[&[1.0, -2.0, 3.0]]).unwrap().remove(0);
         let back = outputs(&graph, &[&[3.0, -2.0, 1.0]]).unwrap().remove(0);
         for t in 0..3 {
@@ -338,7 +363,7 @@ mod tests {
     fn wrong_inputs_are_errors() {
         let mut graph = Graph::default();
         let x = graph.add_value("x", Shape::Matrix { rows: 2, cols: 2 });
-        graph.inputs.push(Port { name: "x".into(), value: x, dims: vec![2, 2] });
+        graph.inputs.push(Port::new("x", x, &[2, 2]));
         assert_eq!(outputs(&graph, &[]).unwrap_err().kind, ErrorKind::BadInput);
         assert_eq!(outputs(&graph, &[&[0.0; 3]]).unwrap_err().kind, ErrorKind::BadInput);
     }

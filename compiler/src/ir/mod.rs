@@ -1,9 +1,12 @@
 //! The compiler's own graph: about twenty operations at the level of the model.
-//! May import: `error`.
+//! May import: `error`; far-format (element types, activation functions).
 //!
-//! A value is a matrix of `rows` tokens by `cols` channels, or an image. A node has any number of inputs and one
-//! output; nodes stand in an order in which every input is there before it is used. Weights are f32 constants that
+//! A value is a matrix of `rows` tokens by `cols` channels, an image, or token ids. A node has any number of inputs and
+//! one output; nodes stand in an order in which every input is there before it is used. Weights are f32 constants that
 //! several nodes may share.
+//!
+//! A graph is written for one element of a batch. Where the number of tokens varies from call to call, values that have
+//! a row for each of the call's tokens are [`Shape::Tokens`]; all others are the same size in every call.
 
 mod edit;
 pub mod eval;
@@ -18,6 +21,7 @@ mod verify;
 use std::sync::Arc;
 
 pub use edit::Use;
+pub use far_format::plan::Dtype;
 pub use op::{Activation, Direction, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Op};
 pub use origin::{Origin, Origins};
 pub use shape::output_shape;
@@ -50,6 +54,40 @@ pub enum Shape {
         /// Columns of pixels.
         width: usize,
     },
+    /// The call's tokens, at most [`Graph::tokens`], by channels.
+    Tokens {
+        /// Channels.
+        cols: usize,
+    },
+    /// One integer a token.
+    Ids {
+        /// Tokens.
+        rows: usize,
+    },
+    /// One integer for each of the call's tokens.
+    TokenIds,
+}
+
+impl Shape {
+    /// Whether there is a row for each of the call's tokens, whose number varies.
+    pub fn varies(self) -> bool {
+        matches!(self, Self::Tokens { .. } | Self::TokenIds)
+    }
+
+    /// Whether it holds integers.
+    pub fn is_ids(self) -> bool {
+        matches!(self, Self::Ids { .. } | Self::TokenIds)
+    }
+
+    /// As many rows with another number of channels; anything but a matrix stays as it is.
+    #[must_use]
+    pub fn with_cols(self, cols: usize) -> Self {
+        match self {
+            Self::Matrix { rows, .. } => Self::Matrix { rows, cols },
+            Self::Tokens { .. } => Self::Tokens { cols },
+            other => other,
+        }
+    }
 }
 
 /// What a node or an input of the graph produces.
@@ -90,8 +128,50 @@ pub struct Port {
     pub name: String,
     /// The value.
     pub value: ValueId,
-    /// Dimensions in the source model; their product is the size of the value.
-    pub dims: Vec<usize>,
+    /// Dimensions in the source model. For one element of the batch and the most tokens, their product is the size of
+    /// the value.
+    pub dims: Vec<Dim>,
+    /// Type of its elements.
+    pub dtype: Dtype,
+}
+
+impl Port {
+    /// A port of f32 whose dimensions are all fixed.
+    pub fn new(name: impl Into<String>, value: ValueId, dims: &[usize]) -> Self {
+        let dims = dims.iter().map(|dim| Dim::Fixed(*dim)).collect();
+        Self { name: name.into(), value, dims, dtype: Dtype::F32 }
+    }
+}
+
+/// One dimension of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// The same in every call.
+    Fixed(usize),
+    /// Elements of the batch.
+    Batch,
+    /// Tokens of the call.
+    Tokens,
+}
+
+/// How many elements a call may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The most, at least 1.
+    pub most: usize,
+    /// Whether it is always so many.
+    pub fixed: bool,
+}
+
+impl Batch {
+    /// One element in every call; ports then have no [`Dim::Batch`].
+    pub const ONE: Self = Self { most: 1, fixed: true };
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::ONE
+    }
 }
 
 /// A model.
@@ -109,6 +189,13 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// What the caller receives.
     pub outputs: Vec<Port>,
+    /// Most tokens of a call; 0 where their number doesn't vary.
+    pub tokens: usize,
+    /// Elements of a call, each of which the graph computes by itself.
+    pub batch: Batch,
+    /// The input that is the attention mask, if there is one: its leading ones count the tokens that each element has,
+    /// and the graph computes those alone. No node reads it.
+    pub lengths: Option<usize>,
 }
 
 impl Graph {
@@ -143,11 +230,28 @@ impl Graph {
         &self.weights[id.0 as usize]
     }
 
-    /// Rows and columns of a value; an image has `channels·height` rows of `width`.
+    /// Rows, at most, and columns of a value; an image has `channels·height` rows of `width`.
     pub fn dims(&self, id: ValueId) -> [usize; 2] {
         match self.value(id).shape {
             Shape::Matrix { rows, cols } => [rows, cols],
             Shape::Image { channels, height, width } => [channels * height, width],
+            Shape::Tokens { cols } => [self.tokens, cols],
+            Shape::Ids { rows } => [rows, 1],
+            Shape::TokenIds => [self.tokens, 1],
+        }
+    }
+
+    /// A port's dimensions for one element of the batch and the most tokens.
+    pub fn port_dims(&self, port: &Port) -> Vec<usize> {
+        port.dims.iter().map(|dim| self.extent(*dim)).collect()
+    }
+
+    /// One dimension of a port for one element of the batch and the most tokens.
+    pub fn extent(&self, dim: Dim) -> usize {
+        match dim {
+            Dim::Fixed(size) => size,
+            Dim::Batch => 1,
+            Dim::Tokens => self.tokens,
         }
     }
 

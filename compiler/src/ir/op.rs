@@ -21,6 +21,13 @@ pub enum Op {
     },
     /// No input → `rows × cols`.
     Constant(WeightId),
+    /// No input → `T × cols`, where `T` varies: the first rows of a constant that has the most.
+    Positions(WeightId),
+    /// The row of a table that each id names: `T` ids → `T × cols`.
+    Embedding {
+        /// `vocabulary × cols`.
+        table: WeightId,
+    },
     /// Any number of `T_i × D` → `ΣT_i × D`.
     ConcatRows,
     /// Any number of `T × D_i` → `T × ΣD_i`.
@@ -60,6 +67,11 @@ pub enum Op {
         scale: Option<WeightId>,
         /// `1 × D`, added last.
         shift: Option<WeightId>,
+    },
+    /// `x / max(‖x‖₂, eps)` row by row: `T × D` → `T × D`.
+    Normalize {
+        /// Least norm that is divided by; above 0.
+        eps: f32,
     },
     /// Element by element: `T × D` → `T × D`.
     Activation(Activation),

@@ -15,23 +15,23 @@ pub fn output_shape(graph: &Graph, op: &Op, inputs: &[ValueId]) -> Result<Shape>
             let [rows, cols] = check.weight(*weight, "weight")?.dims;
             Ok(Shape::Matrix { rows, cols })
         }
-        Op::ConcatRows => {
-            check.concat(|[rows, cols]| (cols, rows)).map(|(cols, rows)| Shape::Matrix { rows, cols })
-        }
-        Op::ConcatCols => {
-            check.concat(|[rows, cols]| (rows, cols)).map(|(rows, cols)| Shape::Matrix { rows, cols })
-        }
+        Op::Positions(weight) => check.positions(*weight),
+        Op::Embedding { table } => check.embedding(*table),
+        Op::ConcatRows => check.concat_rows(),
+        Op::ConcatCols => check.concat_cols(),
         Op::SliceRows { start, len } => {
             check.count(1)?;
             let [rows, cols] = check.matrix(0)?;
-            within("rows", &check.range(*start, *len)?, rows)?;
+            // Every call has a first token.
+            let always = if check.shape(0)?.varies() { rows.min(1) } else { rows };
+            within("rows", &check.range(*start, *len)?, always)?;
             Ok(Shape::Matrix { rows: *len, cols })
         }
         Op::SliceCols { start, len } => {
             check.count(1)?;
-            let [rows, cols] = check.matrix(0)?;
+            let [_, cols] = check.matrix(0)?;
             within("columns", &check.range(*start, *len)?, cols)?;
-            Ok(Shape::Matrix { rows, cols: *len })
+            Ok(check.shape(0)?.with_cols(*len))
         }
         Op::ReverseRows => check.same(1),
         Op::Activation(_) => check.same(1),
@@ -57,13 +57,13 @@ pub fn output_shape(graph: &Graph, op: &Op, inputs: &[ValueId]) -> Result<Shape>
         }
         Op::LayerNorm { eps, scale, shift } => {
             let shape = check.same(1)?;
-            if !(eps.is_finite() && *eps > 0.0) {
-                return Err(invalid("epsilon can't be used")
-                    .at_field("eps")
-                    .expected("a positive number")
-                    .got(format!("`{eps}`")));
-            }
+            positive(*eps)?;
             check.affine(*scale, *shift)?;
+            Ok(shape)
+        }
+        Op::Normalize { eps } => {
+            let shape = check.same(1)?;
+            positive(*eps)?;
             Ok(shape)
         }
         Op::Affine { scale, shift } => {
@@ -89,7 +89,20 @@ pub(super) fn show(shape: Shape) -> String {
     match shape {
         Shape::Matrix { rows, cols } => format!("{rows}x{cols}"),
         Shape::Image { channels, height, width } => format!("{channels}x{height}x{width}"),
+        Shape::Tokens { cols } => format!("Tx{cols}"),
+        Shape::Ids { rows } => format!("{rows}xid"),
+        Shape::TokenIds => "Txid".to_owned(),
     }
+}
+
+fn positive(eps: f32) -> Result<()> {
+    if eps.is_finite() && eps > 0.0 {
+        return Ok(());
+    }
+    Err(invalid("epsilon can't be used")
+        .at_field("eps")
+        .expected("a positive number")
+        .got(format!("`{eps}`")))
 }
 
 fn within(what: &str, range: &Range<usize>, size: usize) -> Result<()> {
@@ -128,28 +141,95 @@ impl<'a> Check<'a> {
     }
 
     fn matrix(&self, slot: usize) -> Result<[usize; 2]> {
-        match self.shape(slot)? {
-            Shape::Matrix { rows, cols } => Ok([rows, cols]),
-            image @ Shape::Image { .. } => Err(invalid("a matrix is needed")
+        let wrong = |what: &str, shape| {
+            Err(invalid("a matrix is needed")
                 .at_field(format!("input {slot}"))
                 .expected("rows by columns")
-                .got(format!("image `{}`", show(image)))),
+                .got(format!("{what} `{}`", show(shape))))
+        };
+        match self.shape(slot)? {
+            Shape::Matrix { rows, cols } => Ok([rows, cols]),
+            Shape::Tokens { cols } => Ok([self.graph.tokens, cols]),
+            image @ Shape::Image { .. } => wrong("image", image),
+            ids @ (Shape::Ids { .. } | Shape::TokenIds) => wrong("ids", ids),
         }
     }
 
     fn same(&self, count: usize) -> Result<Shape> {
         self.count(count)?;
-        let first = self.matrix(0)?;
+        self.matrix(0)?;
+        let first = self.shape(0)?;
         for slot in 1..count {
-            let other = self.matrix(slot)?;
+            let other = self.shape(slot)?;
             if other != first {
                 return Err(invalid("inputs differ in shape")
                     .at_field(format!("input {slot}"))
-                    .expected(format!("`{}x{}`", first[0], first[1]))
-                    .got(format!("`{}x{}`", other[0], other[1])));
+                    .expected(format!("`{}`", show(first)))
+                    .got(format!("`{}`", show(other))));
             }
         }
-        Ok(Shape::Matrix { rows: first[0], cols: first[1] })
+        Ok(first)
+    }
+
+    fn positions(&self, weight: WeightId) -> Result<Shape> {
+        self.count(0)?;
+        let [rows, cols] = self.weight(weight, "weight")?.dims;
+        if rows != self.graph.tokens || rows == 0 {
+            return Err(invalid("a constant with a row for each token has another number of rows")
+                .at_field("weight")
+                .expected(format!("`{}`", self.graph.tokens))
+                .got(format!("`{rows}`")));
+        }
+        Ok(Shape::Tokens { cols })
+    }
+
+    fn embedding(&self, table: WeightId) -> Result<Shape> {
+        self.count(1)?;
+        let [_, cols] = self.weight(table, "table")?.dims;
+        match self.shape(0)? {
+            Shape::Ids { rows } => Ok(Shape::Matrix { rows, cols }),
+            Shape::TokenIds => Ok(Shape::Tokens { cols }),
+            other => Err(invalid("ids are needed")
+                .at_field("input 0")
+                .expected("one integer a token")
+                .got(format!("`{}`", show(other)))),
+        }
+    }
+
+    fn concat_rows(&self) -> Result<Shape> {
+        let (cols, rows) = self.concat(|[rows, cols]| (cols, rows))?;
+        if let (Some(slot), 2..) = (self.varying()?, self.inputs.len()) {
+            return Err(invalid("rows are put before or behind tokens whose number varies")
+                .at_field(format!("input {slot}"))
+                .expected("a fixed number of rows")
+                .got(format!("`{}`", show(self.shape(slot)?))));
+        }
+        Ok(if self.inputs.len() == 1 { self.shape(0)? } else { Shape::Matrix { rows, cols } })
+    }
+
+    fn concat_cols(&self) -> Result<Shape> {
+        let (_, cols) = self.concat(|[rows, cols]| (rows, cols))?;
+        let first = self.shape(0)?;
+        for slot in 1..self.inputs.len() {
+            let other = self.shape(slot)?;
+            if other.varies() != first.varies() {
+                return Err(invalid("inputs differ in whether their rows vary")
+                    .at_field(format!("input {slot}"))
+                    .expected(format!("rows like those of `{}`", show(first)))
+                    .got(format!("`{}`", show(other))));
+            }
+        }
+        Ok(first.with_cols(cols))
+    }
+
+    /// The first input whose rows vary.
+    fn varying(&self) -> Result<Option<usize>> {
+        for slot in 0..self.inputs.len() {
+            if self.shape(slot)?.varies() {
+                return Ok(Some(slot));
+            }
+        }
+        Ok(None)
     }
 
     fn range(&self, start: usize, len: usize) -> Result<Range<usize>> {
@@ -238,7 +318,7 @@ impl<'a> Check<'a> {
 
     fn linear(&self, linear: &Linear) -> Result<Shape> {
         self.count(1 + usize::from(linear.residual))?;
-        let [rows, depth] = self.matrix(0)?;
+        let [_, depth] = self.matrix(0)?;
         if linear.groups.is_empty() {
             return Err(invalid("no groups").at_field("groups").expected("at least `1`").got("`0`"));
         }
@@ -258,7 +338,7 @@ impl<'a> Check<'a> {
                 self.weight_of(bias, "bias", [1, group.output.len()]).map_err(at)?;
             }
         }
-        let shape = Shape::Matrix { rows, cols: linear.cols };
+        let shape = self.shape(0)?.with_cols(linear.cols);
         if linear.residual {
             let residual = self.shape(1)?;
             if residual != shape {
@@ -273,7 +353,7 @@ impl<'a> Check<'a> {
 
     fn lstm(&self, lstm: &MultiHeadLstm) -> Result<Shape> {
         self.count(1)?;
-        let [rows, depth] = self.matrix(0)?;
+        let [_, depth] = self.matrix(0)?;
         if lstm.units.is_empty() {
             return Err(invalid("no units").at_field("units").expected("at least `1`").got("`0`"));
         }
@@ -296,6 +376,6 @@ impl<'a> Check<'a> {
             self.weight_of(unit.r, "r", [gates, unit.hidden]).map_err(at)?;
             self.weight_of(unit.bias, "bias", [1, gates]).map_err(at)?;
         }
-        Ok(Shape::Matrix { rows, cols: end })
+        Ok(self.shape(0)?.with_cols(end))
     }
 }

@@ -5,14 +5,17 @@
 //! The file is decoded within limits and its nodes are brought into order (`proto`, `order`); then each node is lowered
 //! in turn. Nodes whose inputs are all constant are evaluated (`fold`). A tensor of tokens is a [view](view) of columns
 //! of IR values, so that everything that only moves data costs nothing (`rearrange`). Functions that exporters spell
-//! out in primitives are put together again by algebra (`recognise`). What is left becomes ops (`lower`).
+//! out in primitives are put together again by algebra (`recognise`). What is left becomes ops (`lower`). Sizes that the
+//! model leaves open, and batches, are understood by lowering it at several (`extent`).
 //!
 //! Nothing is ignored: what has no counterpart in the IR is an error that names the node and a way out.
 
+mod extent;
 mod external;
 mod fold;
 mod info;
 mod lower;
+mod mask;
 mod names;
 mod node;
 mod order;
@@ -30,7 +33,7 @@ pub use info::{ModelInfo, TensorInfo, inspect};
 use crate::error::Result;
 use crate::ir::{Graph, Origins};
 
-/// Limits on what is accepted.
+/// Sizes that the model leaves open, and limits on what is accepted.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// Most bytes of the file.
@@ -39,18 +42,28 @@ pub struct ImportOptions {
     pub max_nodes: usize,
     /// Most elements of all its constants together, and of any tensor that is computed from them.
     pub max_elements: usize,
+    /// Most tokens of a call, where the model leaves their number open.
+    pub max_tokens: Option<usize>,
+    /// Elements of a batch: the most where the model leaves their number open, else exactly so many.
+    pub batch: Option<usize>,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { max_bytes: i32::MAX as usize, max_nodes: 1 << 16, max_elements: 1 << 29 }
+        Self {
+            max_bytes: i32::MAX as usize,
+            max_nodes: 1 << 16,
+            max_elements: 1 << 29,
+            max_tokens: None,
+            batch: None,
+        }
     }
 }
 
 /// Brings a model into the IR.
 ///
-/// The batch size must be 1; one that the model leaves open is taken as 1. Nodes of the graph are named by the path of
-/// the module that they came from, where the exporter tells it.
+/// The graph is that of one element of the batch; a batch that the model leaves open has one unless the options say
+/// more. Nodes of the graph are named by the path of the module that they came from, where the exporter tells it.
 ///
 /// # Errors
 ///
@@ -77,5 +90,5 @@ pub struct Imported {
 pub fn import_parameters(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
     let mut model = proto::decode(bytes, options)?;
     order::sort(&mut model)?;
-    lower::lower(model, options)
+    extent::import(&model, options)
 }

@@ -1,4 +1,4 @@
-//! Decodes an ONNX file within limits. May import: `error`, `node`, `tensor`, `wire`, protobuf types.
+//! Decodes an ONNX file within limits. May import: `error`, `ir` (types), `node`, `tensor`, `wire`, protobuf types.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,6 +11,7 @@ use super::ImportOptions;
 use super::node::Node;
 use super::tensor::{self, Const};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ir::Dtype;
 use crate::wire;
 
 /// Oldest and newest version of ONNX's operator set whose rules are followed here.
@@ -26,7 +27,9 @@ const NUMBERS: usize = 1 << 27;
 #[derive(Clone, Debug)]
 pub(super) struct Input {
     pub(super) name: String,
-    pub(super) dims: Vec<usize>,
+    pub(super) dtype: Dtype,
+    /// `None` for a dimension that the model leaves open.
+    pub(super) dims: Vec<Option<usize>>,
 }
 
 /// A decoded model. Names are unique; nodes are as they stood in the file.
@@ -81,7 +84,7 @@ pub(super) fn decode(bytes: &[u8], options: &ImportOptions) -> Result<Model> {
         }
         // Before IR version 4 every constant was listed as an input too, as its default.
         if !constants.contains_key(&info.name) {
-            inputs.push(Input { name: info.name.clone(), dims: input_dims(info)? });
+            inputs.push(input(info)?);
         }
     }
     let outputs: Vec<String> = graph.output.into_iter().map(|info| info.name).collect();
@@ -143,8 +146,8 @@ pub(super) fn tensor_type(info: &ValueInfoProto) -> Option<(DataType, Option<&Te
     Some((DataType::try_from(tensor.elem_type).ok()?, tensor.shape.as_ref()))
 }
 
-/// Dimensions of an input: f32 of fixed size, except that a batch size left open is taken as 1.
-fn input_dims(info: &ValueInfoProto) -> Result<Vec<usize>> {
+/// An input of numbers or of token ids.
+fn input(info: &ValueInfoProto) -> Result<Input> {
     let name = info.name.as_str();
     let Some((r#type, Some(shape))) = tensor_type(info) else {
         return Err(Error::new(
@@ -153,32 +156,36 @@ fn input_dims(info: &ValueInfoProto) -> Result<Vec<usize>> {
         )
         .at_field(name));
     };
-    if r#type != DataType::Float {
-        return Err(Error::new(
-            ErrorKind::UnsupportedOp,
-            format!("unsupported element type of input `{name}`"),
-        )
-        .at_field(name)
-        .expected("FLOAT")
-        .got(r#type.as_str_name())
-        .hint("export a model whose inputs are f32; token ids are not supported yet"));
-    }
-    let dim = |(axis, dim): (usize, &tract_onnx::pb::tensor_shape_proto::Dimension)| match &dim.value {
-        Some(Dim::DimValue(n)) if *n > 0 => Ok(*n),
-        Some(Dim::DimParam(_)) | None if axis == 0 => Ok(1),
-        other => Err(Error::new(
-            ErrorKind::ShapeMismatch,
-            format!("axis {axis} of input `{name}` has no fixed size"),
-        )
-        .at_field(name)
-        .expected("a number above 0")
-        .got(match other {
-            Some(Dim::DimValue(n)) => n.to_string(),
-            Some(Dim::DimParam(p)) => format!("`{p}`"),
-            None => "nothing".to_owned(),
-        })
-        .hint("export the model with fixed shapes")),
+    let dtype = match r#type {
+        DataType::Float => Dtype::F32,
+        DataType::Int32 => Dtype::I32,
+        DataType::Int64 => Dtype::I64,
+        other => {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                format!("unsupported element type of input `{name}`"),
+            )
+            .at_field(name)
+            .expected("FLOAT, INT32 or INT64")
+            .got(other.as_str_name())
+            .hint("export a model whose inputs are f32, token ids or an attention mask of integers"));
+        }
     };
-    let dims: Vec<i64> = shape.dim.iter().enumerate().map(dim).collect::<Result<_>>()?;
-    tensor::shape(&dims).map_err(|e| e.at_field(name))
+    let dim = |(axis, dim): (usize, &tract_onnx::pb::tensor_shape_proto::Dimension)| match &dim.value {
+        Some(Dim::DimParam(_)) | None => Ok(None),
+        Some(Dim::DimValue(n)) => match usize::try_from(*n) {
+            Ok(size) if size > 0 => Ok(Some(size)),
+            _ => Err(Error::new(
+                ErrorKind::ShapeMismatch,
+                format!("axis {axis} of input `{name}` has an impossible size"),
+            )
+            .at_field(name)
+            .expected("a number above 0")
+            .got(n.to_string())),
+        },
+    };
+    let dims: Vec<Option<usize>> = shape.dim.iter().enumerate().map(dim).collect::<Result<_>>()?;
+    let known: Vec<usize> = dims.iter().map(|dim| dim.unwrap_or(1)).collect();
+    tensor::elements(&known).map_err(|e| e.at_field(name))?;
+    Ok(Input { name: name.into(), dtype, dims })
 }

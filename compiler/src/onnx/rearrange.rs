@@ -202,17 +202,7 @@ impl Request<'_> {
     }
 
     fn expand(&self, shape: &Const) -> Result<Vec<Step>> {
-        let wanted = super::tensor::shape(&shape.ints()?)?;
-        let out = broadcast(self.dims, &wanted)?;
-        check_size(&out, self.max)?;
-        let missing = out.len() - self.dims.len();
-        let mut steps = vec![Step::InsertAxis(0); missing];
-        for (axis, size) in out.iter().enumerate() {
-            if axis.checked_sub(missing).map_or(1, |a| self.dims[a]) != *size {
-                steps.push(Step::Take { axis, indices: vec![0; *size] });
-            }
-        }
-        Ok(steps)
+        expand(self.dims, &super::tensor::shape(&shape.ints()?)?, self.max)
     }
 
     fn slice(&self, params: [Option<&Const>; 4]) -> Result<Vec<Step>> {
@@ -299,6 +289,20 @@ impl Request<'_> {
         };
         Ok(sizes.into_iter().map(part).collect())
     }
+}
+
+/// Repeats axes of size 1 as often as other dimensions say; no more than `max` elements.
+pub(super) fn expand(dims: &[usize], wanted: &[usize], max: usize) -> Result<Vec<Step>> {
+    let out = broadcast(dims, wanted)?;
+    check_size(&out, max)?;
+    let missing = out.len() - dims.len();
+    let mut steps = vec![Step::InsertAxis(0); missing];
+    for (axis, size) in out.iter().enumerate() {
+        if axis.checked_sub(missing).map_or(1, |a| dims[a]) != *size {
+            steps.push(Step::Take { axis, indices: vec![0; *size] });
+        }
+    }
+    Ok(steps)
 }
 
 /// Refuses a tensor of more than `max` elements.

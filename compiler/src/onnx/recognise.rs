@@ -7,6 +7,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
+use super::mask::Mask;
 use super::tensor::Const;
 use super::view::View;
 use crate::ir::{Activation, ValueId};
@@ -16,7 +17,7 @@ use crate::ir::{Activation, ValueId};
 pub(super) enum Tensor {
     /// Known.
     Const(Const),
-    /// An input `[1, channels, height, width]`.
+    /// An input `[batch, channels, height, width]`.
     Image {
         /// The input.
         value: ValueId,
@@ -25,6 +26,13 @@ pub(super) enum Tensor {
     },
     /// Columns of values.
     Tokens(View),
+    /// An input of integers, as it is: token ids, or the attention mask.
+    Ids {
+        /// Its one column.
+        x: View,
+        /// Which input.
+        input: usize,
+    },
     /// Part of a function that is being recognised.
     Partial(Partial),
 }
@@ -73,6 +81,37 @@ pub(super) enum Partial {
     Scores(Scores),
     /// The softmax of scores over the keys.
     Probabilities(Scores),
+    /// Whether the softmax of scores is not a number: never, for a token that counts.
+    IsNan(Scores),
+    /// What became of the attention mask.
+    Mask(Mask),
+    /// For each element of the batch, how many tokens count; the same wherever it stands.
+    Lengths {
+        /// How the tensor lies.
+        x: View,
+        /// Tokens at most.
+        rows: usize,
+    },
+    /// The sum over the tokens.
+    Sum {
+        /// The sum, by the columns of what is summed.
+        x: View,
+        /// Tokens that are summed.
+        rows: usize,
+    },
+    /// The absolute values.
+    Abs(View),
+    /// The Euclidean norm over the last axis, or its square, but at least `floor`.
+    Norm {
+        /// Whose.
+        x: View,
+        /// Whether it is the square.
+        squared: bool,
+        /// Least value.
+        floor: f64,
+        /// Whether it has been repeated for each channel.
+        wide: bool,
+    },
 }
 
 /// Products of queries and keys.
@@ -109,22 +148,36 @@ impl Partial {
             | Self::Squares(_)
             | Self::Spread { .. } => "part of a LayerNorm",
             Self::Scores(_) => "attention scores",
-            Self::Probabilities(_) => "attention probabilities",
+            Self::Probabilities(_) | Self::IsNan(_) => "attention probabilities",
+            Self::Mask(_) => "the attention mask",
+            Self::Lengths { .. } => "the number of tokens that count",
+            Self::Sum { .. } => "a sum over the tokens",
+            Self::Abs(_) | Self::Norm { .. } => "part of an L2 normalisation",
         }
     }
 
     fn dims(&self) -> Vec<usize> {
         match self {
-            Self::Poly { x, .. } | Self::Gate { x, .. } | Self::Centred(x) | Self::Squares(x) => {
-                x.dims.clone()
-            }
-            Self::Mean(x) | Self::SquaredMean(x) | Self::MeanSquare(x) | Self::Spread { x, .. } => {
+            Self::Poly { x, .. }
+            | Self::Gate { x, .. }
+            | Self::Centred(x)
+            | Self::Squares(x)
+            | Self::Mask(Mask { x, .. })
+            | Self::Lengths { x, .. }
+            | Self::Sum { x, .. }
+            | Self::Abs(x)
+            | Self::Norm { x, wide: true, .. } => x.dims.clone(),
+            Self::Mean(x)
+            | Self::SquaredMean(x)
+            | Self::MeanSquare(x)
+            | Self::Spread { x, .. }
+            | Self::Norm { x, wide: false, .. } => {
                 let mut dims = x.dims.clone();
                 dims.pop();
                 dims.push(1);
                 dims
             }
-            Self::Scores(scores) | Self::Probabilities(scores) => scores.dims(),
+            Self::Scores(scores) | Self::Probabilities(scores) | Self::IsNan(scores) => scores.dims(),
         }
     }
 }
@@ -135,7 +188,7 @@ impl Tensor {
         match self {
             Self::Const(c) => c.dims().to_vec(),
             Self::Image { dims, .. } => dims.to_vec(),
-            Self::Tokens(view) => view.dims.clone(),
+            Self::Tokens(view) | Self::Ids { x: view, .. } => view.dims.clone(),
             Self::Partial(partial) => partial.dims(),
         }
     }
@@ -165,6 +218,7 @@ impl Tensor {
 }
 
 const IDENTITY: [f64; 4] = [0.0, 1.0, 0.0, 0.0];
+const SQUARE: [f64; 4] = [0.0, 0.0, 1.0, 0.0];
 
 /// What a node turned out to be.
 #[derive(Clone, Debug)]
@@ -175,6 +229,8 @@ pub(super) enum Found {
     Activation { x: View, act: Activation, factor: f64 },
     /// `x` normalised over its last axis.
     LayerNorm { x: View, eps: f64 },
+    /// `x` divided by its Euclidean norm over its last axis, but at least by `eps`.
+    Normalize { x: View, eps: f64 },
 }
 
 /// A binary operator.
@@ -243,6 +299,10 @@ fn with_scalar(op: Binary, t: &Tensor, s: f64) -> Option<Tensor> {
         }
         (Binary::Pow, Partial::Centred(x)) if s == 2.0 => partial = Partial::Squares(x.clone()),
         (Binary::Pow, Partial::Mean(x)) if s == 2.0 => partial = Partial::SquaredMean(x.clone()),
+        (Binary::Pow, Partial::Abs(x)) if s == 2.0 => return Some(Tensor::poly(x.clone(), SQUARE)),
+        (Binary::Pow, Partial::Norm { squared: squared @ true, floor, .. }) if s == 0.5 => {
+            (*squared, *floor) = (false, floor.sqrt());
+        }
         (Binary::Mul, Partial::Scores(scores)) => scores.scale *= s,
         (Binary::Add, Partial::Scores(_)) if s == 0.0 => {}
         _ => return None,
@@ -262,7 +322,7 @@ fn product(a: [f64; 4], b: [f64; 4]) -> Option<[f64; 4]> {
 }
 
 fn pair(op: Binary, a: &Tensor, b: &Tensor) -> Option<Found> {
-    use Partial::{Centred, Gate, Mean, MeanSquare, Spread, SquaredMean, Squares};
+    use Partial::{Centred, Gate, Mean, MeanSquare, Norm, Spread, SquaredMean, Squares};
     let partial = |p: Partial| Some(Found::Tensor(Tensor::Partial(p)));
     match (op, a, b) {
         (Binary::Sub, Tensor::Tokens(x), Tensor::Partial(Mean(y))) if x == y => {
@@ -282,6 +342,11 @@ fn pair(op: Binary, a: &Tensor, b: &Tensor) -> Option<Found> {
             if x == y =>
         {
             return Some(Found::LayerNorm { x: x.clone(), eps: *eps });
+        }
+        (Binary::Div, Tensor::Tokens(x), Tensor::Partial(Norm { x: y, squared: false, floor, .. }))
+            if x == y =>
+        {
+            return Some(Found::Normalize { x: x.clone(), eps: *floor });
         }
         (Binary::Mul, Tensor::Partial(Gate { x, act, scale, shift }), other) => {
             let (y, c) = other.as_poly()?;
@@ -332,6 +397,10 @@ pub(super) fn unary(op: &str, t: &Tensor) -> Option<Found> {
                 _ => None,
             }
         }
+        ("Abs", Tensor::Tokens(x)) => Some(Found::Tensor(Tensor::Partial(Partial::Abs(x.clone())))),
+        ("IsNaN", Tensor::Partial(Partial::Probabilities(scores))) => {
+            Some(Found::Tensor(Tensor::Partial(Partial::IsNan(scores.clone()))))
+        }
         ("Relu", Tensor::Tokens(x)) => {
             Some(Found::Activation { x: x.clone(), act: Activation::Relu, factor: 1.0 })
         }
@@ -353,6 +422,39 @@ pub(super) fn mean_over_channels(t: &Tensor) -> Option<Partial> {
             Some(Partial::MeanSquare(x.clone()))
         }
         Tensor::Partial(Partial::Squares(x)) => Some(Partial::Spread { x: x.clone(), eps: 0.0, power: 2 }),
+        _ => None,
+    }
+}
+
+/// ReduceSum over the last axis, which is kept: of squares.
+pub(super) fn sum_over_channels(t: &Tensor) -> Option<Partial> {
+    match t {
+        Tensor::Partial(Partial::Poly { x, c: SQUARE }) if x.is_matrix() => {
+            Some(Partial::Norm { x: x.clone(), squared: true, floor: 0.0, wide: false })
+        }
+        _ => None,
+    }
+}
+
+/// ReduceL2 over the last axis, which is kept.
+pub(super) fn norm_over_channels(t: &Tensor) -> Option<Partial> {
+    match t {
+        Tensor::Tokens(x) if x.is_matrix() => {
+            Some(Partial::Norm { x: x.clone(), squared: false, floor: 0.0, wide: false })
+        }
+        _ => None,
+    }
+}
+
+/// Not less than a number, whatever that is of.
+pub(super) fn at_least(t: &Tensor, low: f64) -> Option<Tensor> {
+    match t {
+        Tensor::Partial(Partial::Norm { x, squared, floor, wide }) => {
+            let floor = floor.max(low);
+            Some(Tensor::Partial(Partial::Norm { x: x.clone(), squared: *squared, floor, wide: *wide }))
+        }
+        // Every element has at least one token.
+        Tensor::Partial(Partial::Lengths { .. }) if low <= 1.0 => Some(t.clone()),
         _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! How a tensor of the ONNX graph lies in matrices of the IR. May import: `error`, `ir`, `rearrange`.
 //!
-//! An ONNX tensor such as `[1, heads, T, d]` is a set of columns of `T × D` matrices under some order of axes. As long as
-//! nothing is computed, Reshape, Transpose, Split, Slice and Concat only change that order: they cost nothing.
+//! An ONNX tensor such as `[batch, heads, T, d]` is, for each element of the batch, a set of columns of `T × D` matrices
+//! under some order of axes. As long as nothing is computed, Reshape, Transpose, Split, Slice and Concat only change that
+//! order: they cost nothing. What would mix elements of the batch is refused.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) struct Column {
 pub(super) struct View {
     /// Dimensions of the ONNX tensor.
     pub(super) dims: Vec<usize>,
+    /// The axis that runs over the batch; `None` if there is one element.
+    pub(super) batch: Option<usize>,
     /// The axes that together run over the tokens; their product is `rows`. May be empty if there is one row.
     pub(super) tokens: Range<usize>,
     /// Number of tokens.
@@ -40,8 +43,9 @@ pub(super) struct View {
 /// Whether two views are the same tensor; who made it does not matter.
 impl PartialEq for View {
     fn eq(&self, other: &Self) -> bool {
-        let Self { dims, tokens, rows, cols, reversed, fresh: _ } = self;
-        (dims, tokens, rows, reversed) == (&other.dims, &other.tokens, &other.rows, &other.reversed)
+        let Self { dims, batch, tokens, rows, cols, reversed, fresh: _ } = self;
+        (dims, batch) == (&other.dims, &other.batch)
+            && (tokens, rows, reversed) == (&other.tokens, &other.rows, &other.reversed)
             && (Arc::ptr_eq(cols, &other.cols) || *cols == other.cols)
     }
 }
@@ -56,22 +60,38 @@ impl View {
         tokens: Range<usize>,
     ) -> Self {
         let cols = (0..cols).map(|index| Column { value, index }).collect();
-        Self { dims, tokens, rows, cols, reversed: false, fresh: true }
+        Self { dims, batch: None, tokens, rows, cols, reversed: false, fresh: true }
     }
 
-    /// The axes that are not the tokens'.
+    /// The same with another axis of the batch.
+    pub(super) fn with_batch(self, batch: Option<usize>) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Elements of the batch.
+    pub(super) fn elements(&self) -> usize {
+        self.batch.map_or(1, |axis| self.dims[axis])
+    }
+
+    /// Whether an axis is neither the batch's nor one of the tokens'.
+    pub(super) fn is_column_axis(&self, axis: usize) -> bool {
+        !self.tokens.contains(&axis) && self.batch != Some(axis)
+    }
+
+    /// The axes that are neither the batch's nor the tokens'.
     pub(super) fn column_axes(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.dims.len()).filter(|axis| !self.tokens.contains(axis))
+        (0..self.dims.len()).filter(|axis| self.is_column_axis(*axis))
     }
 
     /// Whether the last axis is one of columns and all its elements are together one row's worth: `[…1…, T, …1…, D]`.
     pub(super) fn is_matrix(&self) -> bool {
-        self.dims.last() == Some(&self.cols.len()) && !self.tokens.contains(&(self.dims.len() - 1))
+        self.dims.last() == Some(&self.cols.len()) && self.is_column_axis(self.dims.len() - 1)
     }
 
-    /// Whether the tensor in row-major order is the matrix of tokens by columns.
+    /// Whether the tensor in row-major order is, element by element, the matrix of tokens by columns.
     pub(super) fn is_row_major(&self) -> bool {
-        self.rows == 1 || self.dims[..self.tokens.start].iter().all(|d| *d == 1)
+        let ones = |end: usize| (0..end).all(|axis| self.dims[axis] == 1 || self.batch == Some(axis));
+        self.batch.is_none_or(ones) && (self.rows == 1 || ones(self.tokens.start))
     }
 
     /// The same tensor with its tokens along the given axis, where that makes no difference or is so already.
@@ -90,15 +110,25 @@ impl View {
         let mut view = Self { fresh: false, ..self.clone() };
         match step {
             Step::Reshape(dims) => {
-                view.tokens = self.tokens_after_reshape(dims)?;
+                view.batch = self.batch.map(|axis| self.batch_after_reshape(axis, dims)).transpose()?;
+                view.tokens = self.tokens_after_reshape(dims, view.batch)?;
                 view.dims.clone_from(dims);
             }
             Step::InsertAxis(axis) => {
                 view.dims.insert(*axis, 1);
+                view.batch = self.batch.map(|batch| batch + usize::from(*axis <= batch));
                 view.tokens.start += usize::from(*axis <= self.tokens.start);
                 view.tokens.end += usize::from(*axis < self.tokens.end || *axis <= self.tokens.start);
             }
             Step::SplitAxis { axis, dims } => {
+                view.batch = match self.batch {
+                    Some(batch) if batch == *axis => {
+                        let whole = dims.iter().position(|size| *size == self.dims[batch]);
+                        Some(axis + whole.ok_or_else(|| mixes_batch(&self.dims, dims))?)
+                    }
+                    Some(batch) if batch > *axis => Some(batch - 1 + dims.len()),
+                    other => other,
+                };
                 view.dims.splice(axis..=axis, dims.iter().copied());
                 let moved = |end: usize| if *axis < end { end - 1 + dims.len() } else { end };
                 view.tokens = moved(self.tokens.start)..moved(self.tokens.end);
@@ -109,14 +139,23 @@ impl View {
         Ok(view)
     }
 
-    fn tokens_after_reshape(&self, dims: &[usize]) -> Result<Range<usize>> {
+    /// The axis of the batch under other dimensions: as long, and with as many elements before it.
+    fn batch_after_reshape(&self, batch: usize, dims: &[usize]) -> Result<usize> {
+        let before: usize = self.dims[..batch].iter().product();
+        let same = |axis: &usize| {
+            dims[*axis] == self.dims[batch] && dims[..*axis].iter().product::<usize>() == before
+        };
+        (0..dims.len()).find(same).ok_or_else(|| mixes_batch(&self.dims, dims))
+    }
+
+    fn tokens_after_reshape(&self, dims: &[usize], batch: Option<usize>) -> Result<Range<usize>> {
         let before: usize = self.dims[..self.tokens.start].iter().product();
         let prefix = |axis: usize| dims[..axis].iter().product::<usize>();
         let starts = (0..=dims.len()).rev().filter(|start| prefix(*start) == before);
         let mut found = starts.filter_map(|start| {
             let end =
                 (start..=dims.len()).find(|end| dims[start..*end].iter().product::<usize>() == self.rows)?;
-            Some(start..end)
+            Some(start..end).filter(|range| batch.is_none_or(|axis| !range.contains(&axis)))
         });
         found.next().ok_or_else(|| {
             Error::new(ErrorKind::UnsupportedOp, "a reshape mixes tokens with channels")
@@ -140,7 +179,8 @@ impl View {
             .got(format!("{perm:?}")));
         }
         self.tokens = start..start + from.tokens.len();
-        let axes: Vec<usize> = perm.iter().copied().filter(|axis| !from.tokens.contains(axis)).collect();
+        self.batch = from.batch.map(place);
+        let axes: Vec<usize> = perm.iter().copied().filter(|axis| from.is_column_axis(*axis)).collect();
         if !axes.is_sorted() {
             let strides = from.column_strides();
             let sizes: Vec<usize> = axes.iter().map(|axis| from.dims[*axis]).collect();
@@ -162,11 +202,11 @@ impl View {
         Ok(())
     }
 
-    /// Distance in `cols` of neighbours along each axis; 0 for the tokens'.
+    /// Distance in `cols` of neighbours along each axis; 0 for the batch's and the tokens'.
     fn column_strides(&self) -> Vec<usize> {
         let mut strides = vec![0; self.dims.len()];
         let mut stride = 1;
-        for axis in (0..self.dims.len()).rev().filter(|axis| !self.tokens.contains(axis)) {
+        for axis in (0..self.dims.len()).rev().filter(|axis| self.is_column_axis(*axis)) {
             strides[axis] = stride;
             stride *= self.dims[axis];
         }
@@ -176,6 +216,15 @@ impl View {
     fn take(&mut self, from: &Self, axis: usize, indices: &[usize]) -> Result<()> {
         if indices.is_empty() {
             return Err(Error::new(ErrorKind::UnsupportedOp, "a tensor has no elements left"));
+        }
+        if from.batch == Some(axis) {
+            if indices.iter().copied().eq(0..from.dims[axis]) {
+                return Ok(());
+            }
+            return Err(Error::new(ErrorKind::UnsupportedOp, "elements of the batch are picked")
+                .expected("every element computed by itself")
+                .got(format!("{} of {}", indices.len(), from.dims[axis]))
+                .hint("leave the batch as it is from the model's inputs to its outputs"));
         }
         let inner = from.column_strides()[axis];
         let size = from.dims[axis];
@@ -202,11 +251,37 @@ impl View {
         Ok(view)
     }
 
+    /// The layout of what is left when the tokens are brought to one; columns stay those of the tokens.
+    pub(super) fn reduced(&self, keep: bool) -> Self {
+        let axes = self.tokens.len();
+        let kept = if keep { axes } else { 0 };
+        let mut dims = self.dims.clone();
+        dims.splice(self.tokens.clone(), std::iter::repeat_n(1, kept));
+        let moved = |axis: usize| if axis >= self.tokens.end { axis - axes + kept } else { axis };
+        Self {
+            dims,
+            batch: self.batch.map(moved),
+            tokens: self.tokens.start..self.tokens.start + kept,
+            rows: 1,
+            // What is made of all tokens is the same whichever way they run.
+            reversed: false,
+            fresh: false,
+            ..self.clone()
+        }
+    }
+
     /// The distinct values in order of first appearance.
     pub(super) fn values(&self) -> Vec<ValueId> {
         let mut seen = std::collections::HashSet::new();
         self.cols.iter().map(|col| col.value).filter(|value| seen.insert(*value)).collect()
     }
+}
+
+fn mixes_batch(from: &[usize], to: &[usize]) -> Error {
+    Error::new(ErrorKind::UnsupportedOp, "a reshape mixes elements of the batch")
+        .expected(format!("a shape that keeps the axis of the batch of {from:?}"))
+        .got(format!("{to:?}"))
+        .hint("export the model with batch size 1, or keep the batch an axis of its own")
 }
 
 /// Refuses more tokens or channels than are sensible, before anything is allocated for them.

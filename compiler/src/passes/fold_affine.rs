@@ -85,6 +85,15 @@ fn fold_back(graph: &mut Graph, index: usize, affine: &Vectors) -> Option<usize>
         Op::LayerNorm { scale, shift, .. } => {
             (*scale, *shift) = Vectors::of(graph, *scale, *shift, cols).then(graph, affine);
         }
+        Op::Embedding { table } if reads_alone(graph, *table) => {
+            let value = |vector: &Option<Vec<f64>>, col: usize, otherwise: f64| {
+                vector.as_ref().map_or(otherwise, |vector| vector[col])
+            };
+            let moved = |_: usize, col: usize, w: f64| {
+                w * value(&affine.scale, col, 1.0) + value(&affine.shift, col, 0.0)
+            };
+            *table = map(graph, *table, moved);
+        }
         Op::PatchEmbed { weight, bias, .. } => {
             if let Some(scale) = &affine.scale {
                 *weight = map(graph, *weight, |_, col, w| w * scale[col]);
@@ -111,4 +120,9 @@ fn fold_back(graph: &mut Graph, index: usize, affine: &Vectors) -> Option<usize>
     let node = &mut graph.nodes[index];
     (node.op, node.name, node.inputs) = (op, name, inputs);
     Some(before)
+}
+
+/// Whether one node alone reads a constant: else a second copy of a table would cost more than the sum.
+fn reads_alone(graph: &Graph, weight: WeightId) -> bool {
+    graph.nodes.iter().flat_map(|node| node.op.weights()).filter(|id| *id == weight).count() == 1
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::Change;
 use super::heads::{Order, order};
 use crate::error::Result;
-use crate::ir::{Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Shape, Use, ValueId};
+use crate::ir::{Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Use, ValueId};
 
 pub(super) fn run(graph: &mut Graph) -> Result<Change> {
     let mut change = Change { count: absorb_slices(graph), ..Change::default() };
@@ -166,10 +166,9 @@ fn merge_linears(graph: &mut Graph, concat: usize, parts: &[Part]) -> Option<(St
     if let [operand] = operands[..] {
         node.inputs = vec![operand];
     } else {
-        let rows = graph.dims(operands[0])[0];
         let depth = operands.iter().map(|operand| graph.dims(*operand)[1]).sum();
         let name = format!("{}.heads", graph.nodes[concat].name);
-        let output = graph.add_value(&name, Shape::Matrix { rows, cols: depth });
+        let output = graph.add_value(&name, graph.value(operands[0]).shape.with_cols(depth));
         graph.nodes[concat].inputs = vec![output];
         graph.nodes.insert(concat, Node { name, op: Op::ConcatCols, inputs: operands, output });
     }

@@ -19,7 +19,7 @@ use super::heads::part;
 use super::matrix::{vector, vector_or};
 use crate::error::Result;
 use crate::ir::eval::activation;
-use crate::ir::{Graph, Linear, LstmUnit, MultiHeadLstm, Op, Shape, Use, ValueId};
+use crate::ir::{Graph, Linear, LstmUnit, MultiHeadLstm, Op, Use, ValueId};
 
 pub(super) fn run(graph: &mut Graph) -> Result<Change> {
     let mut removed: BTreeMap<ValueId, Removed> = BTreeMap::new();
@@ -219,8 +219,8 @@ fn bypass(graph: &mut Graph, index: usize, readers: &[usize]) {
 }
 
 fn set_cols(graph: &mut Graph, value: ValueId, cols: usize) {
-    let rows = graph.dims(value)[0];
-    graph.values[value.0 as usize].shape = Shape::Matrix { rows, cols };
+    let shape = &mut graph.values[value.0 as usize].shape;
+    *shape = shape.with_cols(cols);
 }
 
 /// Hidden units whose gates depend on neither input nor hidden state.

@@ -3,6 +3,7 @@
 //!
 //! Backwards through the graph, each value gets the smallest range of rows that holds what its readers need; then each
 //! operation that works row by row is cut down to that range. A recurrence in one direction needs nothing that comes later.
+//! Where the number of tokens varies, the range is all of them or the first.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -74,6 +75,7 @@ fn computable(graph: &Graph, node: &Node, rows: Range<usize>) -> Range<usize> {
             let end = if runs(Direction::Reverse) { every.end } else { rows.end };
             start..end
         }
+        Op::ReverseRows if graph.value(node.output).shape.varies() => all(graph, node.output),
         Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows => all(graph, node.output),
         _ => rows,
     }
@@ -84,6 +86,8 @@ fn operand_rows(graph: &Graph, node: &Node, slot: usize, rows: &Range<usize>) ->
     let operand = node.inputs[slot];
     match &node.op {
         Op::SliceRows { start, .. } => start + rows.start..start + rows.end,
+        // Which token is the last differs from call to call.
+        Op::ReverseRows if graph.value(operand).shape.varies() => all(graph, operand),
         Op::ReverseRows => {
             let count = all(graph, operand).end;
             count - rows.end..count - rows.start
@@ -130,13 +134,20 @@ impl Trim {
                 let picked: Vec<_> = rows.clone().map(Some).collect();
                 *weight = gather(graph, *weight, &picked, &(0..cols).map(Some).collect::<Vec<_>>());
             }
+            Op::Positions(weight) if rows.len() < graph.tokens => {
+                let first = graph.weight(*weight).clone();
+                let len = rows.len() * first.dims[1];
+                node.op = Op::Constant(graph.add_weight(rows.len(), first.dims[1], &first.data[..len]));
+            }
             _ => {
                 let operands = node.inputs.iter().zip(wanted).filter(|(_, rows)| !rows.is_empty());
                 node.inputs = operands.map(|(id, rows)| self.slice(graph, nodes, *id, rows)).collect();
             }
         }
-        let [_, cols] = graph.dims(node.output);
-        graph.values[node.output.0 as usize].shape = Shape::Matrix { rows: rows.len(), cols };
+        if rows != all(graph, node.output) {
+            let [_, cols] = graph.dims(node.output);
+            graph.values[node.output.0 as usize].shape = Shape::Matrix { rows: rows.len(), cols };
+        }
         self.kept[node.output.0 as usize] = rows;
         nodes.push(node);
     }

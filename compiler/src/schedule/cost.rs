@@ -67,6 +67,8 @@ fn step(step: &Step, streamed: bool, target: &Target) -> StepCost {
             (2 * t * t * u64::from(a.q.cols), 0, GEMM_SHARE, scores as f64 * SOFTMAX_WORK)
         }
         StepOp::LayerNorm(norm) => (0, 0, 1.0, elements(norm.out) * NORM_WORK),
+        StepOp::Normalize { out, .. } => (0, 0, 1.0, elements(*out) * NORM_WORK),
+        StepOp::Embed(embed) => (0, 0, 1.0, elements(embed.out) * MOVE_WORK),
         StepOp::Map { act, out, .. } => (0, 0, 1.0, elements(*out) * (MOVE_WORK + act_work(*act))),
         StepOp::Patches(patches) => (0, 0, 1.0, elements(patches.out) * MOVE_WORK),
         StepOp::Add { out, .. } | StepOp::Copy { out, .. } => (0, 0, 1.0, elements(*out) * MOVE_WORK),

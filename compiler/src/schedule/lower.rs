@@ -3,7 +3,7 @@
 
 use far_format::layout::attention_work_bytes;
 use far_format::plan::{
-    Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Step, StepOp,
+    Attention, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Step, StepOp,
 };
 
 use super::memory::Area;
@@ -59,7 +59,11 @@ pub(super) fn operands(op: &StepOp) -> Vec<Operand> {
         StepOp::LayerNorm(norm) => vec![norm.x, norm.out],
         StepOp::Attention(a) => vec![a.q, a.k, a.v, a.out],
         StepOp::Patches(patches) => vec![patches.image, patches.out],
-        StepOp::Map { x, out, .. } | StepOp::Copy { x, out } | StepOp::MeanRows { x, out } => vec![*x, *out],
+        StepOp::Map { x, out, .. }
+        | StepOp::Copy { x, out }
+        | StepOp::MeanRows { x, out }
+        | StepOp::Normalize { x, out, .. } => vec![*x, *out],
+        StepOp::Embed(embed) => vec![embed.out],
         StepOp::Add { a, b, out } => vec![*a, *b, *out],
     }
 }
@@ -102,21 +106,26 @@ impl Lowerer<'_> {
         self.lowered.steps.push(Step { name: name.into(), op });
     }
 
-    fn tensor(&mut self, memory: Memory, rows: u32, cols: u32) -> Result<Operand> {
-        self.lowered.tensors.push(TensorSpec { memory, rows, cols });
+    /// A tensor beside those of the values; `like`: a value with the same kind of rows.
+    fn tensor(&mut self, memory: Memory, [rows, cols]: [u32; 2], like: ValueId) -> Result<Operand> {
+        let tokens = self.graph.value(like).shape.varies();
+        self.lowered.tensors.push(TensorSpec { memory, rows, cols, tokens });
         let tensor = number(self.lowered.tensors.len() - 1, "the number of tensors")?;
         Ok(Operand { tensor, row: 0, col: 0, rows, cols })
     }
 
     fn node(&mut self, node: &Node) -> Result<()> {
+        if let Op::Embedding { table } = node.op {
+            return self.embedding(node, table);
+        }
         let ins = node.inputs.iter().map(|i| self.home(*i)).collect::<Result<Vec<_>>>()?;
         let out = node.output.0 as usize;
         match &node.op {
-            Op::Constant(weight) => {
+            Op::Constant(weight) | Op::Positions(weight) => {
                 let [rows, cols] = self.graph.weight(*weight).dims;
                 let at = self.lowered.weights.add(&self.graph.weight(*weight).data);
                 let (rows, cols) = (number(rows, "a number of rows")?, number(cols, "a number of columns")?);
-                self.homes[out] = Some(self.tensor(Memory::Weights(at), rows, cols)?);
+                self.homes[out] = Some(self.tensor(Memory::Weights(at), [rows, cols], node.output)?);
                 return Ok(());
             }
             Op::SliceRows { start, len } => {
@@ -157,12 +166,31 @@ impl Lowerer<'_> {
                 let affine = pack::layer_norm(self.graph, cols, *scale, *shift, &mut self.lowered.weights);
                 self.step(&node.name, StepOp::LayerNorm(LayerNorm { x: ins[0], out, eps: *eps, affine }));
             }
+            Op::Normalize { eps } => self.step(&node.name, StepOp::Normalize { x: ins[0], out, eps: *eps }),
             Op::Activation(act) => self.step(&node.name, StepOp::Map { act: *act, x: ins[0], out }),
             Op::Add => self.step(&node.name, StepOp::Add { a: ins[0], b: ins[1], out }),
             Op::Affine { scale, shift } => self.affine(node, *scale, *shift, ins[0], out)?,
             Op::MeanRows => self.step(&node.name, StepOp::MeanRows { x: ins[0], out }),
-            Op::Constant(_) | Op::SliceRows { .. } | Op::SliceCols { .. } => {}
+            Op::Constant(_)
+            | Op::Positions(_)
+            | Op::Embedding { .. }
+            | Op::SliceRows { .. }
+            | Op::SliceCols { .. } => {}
         }
+        Ok(())
+    }
+
+    fn embedding(&mut self, node: &Node, table: WeightId) -> Result<()> {
+        let input = self.graph.inputs.iter().position(|port| port.value == node.inputs[0]);
+        let input = input.ok_or_else(|| Error::new(ErrorKind::Internal, "ids that are no input"))?;
+        let [vocab, _] = self.graph.weight(table).dims;
+        let embed = Embed {
+            input: number(input, "the number of inputs")?,
+            table: self.lowered.weights.add(&self.graph.weight(table).data),
+            vocab: number(vocab, "a number of rows")?,
+            out: self.home(node.output)?,
+        };
+        self.step(&node.name, StepOp::Embed(embed));
         Ok(())
     }
 
@@ -183,7 +211,7 @@ impl Lowerer<'_> {
         };
         let [k, n] = self.graph.weight(weight).dims;
         let k = number(k, "a patch")?;
-        let patches = self.tensor(Memory::Arena, out.rows, k)?;
+        let patches = self.tensor(Memory::Arena, [out.rows, k], node.output)?;
         self.step(
             &format!("{}.patches", node.name),
             StepOp::Patches(Patches {
@@ -237,7 +265,8 @@ impl Lowerer<'_> {
     fn lstm(&mut self, node: &Node, lstm: &MultiHeadLstm, x: Operand, out: Operand) -> Result<()> {
         let by_input = pack::gate_groups(&lstm.units);
         let total: usize = by_input.iter().map(pack::GateGroup::columns).sum();
-        let gates = self.tensor(Memory::Arena, x.rows, number(total, "the number of gates")?)?;
+        let total = number(total, "the number of gates")?;
+        let gates = self.tensor(Memory::Arena, [x.rows, total], node.output)?;
         let mut groups = Vec::with_capacity(by_input.len());
         let mut units = Vec::with_capacity(lstm.units.len());
         let mut col = 0;
@@ -291,6 +320,15 @@ impl Lowerer<'_> {
 
     /// Copies row by row: passes leave this operation only where an LSTM can't take it over.
     fn reverse_rows(&mut self, node: &Node, x: Operand, out: Operand) -> Result<()> {
+        if self.graph.value(node.output).shape.varies() {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "tokens are reversed, but for an LSTM to run over them",
+            )
+            .expected("a fixed number of tokens")
+            .got(format!("up to {}", x.rows))
+            .hint("leave out the flip, or compile for a fixed number of tokens"));
+        }
         few(x.rows, "rows to reverse")?;
         for row in 0..x.rows {
             let (x, out) =

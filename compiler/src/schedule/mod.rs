@@ -12,7 +12,7 @@ mod pack;
 mod place;
 mod weights;
 
-use far_format::plan::{Place, Plan, Port, StepOp, Tensor};
+use far_format::plan::{Batch, Dim, Place, Plan, Port, StepOp, Tensor};
 
 pub use cost::StepCost;
 
@@ -47,7 +47,7 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
                 place::Memory::Input(n) => Place::Input(n),
                 place::Memory::Output(n) => Place::Output(n),
             };
-            Tensor { place, rows: spec.rows, cols: spec.cols, stride: spec.stride() }
+            Tensor { place, rows: spec.rows, cols: spec.cols, stride: spec.stride(), tokens: spec.tokens }
         })
         .collect();
     for (work, offset) in lowered.works.iter().zip(&arena.offsets[lowered.tensors.len()..]) {
@@ -62,6 +62,9 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
         outputs: ports(&graph.outputs)?,
         steps: lowered.steps,
         arena_bytes: arena.bytes,
+        tokens: number(graph.tokens, "the number of tokens")?,
+        batch: Batch { most: number(graph.batch.most, "the batch")?, fixed: graph.batch.fixed },
+        lengths: graph.lengths.map(|input| number(input, "the number of inputs")).transpose()?,
     };
     let weights = lowered.weights.into_bytes();
     let costs = cost::steps(&plan, weights.len() as u64, target);
@@ -72,8 +75,13 @@ fn ports(ports: &[ir::Port]) -> Result<Vec<Port>> {
     ports
         .iter()
         .map(|port| {
-            let dims = port.dims.iter().map(|d| number(*d, "a dimension")).collect::<Result<_>>();
-            Ok(Port { name: port.name.clone(), dims: dims.map_err(|e| e.at_node(&port.name))? })
+            let dim = |dim: &ir::Dim| match *dim {
+                ir::Dim::Fixed(size) => number(size, "a dimension").map(Dim::Fixed),
+                ir::Dim::Batch => Ok(Dim::Batch),
+                ir::Dim::Tokens => Ok(Dim::Tokens),
+            };
+            let dims = port.dims.iter().map(dim).collect::<Result<_>>().map_err(|e| e.at_node(&port.name))?;
+            Ok(Port { name: port.name.clone(), dtype: port.dtype, dims })
         })
         .collect()
 }

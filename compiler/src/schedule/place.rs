@@ -32,6 +32,8 @@ pub(super) struct TensorSpec {
     pub(super) memory: Memory,
     pub(super) rows: u32,
     pub(super) cols: u32,
+    /// Whether its rows are the call's tokens.
+    pub(super) tokens: bool,
 }
 
 /// Strides of a multiple of this many elements put all rows of a column into few sets of the first-level cache.
@@ -71,14 +73,16 @@ pub(super) fn place(graph: &Graph) -> Result<Homes> {
         homes: vec![None; graph.values.len()],
     };
     for (i, input) in graph.inputs.iter().enumerate() {
-        let home =
-            placer.tensor(Memory::Input(number(i, "the number of inputs")?), graph.dims(input.value))?;
+        if graph.value(input.value).shape.is_ids() {
+            // A step names the port itself.
+            continue;
+        }
+        let home = placer.tensor(Memory::Input(number(i, "the number of inputs")?), input.value)?;
         placer.homes[input.value.0 as usize] = Some(home);
     }
     let mut copied_outputs = Vec::new();
     for (i, output) in graph.outputs.iter().enumerate() {
-        let home =
-            placer.tensor(Memory::Output(number(i, "the number of outputs")?), graph.dims(output.value))?;
+        let home = placer.tensor(Memory::Output(number(i, "the number of outputs")?), output.value)?;
         copied_outputs.push(if placer.is_free(output.value) {
             placer.homes[output.value.0 as usize] = Some(home);
             None
@@ -121,6 +125,11 @@ pub(super) fn is_view(op: &Op) -> bool {
     matches!(op, Op::SliceRows { .. } | Op::SliceCols { .. } | Op::Activation(Activation::None))
 }
 
+/// Whether the output is in the weights section.
+pub(super) fn is_constant(op: &Op) -> bool {
+    matches!(op, Op::Constant(_) | Op::Positions(_))
+}
+
 /// `rows × cols` elements of `whole` from (`row`, `col`) on.
 pub(super) fn part(whole: Operand, row: u32, col: u32, rows: u32, cols: u32) -> Operand {
     Operand { tensor: whole.tensor, row: whole.row + row, col: whole.col + col, rows, cols }
@@ -137,9 +146,12 @@ struct Placer<'a> {
 }
 
 impl Placer<'_> {
-    fn tensor(&mut self, memory: Memory, [rows, cols]: [usize; 2]) -> Result<Operand> {
+    /// Memory for a value.
+    fn tensor(&mut self, memory: Memory, value: ValueId) -> Result<Operand> {
+        let [rows, cols] = self.graph.dims(value);
         let (rows, cols) = (number(rows, "a number of rows")?, number(cols, "a number of columns")?);
-        self.tensors.push(TensorSpec { memory, rows, cols });
+        let tokens = self.graph.value(value).shape.varies();
+        self.tensors.push(TensorSpec { memory, rows, cols, tokens });
         Ok(Operand {
             tensor: number(self.tensors.len() - 1, "the number of tensors")?,
             row: 0,
@@ -153,23 +165,23 @@ impl Placer<'_> {
     fn is_free(&self, value: ValueId) -> bool {
         let writes = |i: usize| {
             let op = &self.graph.nodes[i].op;
-            !is_view(op) && !matches!(op, Op::Constant(_))
+            !is_view(op) && !is_constant(op)
         };
         self.homes[value.0 as usize].is_none() && self.producer[value.0 as usize].is_some_and(writes)
     }
 
     fn node(&mut self, index: usize, node: &Node) -> Result<()> {
-        if is_view(&node.op) || matches!(node.op, Op::Constant(_)) {
+        if is_view(&node.op) || is_constant(&node.op) {
             return Ok(());
         }
         let home = match self.homes[node.output.0 as usize] {
             Some(home) => home,
-            None => self.tensor(Memory::Arena, self.graph.dims(node.output))?,
+            None => self.tensor(Memory::Arena, node.output)?,
         };
         self.homes[node.output.0 as usize] = Some(home);
         match &node.op {
             Op::ConcatRows | Op::ConcatCols => self.join(node, home),
-            Op::LayerNorm { .. } | Op::Activation(_) => {
+            Op::LayerNorm { .. } | Op::Normalize { .. } | Op::Activation(_) => {
                 self.in_place(index, node, node.inputs[0], home);
             }
             Op::Linear(linear) if linear.residual => {

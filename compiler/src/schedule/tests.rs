@@ -24,8 +24,10 @@ impl Builder {
         let dims = match shape {
             Shape::Matrix { rows, cols } => vec![1, rows, cols],
             Shape::Image { channels, height, width } => vec![1, channels, height, width],
+            other => panic!("{other:?}"),
         };
-        self.0.inputs.push(Port { name: self.0.value(value).name.clone(), value, dims });
+        let name = self.0.value(value).name.clone();
+        self.0.inputs.push(Port::new(name, value, &dims));
         value
     }
 
@@ -58,8 +60,8 @@ impl Builder {
 
     fn output(mut self, values: &[ValueId]) -> Graph {
         for (i, value) in values.iter().enumerate() {
-            let dims = self.0.dims(*value).to_vec();
-            self.0.outputs.push(Port { name: format!("y{i}"), value: *value, dims });
+            let dims = self.0.dims(*value);
+            self.0.outputs.push(Port::new(format!("y{i}"), *value, &dims));
         }
         self.0
     }

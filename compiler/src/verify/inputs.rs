@@ -1,19 +1,42 @@
-//! Where a verification's inputs come from: a seed, or the user. May import: `verify`'s types, `error`.
+//! Where a verification's inputs come from: a seed, or the user. May import: `verify`'s types, `reference`, `error`.
 
-use far_format::plan::Port;
+mod given;
 
-use super::{Given, Options, Sample};
+use far_engine::Extent;
+use far_format::plan::{Dtype, Plan, Port, StepOp};
+
+use super::{Elements, Options, Sample};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reference::Model;
 
 /// Seeded runs unless the options say how many.
 const SAMPLES: usize = 4;
 
+/// Which sizes the source model leaves open: the judge runs it at no others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    batch: bool,
+    tokens: bool,
+}
+
+impl Open {
+    /// Those of a model: an axis is open if it is for every input that has it.
+    pub(super) fn of(judge: &Model) -> Self {
+        let open = |axis: usize| {
+            let dims = judge.inputs().iter().filter_map(|port| port.dims.as_ref()?.get(axis).copied());
+            let mut dims = dims.peekable();
+            dims.peek().is_some() && dims.all(|dim| dim.is_none())
+        };
+        Self { batch: open(0), tokens: open(1) }
+    }
+}
+
 /// At least one sample.
-pub(super) fn samples(ports: &[Port], options: &Options) -> Result<Vec<Sample>> {
+pub(super) fn samples(plan: &Plan, open: Open, options: &Options) -> Result<Vec<Sample>> {
     let samples = if options.inputs.is_empty() {
-        seeded(ports, options.seed, options.samples.unwrap_or(SAMPLES))
+        seeded(plan, open, options.seed, options.samples.unwrap_or(SAMPLES))
     } else {
-        given(ports, &options.inputs, options.samples.unwrap_or(usize::MAX))?
+        given::samples(plan, &options.inputs, options.samples.unwrap_or(usize::MAX))?
     };
     if samples.is_empty() {
         return Err(Error::new(ErrorKind::BadInput, "nothing to compare")
@@ -23,128 +46,62 @@ pub(super) fn samples(ports: &[Port], options: &Options) -> Result<Vec<Sample>> 
     Ok(samples)
 }
 
-fn seeded(ports: &[Port], seed: u64, count: usize) -> Vec<Sample> {
+/// The largest call first; then, where sizes vary, smaller ones, batches, and elements of different lengths in one.
+fn seeded(plan: &Plan, open: Open, seed: u64, count: usize) -> Vec<Sample> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    // Twelve uniforms: mean 6, variance 1, close to normal.
-    let mut normal = || (0..12).map(|_| rng.f32()).sum::<f32>() - 6.0;
+    let most = plan.tokens as usize;
+    let tokens: Vec<usize> = match open.tokens && most > 1 {
+        true => [most, 1, most.div_ceil(2), most - 1].into(),
+        false => vec![most],
+    };
+    let batch = plan.batch.most as usize;
+    let batches: Vec<usize> = if plan.batch.fixed || !open.batch { vec![batch] } else { vec![1, batch] };
     (0..count)
-        .map(|_| ports.iter().map(|port| (0..port.elements()).map(|_| normal()).collect()).collect())
+        .map(|i| {
+            let extent = Extent { batch: batches[i % batches.len()], tokens: tokens[i % tokens.len()] };
+            // A mask that cuts needs a judge that runs shorter sequences.
+            let alone = !plan.batch.fixed || batch == 1;
+            let cuts = plan.lengths.is_some() && open.tokens && alone && i % 2 == 1;
+            let length =
+                |rng: &mut fastrand::Rng| if cuts { rng.usize(1..=extent.tokens) } else { extent.tokens };
+            let lengths: Vec<usize> = (0..extent.batch).map(|_| length(&mut rng)).collect();
+            let inputs =
+                (0..plan.inputs.len()).map(|input| noise(plan, input, extent, &lengths, &mut rng)).collect();
+            Sample { extent, lengths, inputs }
+        })
         .collect()
 }
 
-fn given(ports: &[Port], inputs: &[Given], most: usize) -> Result<Vec<Sample>> {
-    let mut by_port: Vec<Option<Vec<Vec<f32>>>> = vec![None; ports.len()];
-    for input in inputs {
-        let index = match &input.name {
-            Some(name) => ports.iter().position(|port| port.name == *name),
-            None => by_port.iter().position(Option::is_none),
-        };
-        let index = index.ok_or_else(|| no_such_input(ports, input))?;
-        if by_port[index].is_some() {
-            return Err(Error::new(
-                ErrorKind::BadInput,
-                format!("input `{}` is given twice", ports[index].name),
-            ));
+/// Elements of an input: a mask of these lengths, rows of a table, or numbers close to normal.
+fn noise(plan: &Plan, input: usize, extent: Extent, lengths: &[usize], rng: &mut fastrand::Rng) -> Elements {
+    let port: &Port = &plan.inputs[input];
+    let count = port.elements(extent.batch, extent.tokens);
+    let vocabulary = vocabulary(plan, input);
+    let mut integer = |i: usize| match plan.lengths {
+        Some(mask) if mask as usize == input => {
+            let (element, at) = (i / extent.tokens.max(1), i % extent.tokens.max(1));
+            i64::from(lengths.get(element).is_some_and(|length| at < *length))
         }
-        by_port[index] = Some(cut(&ports[index], input)?);
+        _ => rng.i64(0..i64::from(vocabulary)),
+    };
+    match port.dtype {
+        Dtype::I64 => Elements::I64((0..count).map(integer).collect()),
+        Dtype::I32 => Elements::I32((0..count).map(|i| i32::try_from(integer(i)).unwrap_or(0)).collect()),
+        // Twelve uniforms: mean 6, variance 1, close to normal.
+        Dtype::F32 => {
+            Elements::F32((0..count).map(|_| (0..12).map(|_| rng.f32()).sum::<f32>() - 6.0).collect())
+        }
     }
-    let mut all = Vec::new();
-    for (port, values) in ports.iter().zip(by_port) {
-        all.push(values.ok_or_else(|| {
-            Error::new(ErrorKind::BadInput, format!("input `{}` is missing", port.name))
-                .hint("give all inputs, or none for seeded ones")
-        })?);
-    }
-    let count = all.first().map_or(0, Vec::len);
-    if let Some((port, other)) = ports.iter().zip(&all).find(|(_, values)| values.len() != count) {
-        return Err(Error::new(
-            ErrorKind::BadInput,
-            format!("input `{}` has another number of samples", port.name),
-        )
-        .expected(count.to_string())
-        .got(other.len().to_string()));
-    }
-    let sample = |i: usize| all.iter().map(|values| values[i].clone()).collect();
-    Ok((0..count.min(most)).map(sample).collect())
 }
 
-fn no_such_input(ports: &[Port], input: &Given) -> Error {
-    let names: Vec<String> = ports.iter().map(|port| format!("`{}`", port.name)).collect();
-    let got = input.name.as_ref().map_or_else(|| "one more".to_owned(), |name| format!("`{name}`"));
-    Error::new(ErrorKind::BadInput, "no such input").expected(names.join(", ")).got(got)
-}
-
-/// Cuts an array into samples: of the port's own shape, or with a leading dimension of any size where that is 1.
-fn cut(port: &Port, input: &Given) -> Result<Vec<Vec<f32>>> {
-    let dims: Vec<usize> = port.dims.iter().map(|&d| d as usize).collect();
-    let shape = input.values.shape();
-    let fits =
-        shape == dims || (dims.first() == Some(&1) && shape.len() == dims.len() && shape[1..] == dims[1..]);
-    if !fits {
-        return Err(Error::new(ErrorKind::BadInput, format!("input `{}` has another shape", port.name))
-            .expected(format!("{dims:?}"))
-            .got(format!("{shape:?}")));
-    }
-    let values: Vec<f32> = input.values.iter().copied().collect();
-    Ok(values.chunks_exact(port.elements().max(1)).map(<[f32]>::to_vec).collect())
+/// Rows of the smallest table that an input names rows of; 2 where it names none.
+fn vocabulary(plan: &Plan, input: usize) -> u32 {
+    let tables = plan.steps.iter().filter_map(|step| match &step.op {
+        StepOp::Embed(embed) if embed.input as usize == input => Some(embed.vocab),
+        _ => None,
+    });
+    tables.min().unwrap_or(2)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ndarray::ArrayD;
-
-    fn ports() -> Vec<Port> {
-        vec![Port { name: "a".into(), dims: vec![1, 2] }, Port { name: "b".into(), dims: vec![3] }]
-    }
-
-    fn input(name: Option<&str>, shape: &[usize]) -> Given {
-        let len = shape.iter().product::<usize>();
-        let values = ArrayD::from_shape_vec(shape, (0..len).map(|v| v as f32).collect()).expect("fits");
-        Given { name: name.map(Into::into), values }
-    }
-
-    fn with(inputs: Vec<Given>) -> Result<Vec<Sample>> {
-        samples(&ports(), &Options { inputs, ..Options::default() })
-    }
-
-    #[test]
-    fn seeds_repeat() {
-        let make = |seed, count| {
-            samples(&ports(), &Options { seed, samples: Some(count), ..Options::default() }).expect("valid")
-        };
-        assert_eq!(make(1, 3), make(1, 3));
-        assert_ne!(make(1, 3), make(2, 3));
-        assert_eq!(make(1, 3).len(), 3);
-        let many: Vec<f32> = make(9, 2000).into_iter().flatten().flatten().collect();
-        let mean = many.iter().sum::<f32>() / many.len() as f32;
-        let variance = many.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / many.len() as f32;
-        assert!(mean.abs() < 0.05 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
-    }
-
-    #[test]
-    fn given_inputs_are_cut_into_samples() {
-        let one = with(vec![input(Some("b"), &[3]), input(None, &[1, 2])]).expect("valid");
-        assert_eq!(one, [[vec![0.0, 1.0], vec![0.0, 1.0, 2.0]]]);
-        let single = [Port { name: "a".into(), dims: vec![1, 2] }];
-        let options = Options { inputs: vec![input(None, &[3, 2])], samples: Some(2), ..Options::default() };
-        let two = samples(&single, &options).expect("valid");
-        assert_eq!(two, [[vec![0.0, 1.0]], [vec![2.0, 3.0]]]);
-    }
-
-    #[test]
-    fn inputs_that_dont_fit_are_errors() {
-        for inputs in [
-            vec![input(Some("c"), &[1])],
-            vec![input(None, &[1, 2])],
-            vec![input(None, &[1, 2]), input(Some("a"), &[1, 2])],
-            vec![input(None, &[1, 2]), input(None, &[3]), input(None, &[3])],
-            vec![input(None, &[2, 2]), input(None, &[3])],
-            vec![input(None, &[1, 3]), input(None, &[3])],
-            vec![input(None, &[0, 2]), input(None, &[3])],
-        ] {
-            let shapes: Vec<_> = inputs.iter().map(|i| (i.name.clone(), i.values.shape().to_vec())).collect();
-            assert_eq!(with(inputs).expect_err("does not fit").kind, ErrorKind::BadInput, "{shapes:?}");
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use far_format::ArtifactParts;
 use far_format::layout::Activation;
-use far_format::plan::{Operand, Place, Port, Step, StepOp};
+use far_format::plan::{Batch, Dim, Dtype, Operand, Place, Plan, Port, Step, StepOp};
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, difference};
@@ -80,7 +80,10 @@ pub(super) fn compare(
     let values = judge.run(&feeds(&plan.inputs, sample)?, Keep::Names(&names))?;
     let layers = probes.into_iter().zip(results).filter_map(|(probe, got)| {
         let expected = match &probe.counterpart {
-            Counterpart::Value(name) => matrix(&values, name, &probe.result)?,
+            Counterpart::Value(name) => {
+                let rows = got.len().checked_div(probe.result.cols as usize)?;
+                matrix(&values, name, [rows, probe.result.cols as usize])?
+            }
             Counterpart::HiddenUnits(names) => {
                 nearest_columns(got, probe.result.cols as usize, &columns(&values, names))?
             }
@@ -111,10 +114,17 @@ fn probe(judge: &Model, index: usize, step: &Step) -> Option<Probe> {
         // Without scale and shift it is a part of the source model's, which the next step completes.
         StepOp::LayerNorm(norm) => (norm.out, norm.affine.and(value(Fused::default()))?),
         StepOp::Attention(attention) => (attention.out, value(Fused::default())?),
-        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } => (*out, value(Fused::default())?),
-        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) => return None,
+        StepOp::Map { out, .. } | StepOp::MeanRows { out, .. } | StepOp::Normalize { out, .. } => {
+            (*out, value(Fused::default())?)
+        }
+        StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) | StepOp::Embed(_) => return None,
     };
     Some(Probe { step: index, name: step.name.clone(), result, counterpart })
+}
+
+/// Whether a result has a row for each of the call's tokens.
+fn is_tokens(plan: &Plan, result: &Operand) -> bool {
+    plan.tensors.get(result.tensor as usize).is_some_and(|tensor| tensor.tokens) && result.rows == plan.tokens
 }
 
 /// The artifact with a copy of each probe's result as one more output.
@@ -128,14 +138,21 @@ fn instrument(artifact: &[u8], probes: &[Probe]) -> Result<Vec<u8>> {
         let Operand { rows, cols, .. } = probe.result;
         let place = Place::Output(index(plan.outputs.len() + number));
         let out = Operand { tensor: index(plan.tensors.len()), row: 0, col: 0, rows, cols };
-        plan.tensors.push(far_format::plan::Tensor { place, rows, cols, stride: cols });
+        let tokens = is_tokens(&plan, &probe.result);
+        plan.tensors.push(far_format::plan::Tensor { place, rows, cols, stride: cols, tokens });
         let copy = StepOp::Copy { x: probe.result, out };
         plan.steps.insert(probe.step + 1, Step { name: probe.name.clone(), op: copy });
     }
-    let ports = probes.iter().map(|probe| Port {
-        name: format!("step {}: {}", probe.step, probe.name),
-        dims: vec![probe.result.rows, probe.result.cols],
-    });
+    let batch = (plan.batch != Batch::default()).then_some(Dim::Batch);
+    let ports: Vec<Port> = probes
+        .iter()
+        .map(|probe| {
+            let Operand { rows, cols, .. } = probe.result;
+            let rows = if is_tokens(&plan, &probe.result) { Dim::Tokens } else { Dim::Fixed(rows) };
+            let dims = batch.into_iter().chain([rows, Dim::Fixed(cols)]).collect();
+            Port { name: format!("step {}: {}", probe.step, probe.name), dtype: Dtype::F32, dims }
+        })
+        .collect();
     plan.outputs.extend(ports);
     let parts = ArtifactParts {
         arch: artifact.header.arch,
@@ -148,10 +165,10 @@ fn instrument(artifact: &[u8], probes: &[Probe]) -> Result<Vec<u8>> {
 }
 
 /// A value of the source model as the step's matrix; `None` if it is of another shape.
-fn matrix(values: &Values, name: &str, result: &Operand) -> Option<Vec<f64>> {
+fn matrix(values: &Values, name: &str, [wanted, width]: [usize; 2]) -> Option<Vec<f64>> {
     let value = values.get(name)?.as_real().ok()?;
     let (cols, rows) = value.shape().split_last()?;
-    let fits = *cols == result.cols as usize && rows.iter().product::<usize>() == result.rows as usize;
+    let fits = *cols == width && rows.iter().product::<usize>() == wanted;
     fits.then(|| value.iter().copied().collect())
 }
 

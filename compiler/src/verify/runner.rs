@@ -1,8 +1,8 @@
 //! What runs an artifact. May import: `verify`'s types, `error`; far-engine.
 
-use far_engine::{Model, Session, SessionOptions};
+use far_engine::{Input, Model, Session, SessionOptions};
 
-use super::Sample;
+use super::{Elements, Sample};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a run of an artifact gave.
@@ -38,15 +38,33 @@ impl Runner for HostRunner {
             Session::new(model, &self.options).map_err(|e| failed("the artifact can't run here", e))?;
         let mut outputs = Vec::new();
         for sample in samples {
-            let inputs: Vec<&[f32]> = sample.iter().map(Vec::as_slice).collect();
+            let inputs: Vec<Input<'_>> = sample.inputs.iter().map(Elements::view).collect();
+            let (batch, tokens) = (sample.extent.batch, sample.extent.tokens);
             // What a run does not write must not look like a result.
-            let mut results: Vec<Vec<f32>> =
-                session.model().outputs().iter().map(|port| vec![f32::NAN; port.elements()]).collect();
+            let mut results: Vec<Vec<f32>> = session
+                .model()
+                .outputs()
+                .iter()
+                .map(|port| vec![f32::NAN; port.elements(batch, tokens)])
+                .collect();
             let mut views: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
-            session.run(&inputs, &mut views).map_err(|e| failed("the artifact's run failed", e))?;
+            session
+                .run_extent(sample.extent, &inputs, &mut views)
+                .map_err(|e| failed("the artifact's run failed", e))?;
             outputs.push(results);
         }
         let kernels = session.kernels().into_iter().map(str::to_owned).collect();
         Ok(Ran { outputs, isa: session.isa().to_string(), kernels })
+    }
+}
+
+impl Elements {
+    /// As the engine takes them.
+    fn view(&self) -> Input<'_> {
+        match self {
+            Self::F32(values) => Input::F32(values),
+            Self::I32(values) => Input::I32(values),
+            Self::I64(values) => Input::I64(values),
+        }
     }
 }

@@ -47,7 +47,7 @@ impl Builder {
         let Size { tokens, heads, width, .. } = self.size;
         let cols = heads * width;
         let x = self.graph.add_value("x", Shape::Matrix { rows: tokens, cols });
-        self.graph.inputs.push(Port { name: "x".into(), value: x, dims: vec![tokens, cols] });
+        self.graph.inputs.push(Port::new("x", x, &[tokens, cols]));
         let cls = self.weight(1, cols, 1.0);
         let cls = self.node("cls", Op::Constant(cls), vec![]);
         let rows = self.node("tokens", Op::ConcatRows, vec![cls, x]);
@@ -69,7 +69,7 @@ impl Builder {
         };
         let head = self.weight(cols, 3, 0.5);
         let logits = self.linear("head", token, 3, head);
-        self.graph.outputs.push(Port { name: "logits".into(), value: logits, dims: vec![1, 3] });
+        self.graph.outputs.push(Port::new("logits", logits, &[1, 3]));
     }
 
     fn node(&mut self, name: &str, op: Op, inputs: Vec<ValueId>) -> ValueId {

@@ -13,6 +13,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use far_engine::{Extent, Input};
 use farc::error::Error;
 use farc::target::Target;
 use farc::{Options, compile};
@@ -20,6 +21,9 @@ use serde::Deserialize;
 
 /// Largest difference allowed, relative to the number: the cases are computed in f32.
 const TOLERANCE: f64 = 1e-5;
+
+/// Cases have one element and a fixed number of tokens.
+const ONE: Extent = Extent { batch: 1, tokens: 0 };
 
 #[derive(Deserialize)]
 struct Index {
@@ -105,11 +109,11 @@ fn run(onnx: &Path, case: &Case) -> Result<(), Error> {
     for run in &case.runs {
         let input: Vec<f32> = run.input.data.iter().map(|v| *v as f32).collect();
         let mut outputs: Vec<Vec<f32>> =
-            plan.outputs.iter().map(|port| vec![f32::NAN; port.elements()]).collect();
+            plan.outputs.iter().map(|port| vec![f32::NAN; port.elements(1, 0)]).collect();
         let mut slices: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        session.run(&[&input], &mut slices).expect("a run");
+        session.run_extent(ONE, &[Input::F32(&input)], &mut slices).expect("a run");
         for ((got, right), port) in outputs.iter().zip(&run.outputs).zip(&plan.outputs) {
-            let dims: Vec<usize> = port.dims.iter().map(|d| *d as usize).collect();
+            let dims: Vec<usize> = port.dims.iter().map(|d| d.of(1, 0)).collect();
             assert_eq!(dims, right.dims, "{}", case.name);
             for (got, right) in got.iter().zip(&right.data) {
                 let difference = (f64::from(*got) - right).abs();

@@ -42,6 +42,8 @@ pub(crate) fn step(plan: &CheckedPlan, op: &StepOp) -> usize {
             scores.saturating_mul(tokens)
         }
         StepOp::LayerNorm(norm) => size(&norm.x) * 4,
+        StepOp::Normalize { x, .. } => size(x) * 4,
+        StepOp::Embed(embed) => size(&embed.out),
         StepOp::Map { x, .. } => size(x) * FUNCTION,
         StepOp::Patches(patches) => size(&patches.out),
         StepOp::Add { out: x, .. } | StepOp::Copy { x, .. } | StepOp::MeanRows { x, .. } => size(x),
@@ -83,6 +85,40 @@ impl Cut {
         let size = len.div_ceil(self.tasks).next_multiple_of(unit).max(1);
         (0..len.div_ceil(size)).map(move |i| (i * size, size.min(len - i * size)))
     }
+
+    /// As many shares of rows as there are [`ranges`](Self::ranges).
+    pub(crate) fn shares(self, rows: usize, unit: usize) -> impl Iterator<Item = Share> {
+        let parts = self.ranges(rows, unit).len();
+        (0..parts).map(move |index| Share { index, parts, unit })
+    }
+
+    /// The fewest rows of `rows` that are worth more than one thread, where all of them cost `cost`.
+    pub(crate) fn rows_worth_sharing(self, cost: usize, rows: usize) -> usize {
+        if self.tasks <= 1 {
+            return usize::MAX;
+        }
+        (ALONE as u128 * rows as u128).div_ceil(cost.max(1) as u128) as usize
+    }
+}
+
+/// The rows that a task takes, however many there are: part `index` of `parts`, which begin at multiples of `unit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    index: usize,
+    parts: usize,
+    unit: usize,
+}
+
+impl Share {
+    /// All rows.
+    pub(crate) const ALL: Share = Share { index: 0, parts: 1, unit: 1 };
+
+    /// First and number of its rows, of so many. Of few rows the last parts may have none.
+    pub(crate) fn of(self, rows: usize) -> (usize, usize) {
+        let size = rows.div_ceil(self.parts).next_multiple_of(self.unit);
+        let at = (self.index * size).min(rows);
+        (at, size.min(rows - at))
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +142,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn shares_cover_any_number_of_rows_once_and_in_order() {
+        for (tasks, most, unit) in [(1, 13, 1), (4, 64, 1), (8, 197, 14), (100, 64, 2), (3, 5, 14)] {
+            let shares: Vec<Share> = Cut { tasks }.shares(most, unit).collect();
+            assert!(shares.len() <= tasks && shares.iter().all(|share| share.of(most).1 > 0));
+            for rows in 1..=most {
+                let mut end = 0;
+                for (start, n) in shares.iter().map(|share| share.of(rows)) {
+                    assert!(n == 0 || start == end && start.is_multiple_of(unit));
+                    end += n;
+                }
+                assert_eq!(end, rows, "{tasks} tasks, {most} rows at most");
+            }
+        }
+        assert_eq!(Share::ALL.of(7), (0, 7));
+    }
+
+    #[test]
+    fn few_rows_stay_with_the_caller() {
+        let (cost, rows) = (8 * ALONE, 64);
+        let cut = Cut::new(cost, 4);
+        assert_eq!(cut.rows_worth_sharing(cost, rows), 8);
+        assert_eq!(cut.rows_worth_sharing(cost, 1), 1);
+        assert_eq!(Cut::new(cost, 1).rows_worth_sharing(cost, rows), usize::MAX);
     }
 
     #[test]

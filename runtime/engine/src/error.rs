@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use far_format::cpu::{Arch, Features};
+use far_format::plan::Dtype;
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,6 +37,14 @@ pub enum ErrorKind {
     PortCount,
     /// An input or output of the wrong length.
     PortLength,
+    /// An input of the wrong element type.
+    PortType,
+    /// A batch or a number of tokens that the model can't have.
+    Extent,
+    /// A token's id that its table doesn't have.
+    TokenId,
+    /// An attention mask that isn't ones, then zeros.
+    Mask,
     /// The system gives no more threads.
     Thread,
     /// A defect of this library.
@@ -55,6 +65,24 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Side::Input => "input",
             Side::Output => "output",
+        })
+    }
+}
+
+/// What may vary from call to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Axis {
+    /// The number of elements.
+    Batch,
+    /// The number of tokens of each.
+    Tokens,
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Axis::Batch => "batch",
+            Axis::Tokens => "tokens",
         })
     }
 }
@@ -133,10 +161,60 @@ pub enum Error {
         index: usize,
         /// Its name.
         name: String,
-        /// f32 elements of the port.
+        /// Type of its elements.
+        dtype: Dtype,
+        /// Elements of the port in a call of that extent.
         expected: usize,
-        /// f32 elements of the buffer.
+        /// Elements of the buffer.
         found: usize,
+    },
+    /// An input whose elements are of another type than its port's.
+    PortType {
+        /// Its number.
+        index: usize,
+        /// Its name.
+        name: String,
+        /// The port's.
+        expected: Dtype,
+        /// The buffer's.
+        found: Dtype,
+    },
+    /// A call larger or smaller than the model's can be.
+    Extent {
+        /// In which direction.
+        axis: Axis,
+        /// Least.
+        least: usize,
+        /// Most.
+        most: usize,
+        /// The call's.
+        found: usize,
+    },
+    /// A call that doesn't say how large it is, of a model whose calls differ.
+    ExtentUnknown,
+    /// A token's id outside of its table.
+    TokenId {
+        /// Name of the input.
+        name: Arc<str>,
+        /// Which element of the batch.
+        element: usize,
+        /// Which of its tokens.
+        position: usize,
+        /// The id.
+        id: i64,
+        /// Rows of the table.
+        size: usize,
+    },
+    /// An attention mask that isn't ones, at least one, then zeros.
+    Mask {
+        /// Name of the input.
+        name: Arc<str>,
+        /// Which element of the batch.
+        element: usize,
+        /// Where in its row.
+        position: usize,
+        /// What is there.
+        found: i64,
     },
     /// A step panicked: a defect of this library, contained.
     Panicked {
@@ -165,6 +243,10 @@ impl Error {
             Error::Spawn { .. } => ErrorKind::Thread,
             Error::PortCount { .. } => ErrorKind::PortCount,
             Error::PortLength { .. } => ErrorKind::PortLength,
+            Error::PortType { .. } => ErrorKind::PortType,
+            Error::Extent { .. } | Error::ExtentUnknown => ErrorKind::Extent,
+            Error::TokenId { .. } => ErrorKind::TokenId,
+            Error::Mask { .. } => ErrorKind::Mask,
             Error::Panicked { .. } => ErrorKind::Internal,
         }
     }
@@ -202,9 +284,33 @@ impl fmt::Display for Error {
             Error::PortCount { side, expected, found } => {
                 write!(f, "wrong number of {side}s: expected `{expected}`, got `{found}`")
             }
-            Error::PortLength { side, index, name, expected, found } => {
-                write!(f, "{side} `{index}` (`{name}`): expected `{expected}` f32 elements, got `{found}`")
+            Error::PortLength { side, index, name, dtype, expected, found } => {
+                write!(
+                    f,
+                    "{side} `{index}` (`{name}`): expected `{expected}` {dtype} elements, got `{found}`"
+                )
             }
+            Error::PortType { index, name, expected, found } => {
+                write!(f, "input `{index}` (`{name}`): expected {expected} elements, got {found}")
+            }
+            Error::Extent { axis, least, most, found } if least == most => {
+                write!(f, "{axis}: expected `{most}`, got `{found}`")
+            }
+            Error::Extent { axis, least, most, found } => {
+                write!(f, "{axis}: expected `{least}` to `{most}`, got `{found}`")
+            }
+            Error::ExtentUnknown => f.write_str(
+                "the batch or the number of tokens varies: expected a call that says how large it is",
+            ),
+            Error::TokenId { name, element, position, id, size } => write!(
+                f,
+                "input `{name}`: element `{element}`, position `{position}`: expected an id below `{size}`, got `{id}`"
+            ),
+            Error::Mask { name, element, position, found } => write!(
+                f,
+                "input `{name}`: element `{element}`, position `{position}`: expected ones, at least one, then zeros, \
+                 got `{found}`"
+            ),
             Error::Panicked { step } => write!(f, "internal error in step `{step}`, please report it"),
         }
     }

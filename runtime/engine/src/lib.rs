@@ -10,16 +10,23 @@
 //!
 //! let model = Model::open("model.far".as_ref())?;
 //! let mut session = Session::new(model, &SessionOptions::default())?;
-//! let image = vec![0.0; session.model().inputs()[0].elements()];
-//! let mut logits = vec![0.0; session.model().outputs()[0].elements()];
+//! let image = vec![0.0; session.model().inputs()[0].elements(1, 0)];
+//! let mut logits = vec![0.0; session.model().outputs()[0].elements(1, 0)];
 //! session.run(&[&image], &mut [&mut logits])?;
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! Where the batch or the number of tokens varies, or inputs are integers, [`Session::run_extent`] takes a call that says
+//! how large it is.
+//!
 //! May import: `far_format`, `far_kernels`. Unsafe code is in `exec`, `storage` and `team` only.
 
+#[cfg(test)]
+extern crate self as far_engine;
+
 mod buffer;
+mod call;
 mod cost;
 mod error;
 mod exec;
@@ -30,9 +37,13 @@ mod program;
 mod session;
 mod storage;
 mod team;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod test;
 
-pub use error::{Error, ErrorKind, Result, Side};
-pub use far_format::plan::Port;
+pub use call::{Extent, Input};
+pub use error::{Axis, Error, ErrorKind, Result, Side};
+pub use far_format::plan::{Dim, Dtype, Port};
 pub use far_kernels::Isa;
 pub use isa::{ISA_VARIABLE, choose_kernels};
 pub use model::Model;

@@ -1,4 +1,4 @@
-//! An artifact that was proved and fits this machine. May import: `storage`, `error`.
+//! An artifact that was proved and fits this machine. May import: `call`, `storage`, `error`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use far_format::cpu::{Arch, Features};
 use far_format::plan::Port;
 use far_format::{CheckedPlan, Header};
 
+use crate::call::Extent;
 use crate::error::{Error, Result};
 use crate::storage::{Weights, map};
 
@@ -63,6 +64,16 @@ impl Model {
     /// What a caller receives, in order.
     pub fn outputs(&self) -> &[Port] {
         &self.plan.outputs
+    }
+
+    /// The largest call. Its tokens are 0 where their number is fixed.
+    pub fn most(&self) -> Extent {
+        Extent::most(&self.plan)
+    }
+
+    /// The extent of every call; `None` where the batch or the number of tokens varies.
+    pub fn fixed(&self) -> Option<Extent> {
+        Extent::fixed(&self.plan)
     }
 
     /// The packed weights.

@@ -1,16 +1,19 @@
 //! A plan made ready for a number of threads: phases one after another, each a list of tasks that may run at the same
-//! time. How work is cut changes no result: no element's sum is ever split. May import: `error`, `cost`.
+//! time. How work is cut changes no result: no element's sum is ever split.
+//!
+//! Where rows are tokens a run has the first of them only: tasks then hold the regions of the most tokens and the
+//! [`Share`] of the rows that is theirs, and are cut when they run. May import: `error`, `cost`.
 
 use std::ops::Range;
 
 use far_format::layout::{
     Activation, PANEL, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden,
 };
-use far_format::plan::{Attention, Gemm, Lstm, Patches, StepOp};
+use far_format::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
 use far_format::{CheckedPlan, Region};
 use far_kernels::lstm_state_len;
 
-use crate::cost::{self, Cut};
+use crate::cost::{self, Cut, Share};
 use crate::error::{Error, Result};
 
 /// Bytes of an f32: offsets in a plan are in bytes.
@@ -35,24 +38,34 @@ pub(crate) struct Phase {
     pub(crate) step: usize,
     /// Indices into [`Program::tasks`].
     pub(crate) tasks: Range<usize>,
-    /// Whether the work is worth more than one thread.
-    pub(crate) parallel: bool,
+    /// The fewest tokens whose work is worth more than one thread; 0 where it always is.
+    pub(crate) parallel_from: usize,
 }
 
-/// One call of a kernel. Regions are those of a [`CheckedPlan`] or parts of them; ranges are elements of the weights
-/// section or, for `keys` and `values`, of the arena.
+/// One call of a kernel.
 #[derive(Debug)]
-pub(crate) enum Task {
+pub(crate) struct Task {
+    /// The rows that it takes of regions whose rows are tokens.
+    pub(crate) share: Share,
+    pub(crate) work: Work,
+}
+
+/// What a kernel is called with. Regions are those of a [`CheckedPlan`] or parts of them; ranges are elements of the
+/// weights section; `keys` and `values` are where they begin in the arena.
+#[derive(Debug)]
+pub(crate) enum Work {
     Gemm { a: Region, weights: Range<usize>, act: Activation, residual: Option<Region>, out: Region },
     Lstm { gates: Region, weights: Range<usize>, reverse: bool, out: Region },
     LayerNorm { x: Region, eps: f32, affine: Option<Range<usize>>, out: Region },
-    PackHead { k: Region, v: Region, keys: Range<usize>, values: Range<usize> },
-    Attend { q: Region, keys: Range<usize>, values: Range<usize>, scale: f32, block: usize, out: Region },
+    PackHead { k: Region, v: Region, keys: usize, values: usize },
+    Attend { q: Region, keys: usize, values: usize, tokens: usize, scale: f32, block: usize, out: Region },
     Map { act: Activation, x: Region, out: Region },
     Add { a: Region, b: Region, out: Region },
     Copy { x: Region, out: Region },
     MeanRows { x: Region, out: Region },
     Patches { image: Region, geometry: Geometry, first: usize, out: Region },
+    Embed { input: usize, table: Range<usize>, first: usize, out: Region },
+    Normalize { x: Region, eps: f32, out: Region },
 }
 
 /// How an image is cut into patches.
@@ -86,59 +99,70 @@ struct Builder<'p> {
 
 impl Builder<'_> {
     fn step(&mut self, step: usize, op: &StepOp) -> Result<()> {
-        let cut = Cut::new(cost::step(self.plan, op), self.threads);
-        let region = |operand| self.plan.region(operand);
-        let tasks = self.program.tasks.len();
+        let cost = cost::step(self.plan, op);
+        let cut = Cut::new(cost, self.threads);
+        let first = self.program.tasks.len();
+        let plan = self.plan;
+        let part = |operand, share| rows(&plan.region(operand), share);
         match op {
             StepOp::Gemm(gemm) => self.gemm(gemm, cut)?,
             StepOp::Lstm(lstm) => self.lstm(lstm)?,
-            StepOp::Attention(attention) => return self.attention(step, attention, cut),
+            StepOp::Attention(attention) => return self.attention(step, attention, cost, cut),
             StepOp::Patches(patches) => self.patches(patches, cut)?,
-            StepOp::LayerNorm(norm) => {
-                let (x, out, eps) = (region(&norm.x), region(&norm.out), norm.eps);
-                let affine = norm.affine.map(|offset| span(offset, 2 * x.cols));
-                let task = |at, n| Task::LayerNorm {
-                    x: rows(&x, at, n),
-                    eps,
-                    affine: affine.clone(),
-                    out: rows(&out, at, n),
-                };
-                self.by_rows(out.rows, cut, task)?;
-            }
-            StepOp::Map { act, x, out } => {
-                let (x, out, act) = (region(x), region(out), *act);
-                self.by_rows(out.rows, cut, |at, n| Task::Map {
-                    act,
-                    x: rows(&x, at, n),
-                    out: rows(&out, at, n),
-                })?;
-            }
-            StepOp::Add { a, b, out } => {
-                let (a, b, out) = (region(a), region(b), region(out));
-                let task =
-                    |at, n| Task::Add { a: rows(&a, at, n), b: rows(&b, at, n), out: rows(&out, at, n) };
-                self.by_rows(out.rows, cut, task)?;
-            }
-            StepOp::Copy { x, out } => {
-                let (x, out) = (region(x), region(out));
-                self.by_rows(out.rows, cut, |at, n| Task::Copy {
-                    x: rows(&x, at, n),
-                    out: rows(&out, at, n),
-                })?;
-            }
             StepOp::MeanRows { x, out } => {
-                let (x, out) = (region(x), region(out));
+                let [x, out] = self.regions([x, out]);
                 for (at, n) in cut.ranges(out.cols, PANEL) {
-                    self.push(Task::MeanRows { x: columns(&x, at, n), out: columns(&out, at, n) })?;
+                    let work = Work::MeanRows { x: columns(&x, at, n), out: columns(&out, at, n) };
+                    self.push(Share::ALL, work)?;
                 }
             }
+            StepOp::LayerNorm(LayerNorm { x, out, eps, affine }) => {
+                let affine = affine.map(|offset| span(offset, 2 * out.cols as usize));
+                self.by_rows(out, cut, |share| Work::LayerNorm {
+                    x: part(x, share),
+                    eps: *eps,
+                    affine: affine.clone(),
+                    out: part(out, share),
+                })?;
+            }
+            StepOp::Embed(Embed { input, table, vocab, out }) => {
+                let (table, rows) = (span(*table, *vocab as usize * out.cols as usize), out.rows as usize);
+                self.by_rows(out, cut, |share| {
+                    let (input, table, out) = (*input as usize, table.clone(), part(out, share));
+                    let first = if out.tokens { 0 } else { share.of(rows).0 };
+                    Work::Embed { input, table, first, out }
+                })?;
+            }
+            StepOp::Map { act, x, out } => self.by_rows(out, cut, |share| Work::Map {
+                act: *act,
+                x: part(x, share),
+                out: part(out, share),
+            })?,
+            StepOp::Normalize { x, out, eps } => self.by_rows(out, cut, |share| Work::Normalize {
+                x: part(x, share),
+                eps: *eps,
+                out: part(out, share),
+            })?,
+            StepOp::Add { a, b, out } => self.by_rows(out, cut, |share| Work::Add {
+                a: part(a, share),
+                b: part(b, share),
+                out: part(out, share),
+            })?,
+            StepOp::Copy { x, out } => {
+                self.by_rows(out, cut, |share| Work::Copy { x: part(x, share), out: part(out, share) })?
+            }
         }
-        self.phase(step, tasks, cut)
+        self.phase(step, first, cost, cut)
+    }
+
+    /// A step whose rows are apart, in ranges of them.
+    fn by_rows(&mut self, out: &Operand, cut: Cut, work: impl Fn(Share) -> Work) -> Result<()> {
+        cut.shares(out.rows as usize, 1).try_for_each(|share| self.push(share, work(share)))
     }
 
     /// Every group in ranges of panels, and in ranges of rows where the panels alone are too few.
     fn gemm(&mut self, gemm: &Gemm, cut: Cut) -> Result<()> {
-        let (a, out) = (self.plan.region(&gemm.a), self.plan.region(&gemm.out));
+        let [a, out] = self.regions([&gemm.a, &gemm.out]);
         let residual = gemm.residual.as_ref().map(|r| self.plan.region(r));
         let total: usize = gemm.groups.iter().map(cost::group).sum();
         for group in &gemm.groups {
@@ -152,15 +176,16 @@ impl Builder<'_> {
                 let col = panel * PANEL;
                 let width = (count * PANEL).min(n - col);
                 let weights = group.weights as usize / ELEMENT + gemm_weight_len(k, col);
-                for (row, len) in by_rows.ranges(out.rows, self.tile_rows) {
-                    let part = |r: &Region| columns(&rows(r, row, len), out_col + col, width);
-                    self.push(Task::Gemm {
-                        a: columns(&rows(&a, row, len), group.a_col as usize, k),
+                for share in by_rows.shares(out.rows, self.tile_rows) {
+                    let part = |r: &Region| columns(&rows(r, share), out_col + col, width);
+                    let work = Work::Gemm {
+                        a: columns(&rows(&a, share), group.a_col as usize, k),
                         weights: weights..weights + gemm_weight_len(k, width),
                         act: gemm.act,
                         residual: residual.as_ref().map(part),
                         out: part(&out),
-                    })?;
+                    };
+                    self.push(share, work)?;
                 }
             }
         }
@@ -169,47 +194,43 @@ impl Builder<'_> {
 
     /// A task a unit, the longest first.
     fn lstm(&mut self, lstm: &Lstm) -> Result<()> {
-        let (gates, out) = (self.plan.region(&lstm.gates), self.plan.region(&lstm.out));
+        let [gates, out] = self.regions([&lstm.gates, &lstm.out]);
         let first = self.program.tasks.len();
         for unit in &lstm.units {
             let hidden = unit.hidden as usize;
             self.program.scratch = self.program.scratch.max(lstm_state_len(hidden));
-            self.push(Task::Lstm {
+            let work = Work::Lstm {
                 gates: columns(&gates, unit.gate_col as usize, 4 * padded_hidden(hidden)),
                 weights: span(unit.weights, lstm_weight_len(hidden)),
                 reverse: unit.reverse,
                 out: columns(&out, unit.out_col as usize, hidden),
-            })?;
+            };
+            self.push(Share::ALL, work)?;
         }
-        let hidden = |task: &Task| if let Task::Lstm { out, .. } = task { out.cols } else { 0 };
+        let hidden = |task: &Task| if let Work::Lstm { out, .. } = &task.work { out.cols } else { 0 };
         self.program.tasks[first..].sort_by_key(|task| std::cmp::Reverse(hidden(task)));
         Ok(())
     }
 
     /// First a task a head that packs its keys and values; then tasks of some rows of a head each.
-    fn attention(&mut self, step: usize, attention: &Attention, cut: Cut) -> Result<()> {
-        let [q, k, v, out] =
-            [&attention.q, &attention.k, &attention.v, &attention.out].map(|o| self.plan.region(o));
+    fn attention(&mut self, step: usize, attention: &Attention, cost: usize, cut: Cut) -> Result<()> {
+        let [q, k, v, out] = self.regions([&attention.q, &attention.k, &attention.v, &attention.out]);
         let (tokens, heads) = (q.rows, attention.heads as usize);
         let d = q.cols / heads;
+        // Of fewer tokens each head packs less, where it would pack most.
         let head_len = attention_work_bytes(tokens, 1, d) / ELEMENT;
         let work = |head: usize| {
-            let start = attention.work as usize / ELEMENT + head * head_len;
-            let middle = start + gemm_weight_len(d, tokens);
-            (start..middle, middle..start + head_len)
+            let keys = attention.work as usize / ELEMENT + head * head_len;
+            (keys, keys + gemm_weight_len(d, tokens))
         };
 
         let first = self.program.tasks.len();
         for head in 0..heads {
             let (keys, values) = work(head);
-            self.push(Task::PackHead {
-                k: columns(&k, head * d, d),
-                v: columns(&v, head * d, d),
-                keys,
-                values,
-            })?;
+            let (k, v) = (columns(&k, head * d, d), columns(&v, head * d, d));
+            self.push(Share::ALL, Work::PackHead { k, v, keys, values })?;
         }
-        self.phase(step, first, cut)?;
+        self.phase(step, first, cost, cut)?;
 
         let first = self.program.tasks.len();
         let block = self.tile_rows * (SCORE_ROWS / self.tile_rows).max(1);
@@ -217,18 +238,18 @@ impl Builder<'_> {
         self.program.scratch = self.program.scratch.max(block * tokens.next_multiple_of(PANEL));
         let by_rows = Cut { tasks: cut.tasks.div_ceil(heads) };
         for head in 0..heads {
-            for (row, len) in by_rows.ranges(tokens, block) {
-                let part = |r: &Region| columns(&rows(r, row, len), head * d, d);
-                let (keys, values) = work(head);
-                let scale = attention.scale;
-                self.push(Task::Attend { q: part(&q), keys, values, scale, block, out: part(&out) })?;
+            for share in by_rows.shares(tokens, block) {
+                let part = |r: &Region| columns(&rows(r, share), head * d, d);
+                let ((keys, values), scale) = (work(head), attention.scale);
+                let work = Work::Attend { q: part(&q), keys, values, tokens, scale, block, out: part(&out) };
+                self.push(share, work)?;
             }
         }
-        self.phase(step, first, cut)
+        self.phase(step, first, cost, cut)
     }
 
     fn patches(&mut self, patches: &Patches, cut: Cut) -> Result<()> {
-        let (image, out) = (self.plan.region(&patches.image), self.plan.region(&patches.out));
+        let [image, out] = self.regions([&patches.image, &patches.out]);
         let geometry = Geometry {
             channels: patches.channels as usize,
             height: image.rows / patches.channels as usize,
@@ -236,31 +257,64 @@ impl Builder<'_> {
             patch_width: patches.patch_width as usize,
             across: image.cols / patches.patch_width as usize,
         };
-        self.by_rows(out.rows, cut, |first, n| Task::Patches {
-            image,
-            geometry,
-            first,
-            out: rows(&out, first, n),
-        })
+        for share in cut.shares(out.rows, 1) {
+            let (first, out) = (share.of(out.rows).0, rows(&out, share));
+            self.push(share, Work::Patches { image, geometry, first, out })?;
+        }
+        Ok(())
     }
 
-    fn by_rows(&mut self, rows: usize, cut: Cut, task: impl Fn(usize, usize) -> Task) -> Result<()> {
-        cut.ranges(rows, 1).try_for_each(|(at, n)| self.push(task(at, n)))
+    fn regions<const N: usize>(&self, operands: [&Operand; N]) -> [Region; N] {
+        operands.map(|operand| self.plan.region(operand))
     }
 
-    fn push(&mut self, task: Task) -> Result<()> {
-        push(&mut self.program.tasks, task)
+    fn push(&mut self, share: Share, work: Work) -> Result<()> {
+        push(&mut self.program.tasks, Task { share, work })
     }
 
-    /// The tasks since `first` are a phase.
-    fn phase(&mut self, step: usize, first: usize, cut: Cut) -> Result<()> {
+    /// The tasks since `first` are a phase of a step of that cost.
+    fn phase(&mut self, step: usize, first: usize, cost: usize, cut: Cut) -> Result<()> {
         let tasks = first..self.program.tasks.len();
-        push(&mut self.program.phases, Phase { step, parallel: cut.tasks > 1 && tasks.len() > 1, tasks })
+        let parallel_from = if tasks.len() == 1 {
+            usize::MAX
+        } else if cut.tasks > 1
+            && !self.program.tasks[tasks.clone()].iter().any(|task| task.work.has_tokens())
+        {
+            0
+        } else {
+            cut.rows_worth_sharing(cost, self.plan.tokens as usize)
+        };
+        push(&mut self.program.phases, Phase { step, tasks, parallel_from })
     }
 }
 
-/// Some rows of a region.
-fn rows(region: &Region, at: usize, rows: usize) -> Region {
+impl Work {
+    /// Whether it is the more the more tokens a run has.
+    pub(crate) fn has_tokens(&self) -> bool {
+        match self {
+            Work::Lstm { gates: rows, .. }
+            | Work::PackHead { k: rows, .. }
+            | Work::Attend { q: rows, .. }
+            | Work::MeanRows { x: rows, .. }
+            | Work::Gemm { out: rows, .. }
+            | Work::LayerNorm { out: rows, .. }
+            | Work::Map { out: rows, .. }
+            | Work::Add { out: rows, .. }
+            | Work::Copy { out: rows, .. }
+            | Work::Patches { out: rows, .. }
+            | Work::Embed { out: rows, .. }
+            | Work::Normalize { out: rows, .. } => rows.tokens,
+        }
+    }
+}
+
+/// A share of a region's rows; all of them where they are tokens, which are cut when the task runs.
+fn rows(region: &Region, share: Share) -> Region {
+    if region.tokens { *region } else { some_rows(region, share.of(region.rows)) }
+}
+
+/// Some rows of a region: the first, and how many.
+pub(crate) fn some_rows(region: &Region, (at, rows): (usize, usize)) -> Region {
     Region { start: region.start + at * region.stride, rows, ..*region }
 }
 

@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use far_format::plan::StepOp;
 use far_kernels::Isa;
 
+use crate::call::{Extent, Input, Inputs};
 use crate::error::{Error, Result};
 use crate::exec::Machine;
 use crate::isa::choose_kernels;
@@ -52,19 +53,39 @@ impl Session {
         let profile = options.profile.then(|| Profile::new(model.plan().steps.len())).transpose()?;
         let machine = Machine::new(model, choose_kernels(options.isa)?, threads)?;
         let program = machine.program();
-        let parallel = program.phases.iter().filter(|phase| phase.parallel);
+        let parallel = program.phases.iter().filter(|phase| phase.parallel_from != usize::MAX);
         let widest = parallel.map(|phase| phase.tasks.len()).max().unwrap_or(1);
         let team = Team::new(threads.min(widest), program.scratch)?;
         Ok(Session { machine, team, profile })
     }
 
-    /// One inference: reads `inputs` and writes `outputs`, in the order of the model's ports and row-major. Allocates
-    /// nothing. On an error outputs may be partly written, except that none is when a count or length is wrong.
+    /// One inference of a model whose inputs are all f32 and whose calls are all of one extent: reads `inputs` and
+    /// writes `outputs`, in the order of the model's ports and row-major. Allocates nothing. On an error outputs may be
+    /// partly written, except that none is when the call is wrong.
     ///
     /// # Errors
-    /// [`Error::PortCount`] and [`Error::PortLength`] where the buffers don't fit the ports.
+    /// [`Error::PortCount`], [`Error::PortType`] and [`Error::PortLength`] where the buffers don't fit the ports,
+    /// [`Error::ExtentUnknown`] where calls differ.
     pub fn run(&mut self, inputs: &[&[f32]], outputs: &mut [&mut [f32]]) -> Result<()> {
-        self.machine.run(&mut self.team, self.profile.as_mut(), inputs, outputs)
+        let extent = self.model().fixed().ok_or(Error::ExtentUnknown)?;
+        self.machine.run(&mut self.team, self.profile.as_mut(), extent, Inputs::F32(inputs), outputs)
+    }
+
+    /// One call of any model, as large as `extent` says: ports are as long as their
+    /// [`elements`](crate::Port::elements) at that extent. Each element of the batch is computed by itself and gives the bits
+    /// that it gives alone. Where the model has an attention mask, an element has the tokens that its row of the mask
+    /// has ones; the rows of outputs past them are zeros. Allocates nothing.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); [`Error::Extent`], [`Error::TokenId`] and [`Error::Mask`] where the call can't be this
+    /// model's. Nothing is written then.
+    pub fn run_extent(
+        &mut self,
+        extent: Extent,
+        inputs: &[Input<'_>],
+        outputs: &mut [&mut [f32]],
+    ) -> Result<()> {
+        self.machine.run(&mut self.team, self.profile.as_mut(), extent, Inputs::Any(inputs), outputs)
     }
 
     /// The model that it runs.
@@ -89,7 +110,11 @@ impl Session {
                 StepOp::Attention(_) => &[kernels.gemm().name(), kernels.softmax().name()],
                 StepOp::Map { .. } => &[kernels.map().name()],
                 StepOp::Add { .. } => &[kernels.add().name()],
-                StepOp::Patches(_) | StepOp::Copy { .. } | StepOp::MeanRows { .. } => &[],
+                StepOp::Patches(_)
+                | StepOp::Copy { .. }
+                | StepOp::MeanRows { .. }
+                | StepOp::Embed(_)
+                | StepOp::Normalize { .. } => &[],
             };
             for name in used {
                 if !names.contains(name) {

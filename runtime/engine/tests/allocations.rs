@@ -6,8 +6,8 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Builder, noise};
-use far_engine::{Session, SessionOptions};
+use common::{Builder, Call, Text, noise};
+use far_engine::{Dtype, Extent, Input, Session, SessionOptions};
 use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len};
 use far_format::plan::{Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, StepOp};
 
@@ -74,5 +74,38 @@ fn run_allocates_nothing() {
             assert_eq!(CALLS.load(Ordering::SeqCst) - before, 0, "{threads} threads");
         }
     }
+    runs_of_any_extent_allocate_nothing();
     assert!(CALLS.load(Ordering::SeqCst) > 100, "the allocator counts");
+}
+
+/// Part of the test above: two tests at once would count each other's.
+fn runs_of_any_extent_allocate_nothing() {
+    let model = Text::varying(100, Some(Dtype::I64)).plan().model();
+    for threads in [1, 3] {
+        let options = SessionOptions { threads, ..SessionOptions::default() };
+        let mut session = Session::new(model.clone(), &options).unwrap();
+        let calls = [Call::new(100, &[100, 31, 1]), Call::new(12, &[12]), Call::new(7, &[3; 5])];
+        let masks = calls.each_ref().map(Call::mask);
+        let mut outputs = calls.each_ref().map(|call| call.outputs(&session));
+        let mut slices = outputs.each_mut().map(|o| o.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+        calls[0].run(&mut session);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let before = CALLS.load(Ordering::SeqCst);
+        for ((call, mask), outputs) in calls.iter().zip(&masks).zip(&mut slices) {
+            let inputs = |words| [Input::I64(words), Input::I32(&call.types), Input::I64(mask)];
+            session.run_extent(call.extent, &inputs(&call.words), outputs).unwrap();
+            // And neither do calls that are refused for what is in them.
+            let wrong = [
+                session.run_extent(call.extent, &inputs(mask), &mut outputs[..0]),
+                session.run_extent(Extent { tokens: 101, ..call.extent }, &inputs(&call.words), outputs),
+                session.run_extent(
+                    call.extent,
+                    &[Input::I64(&call.words), Input::I32(&call.types), Input::I64(&call.words)],
+                    outputs,
+                ),
+            ];
+            assert!(wrong.iter().all(Result::is_err));
+        }
+        assert_eq!(CALLS.load(Ordering::SeqCst) - before, 0, "{threads} threads");
+    }
 }

@@ -10,12 +10,12 @@ use crate::cpu::{Arch, Features};
 use crate::error::{Error, Result, Section};
 use crate::layout::Activation;
 use crate::plan::{
-    Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place, Plan, Port, Step, StepOp,
-    Tensor,
+    Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place,
+    Plan, Port, Step, StepOp, Tensor,
 };
 
 /// The format's version that this crate writes, and the only one that it reads.
-pub const VERSION: u16 = 0;
+pub const VERSION: u16 = 1;
 
 /// A file begins with these bytes. Like PNG's they show whether a transfer took it for text.
 pub const MAGIC: [u8; 8] = *b"\x89FAR\r\n\x1a\n";
@@ -246,9 +246,9 @@ fn check_weights(len: usize) -> Result<()> {
     }
 }
 
-/// Reads and writes a struct as its fields, in the order given here.
+/// Reads and writes a struct as its fields, in the order given here; one that is elsewhere is left empty.
 macro_rules! record {
-    ($type:ident { $($field:ident)* }) => {
+    ($type:ident { $($field:ident)* } $(without $elsewhere:ident)?) => {
         impl Wire for $type {
             fn put(&self, out: &mut Encoder) -> Result<()> {
                 $(out.field(concat!(stringify!($type), ".", stringify!($field))); self.$field.put(out)?;)*
@@ -256,7 +256,7 @@ macro_rules! record {
             }
             fn take(from: &mut Decoder<'_>) -> Result<Self> {
                 $(from.field(concat!(stringify!($type), ".", stringify!($field))); let $field = Wire::take(from)?;)*
-                Ok($type { $($field),* })
+                Ok($type { $($field,)* $($elsewhere: Default::default())? })
             }
         }
     };
@@ -299,37 +299,11 @@ macro_rules! items {
     };
 }
 
-impl Wire for Plan {
-    fn put(&self, out: &mut Encoder) -> Result<()> {
-        let Plan { model: _, tensors, inputs, outputs, steps, arena_bytes } = self; // the model's name is in META
-        out.field("Plan.arena_bytes");
-        arena_bytes.put(out)?;
-        out.field("Plan.tensors");
-        tensors.put(out)?;
-        out.field("Plan.inputs");
-        inputs.put(out)?;
-        out.field("Plan.outputs");
-        outputs.put(out)?;
-        out.field("Plan.steps");
-        steps.put(out)
-    }
-    fn take(from: &mut Decoder<'_>) -> Result<Self> {
-        from.field("Plan.arena_bytes");
-        let arena_bytes = Wire::take(from)?;
-        from.field("Plan.tensors");
-        let tensors = Wire::take(from)?;
-        from.field("Plan.inputs");
-        let inputs = Wire::take(from)?;
-        from.field("Plan.outputs");
-        let outputs = Wire::take(from)?;
-        from.field("Plan.steps");
-        let steps = Wire::take(from)?;
-        Ok(Plan { model: String::new(), tensors, inputs, outputs, steps, arena_bytes })
-    }
-}
-
-record!(Tensor { place rows cols stride });
-record!(Port { name dims });
+// The model's name is in META.
+record!(Plan { arena_bytes tokens batch lengths tensors inputs outputs steps } without model);
+record!(Batch { most fixed });
+record!(Tensor { place rows cols stride tokens });
+record!(Port { name dtype dims });
 record!(Operand { tensor row col rows cols });
 record!(Step { name op });
 record!(Gemm { a out residual act groups });
@@ -339,12 +313,25 @@ record!(LstmUnit { gate_col hidden out_col reverse weights });
 record!(LayerNorm { x out eps affine });
 record!(Attention { q k v out heads scale work });
 record!(Patches { image channels patch_height patch_width out });
+record!(Embed { input table vocab out });
 
 choice! { Place, "0 to 3":
     0 = Arena(offset);
     1 = Weights(offset);
     2 = Input(port);
     3 = Output(port);
+}
+
+choice! { Dtype, "1 to 3":
+    1 = F32;
+    2 = I32;
+    3 = I64;
+}
+
+choice! { Dim, "0 to 2":
+    0 = Fixed(len);
+    1 = Batch;
+    2 = Tokens;
 }
 
 choice! { Activation, "0 to 4":
@@ -355,7 +342,7 @@ choice! { Activation, "0 to 4":
     4 = Relu;
 }
 
-choice! { StepOp, "1 to 9":
+choice! { StepOp, "1 to 11":
     1 = Gemm(gemm);
     2 = Lstm(lstm);
     3 = LayerNorm(layer_norm);
@@ -365,12 +352,14 @@ choice! { StepOp, "1 to 9":
     7 = Add { a b out };
     8 = Copy { x out };
     9 = MeanRows { x out };
+    10 = Embed(embed);
+    11 = Normalize { x out eps };
 }
 
 items! {
-    Tensor: at most 65536, each at least 17 bytes;
-    Port: at most 256, each at least 8 bytes;
-    u32: at most 8, each at least 4 bytes;
+    Tensor: at most 65536, each at least 18 bytes;
+    Port: at most 256, each at least 9 bytes;
+    Dim: at most 8, each at least 1 bytes;
     Step: at most 65536, each at least 5 bytes;
     GemmGroup: at most 4096, each at least 24 bytes;
     LstmUnit: at most 4096, each at least 21 bytes;

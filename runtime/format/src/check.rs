@@ -2,6 +2,7 @@
 //! is written that may only be read, nothing is read that was not written, and operands of one step share memory only
 //! where its definition says so. May import: `plan`, `layout`, `region`, `error`.
 
+mod ports;
 mod steps;
 mod written;
 
@@ -10,9 +11,10 @@ use core::ops::Deref;
 
 use crate::bytes::{reserve, try_string};
 use crate::error::{Error, Problem, Result, Subject};
-use crate::plan::{Operand, Place, Plan, Port, Tensor};
+use crate::plan::{Dtype, Operand, Place, Plan, Tensor};
 use crate::region::{Region, Space};
-use written::Written;
+use ports::PortSize;
+use written::{Area, Written};
 
 /// Offsets into the arena and the weights section are multiples of this many bytes.
 pub const ALIGNMENT: u64 = 64;
@@ -20,8 +22,11 @@ pub const ALIGNMENT: u64 = 64;
 /// Largest arena, in bytes.
 pub const MAX_ARENA_BYTES: u64 = 1 << 32;
 
-/// Most f32 elements that all ports of a plan may have together.
+/// Most elements that all ports of a plan may have together, for one element of the batch and the most tokens.
 pub const MAX_PORT_ELEMENTS: u64 = 1 << 30;
+
+/// Most elements of a batch.
+pub const MAX_BATCH: u32 = 1 << 16;
 
 /// Bytes of one element.
 const ELEMENT: u64 = 4;
@@ -72,12 +77,14 @@ pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
         let problem = Problem::Value { expected: "at most 2^32", found: plan.arena_bytes };
         return Err(Error::Plan { subject: Subject::Plan, field: "arena_bytes", problem });
     }
-    let mut total = 0;
-    let inputs = ports(&plan.inputs, Subject::Input, &mut total)?;
-    let outputs = ports(&plan.outputs, Subject::Output, &mut total)?;
-
-    let sizes =
-        Sizes { arena: plan.arena_bytes / ELEMENT, weights: weights_bytes as u64 / ELEMENT, inputs, outputs };
+    let (inputs, outputs) = ports::check(plan)?;
+    let sizes = Sizes {
+        arena: plan.arena_bytes / ELEMENT,
+        weights: weights_bytes as u64 / ELEMENT,
+        tokens: plan.tokens,
+        inputs,
+        outputs,
+    };
     let mut tensors = Vec::new();
     reserve(&mut tensors, plan.tensors.len())?;
     for (i, t) in plan.tensors.iter().enumerate() {
@@ -85,18 +92,18 @@ pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
         tensors.push(tensor(t, &sizes).map_err(fail)?);
     }
 
-    let mut written = Written::new(sizes.arena, &sizes.outputs)?;
+    let mut written = Written::new(&sizes)?;
     for (i, step) in plan.steps.iter().enumerate() {
         let mut checker = steps::Checker { tensors: &tensors, sizes: &sizes, written: &mut written };
         if let Err(stop) = checker.step(&step.op) {
             return Err(stop.at(Subject::Step(i, try_string(&step.name)?)));
         }
     }
-    for (i, (port, len)) in plan.outputs.iter().zip(&sizes.outputs).enumerate() {
-        let region = Region::run(Space::Output(i), 0, *len as usize);
-        if !written.all(&region) {
+    for (i, (port, size)) in plan.outputs.iter().zip(&sizes.outputs).enumerate() {
+        let area = Area::output(i, size, plan.tokens);
+        if !written.all(&area) {
             let (subject, field) = (Subject::Output(i, try_string(&port.name)?), "dims");
-            return Err(Error::Plan { subject, field, problem: Problem::Unwritten { region } });
+            return Err(Error::Plan { subject, field, problem: Problem::Unwritten { region: *area } });
         }
     }
     Ok(tensors)
@@ -106,8 +113,10 @@ pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
 struct Sizes {
     arena: u64,
     weights: u64,
-    inputs: Vec<u64>,
-    outputs: Vec<u64>,
+    /// Most tokens; 0 where their number is fixed.
+    tokens: u32,
+    inputs: Vec<PortSize>,
+    outputs: Vec<PortSize>,
 }
 
 /// Why a step can't be accepted: a broken rule, or no memory left to look for one.
@@ -125,34 +134,6 @@ impl Stop {
     }
 }
 
-/// Elements of each port; `total` counts on.
-fn ports(
-    ports: &[Port],
-    subject: fn(usize, alloc::string::String) -> Subject,
-    total: &mut u64,
-) -> Result<Vec<u64>> {
-    let mut sizes = Vec::new();
-    reserve(&mut sizes, ports.len())?;
-    for (i, port) in ports.iter().enumerate() {
-        let fail = |field, problem| match try_string(&port.name) {
-            Ok(name) => Error::Plan { subject: subject(i, name), field, problem },
-            Err(error) => error,
-        };
-        if ports[..i].iter().any(|earlier| earlier.name == port.name) {
-            return Err(fail("name", Problem::Repeated));
-        }
-        let size = port.dims.iter().try_fold(1u64, |size, dim| size.checked_mul(u64::from(*dim)));
-        let size = size.unwrap_or(u64::MAX);
-        *total = total.saturating_add(size);
-        if size == 0 || *total > MAX_PORT_ELEMENTS {
-            let expected = "1 or more elements, 2^30 or fewer in all ports";
-            return Err(fail("dims", Problem::Value { expected, found: size }));
-        }
-        sizes.push(size);
-    }
-    Ok(sizes)
-}
-
 /// The region of a tensor, proved to lie inside its memory.
 fn tensor(tensor: &Tensor, sizes: &Sizes) -> Result<Region, (&'static str, Problem)> {
     let (rows, cols, stride) = (u64::from(tensor.rows), u64::from(tensor.cols), u64::from(tensor.stride));
@@ -161,11 +142,19 @@ fn tensor(tensor: &Tensor, sizes: &Sizes) -> Result<Region, (&'static str, Probl
     if stride < cols {
         return Err(("stride", Problem::Value { expected: "at least `cols`", found: stride }));
     }
+    if tensor.tokens && (tensor.rows != sizes.tokens) {
+        let expected = "as many as the plan has tokens";
+        return Err(("rows", Problem::Value { expected, found: rows }));
+    }
     let (space, start, size, of) = match tensor.place {
         Place::Arena(offset) => (Space::Arena, element(offset)?, sizes.arena, "the arena"),
         Place::Weights(offset) => (Space::Weights, element(offset)?, sizes.weights, "the weights section"),
-        Place::Input(n) => (Space::Input(n as usize), 0, port(n, &sizes.inputs)?, "the input"),
-        Place::Output(n) => (Space::Output(n as usize), 0, port(n, &sizes.outputs)?, "the output"),
+        Place::Input(n) => {
+            (Space::Input(n as usize), 0, in_port(tensor, n, rows * cols, &sizes.inputs)?, "the input")
+        }
+        Place::Output(n) => {
+            (Space::Output(n as usize), 0, in_port(tensor, n, rows * cols, &sizes.outputs)?, "the output")
+        }
     };
     // rows, stride and cols fit 32 bits each, so that neither the product nor the sum can overflow 64.
     let extent = (rows - 1) * stride + cols;
@@ -173,20 +162,38 @@ fn tensor(tensor: &Tensor, sizes: &Sizes) -> Result<Region, (&'static str, Probl
     if end > size {
         return Err(("place", Problem::Outside { of, size, end }));
     }
-    if matches!(tensor.place, Place::Input(_) | Place::Output(_)) && rows * cols != size {
-        return Err((
-            "rows × cols",
-            Problem::Value { expected: "the number of its port's elements", found: rows * cols },
-        ));
-    }
     let index = |n: u64| usize::try_from(n).map_err(|_| ("place", Problem::Outside { of, size, end: n }));
     index(end)?; // every other number is smaller, or is the stride of a single row
-    Ok(Region { space, start: index(start)?, rows: index(rows)?, cols: index(cols)?, stride: index(stride)? })
+    Ok(Region {
+        space,
+        start: index(start)?,
+        rows: index(rows)?,
+        cols: index(cols)?,
+        stride: index(stride)?,
+        tokens: tensor.tokens && sizes.tokens > 1, // of one token there is nothing to cut
+    })
 }
 
-fn port(n: u32, sizes: &[u64]) -> Result<u64, (&'static str, Problem)> {
-    let missing = ("place", Problem::Index { count: sizes.len() as u64, found: u64::from(n) });
-    sizes.get(n as usize).copied().ok_or(missing)
+/// The size of the port of that number, proved to be what a tensor of so many elements is.
+fn in_port(
+    tensor: &Tensor,
+    n: u32,
+    elements: u64,
+    ports: &[PortSize],
+) -> Result<u64, (&'static str, Problem)> {
+    let missing = ("place", Problem::Index { count: ports.len() as u64, found: u64::from(n) });
+    let port = ports.get(n as usize).ok_or(missing)?;
+    if port.dtype != Dtype::F32 {
+        return Err(("place", Problem::Dtype { expected: "a port of f32", found: port.dtype }));
+    }
+    if port.tokens != tensor.tokens {
+        return Err(("tokens", Problem::Tokens { expected: port.tokens }));
+    }
+    if elements != port.len {
+        let expected = "the number of its port's elements";
+        return Err(("rows × cols", Problem::Value { expected, found: elements }));
+    }
+    Ok(port.len)
 }
 
 fn positive(field: &'static str, n: u32) -> Result<(), (&'static str, Problem)> {
@@ -216,5 +223,10 @@ fn cut(tensor: &Region, operand: &Operand) -> Result<Region, Problem> {
     };
     let (row, rows) = inside(operand.row, operand.rows, tensor.rows, "the tensor's rows")?;
     let (col, cols) = inside(operand.col, operand.cols, tensor.cols, "the tensor's columns")?;
-    Ok(Region { start: tensor.start + row * tensor.stride + col, rows, cols, ..*tensor })
+    let tokens = tensor.tokens && rows == tensor.rows;
+    if tensor.tokens && !tokens && operand.row + operand.rows != 1 {
+        let expected = "all rows of a tensor whose rows are tokens, or the first";
+        return Err(Problem::Value { expected, found: rows as u64 });
+    }
+    Ok(Region { start: tensor.start + row * tensor.stride + col, rows, cols, tokens, ..*tensor })
 }

@@ -1,9 +1,10 @@
-//! What can be wrong with an artifact, with the values that say so. May import: `cpu`, `region`.
+//! What can be wrong with an artifact, with the values that say so. May import: `cpu`, `plan`, `region`.
 
 use alloc::string::String;
 use core::fmt;
 
 use crate::artifact::VERSION;
+use crate::plan::Dtype;
 use crate::region::Region;
 
 /// The result of everything here that can fail.
@@ -197,6 +198,18 @@ pub enum Problem {
         /// The float.
         found: f32,
     },
+    /// Rows that are the call's tokens where their number must be fixed, or the other way round.
+    Tokens {
+        /// Whether they must be tokens.
+        expected: bool,
+    },
+    /// Elements of another type.
+    Dtype {
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: Dtype,
+    },
     /// Shares memory with another operand where it must not.
     Overlap {
         /// The other.
@@ -296,6 +309,11 @@ impl fmt::Display for Problem {
             }
             Problem::Float { expected, found } => {
                 write!(f, "is out of range: expected {expected}, got `{found}`")
+            }
+            Problem::Tokens { expected: true } => f.write_str("has a fixed number of rows: expected tokens"),
+            Problem::Tokens { expected: false } => f.write_str("has tokens as rows: expected a fixed number"),
+            Problem::Dtype { expected, found } => {
+                write!(f, "has the wrong element type: expected {expected}, got `{found}`")
             }
             Problem::Overlap { with } => write!(f, "overlaps `{with}`"),
             Problem::ReadOnly => f.write_str("would be written, but inputs and weights are read only"),

@@ -18,6 +18,6 @@ mod region;
 pub use artifact::{
     Artifact, ArtifactParts, Header, MAGIC, SECTION_ALIGNMENT, VERSION, WEIGHTS_ALIGNMENT, read, write,
 };
-pub use check::{ALIGNMENT, CheckedPlan, MAX_ARENA_BYTES, MAX_PORT_ELEMENTS};
+pub use check::{ALIGNMENT, CheckedPlan, MAX_ARENA_BYTES, MAX_BATCH, MAX_PORT_ELEMENTS};
 pub use error::{Error, ErrorKind, Problem, Result, Section, Subject};
 pub use region::{Region, Space};

@@ -3,11 +3,15 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::layout::Activation;
 
 /// The work of one inference: a list of steps over tensors that live in the arena, in the
 /// weights section, or in the caller's memory.
+///
+/// It is written for one element of the batch and for the most tokens. A call states how many elements it has, and how
+/// many tokens where their number varies; the steps run once for each element, on the rows that it has.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Name of the model, for people.
@@ -22,6 +26,29 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Bytes of the arena; every arena tensor and work area lies inside.
     pub arena_bytes: u64,
+    /// Most tokens of a call, where their number varies; 0 where it is fixed.
+    pub tokens: u32,
+    /// How many elements a call has.
+    pub batch: Batch,
+    /// The input that is the attention mask: for each element of the batch a row of ones, then zeros. The ones are the
+    /// element's own tokens, at least one: it is computed as a sequence of just these.
+    pub lengths: Option<u32>,
+}
+
+/// How many elements the calls of a plan have. An element is computed by itself: its bits don't depend on the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Most elements of a call, at least 1.
+    pub most: u32,
+    /// Whether every call has exactly that many.
+    pub fixed: bool,
+}
+
+impl Default for Batch {
+    /// One element.
+    fn default() -> Batch {
+        Batch { most: 1, fixed: true }
+    }
 }
 
 /// A row-major f32 matrix.
@@ -35,6 +62,8 @@ pub struct Tensor {
     pub cols: u32,
     /// Elements from one row to the next, at least `cols`.
     pub stride: u32,
+    /// Whether its rows are the call's tokens; `rows` then are [`Plan::tokens`], of which a run has the first.
+    pub tokens: bool,
 }
 
 /// Where a tensor's first element is. Offsets are in bytes, multiples of 64.
@@ -55,18 +84,94 @@ pub enum Place {
 pub struct Port {
     /// The name it had in the source model.
     pub name: String,
-    /// Its dimensions there, e.g. `[1, 3, 224, 224]`; their product is the number of f32 elements.
-    pub dims: Vec<u32>,
+    /// What its elements are.
+    pub dtype: Dtype,
+    /// Its dimensions there, e.g. `[1, 3, 224, 224]` or `[batch, tokens]`, outermost first.
+    pub dims: Vec<Dim>,
+}
+
+/// Type of the elements of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// IEEE 754 binary32.
+    F32,
+    /// Signed integers of 32 bits.
+    I32,
+    /// Signed integers of 64 bits.
+    I64,
+}
+
+/// One dimension of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// Always the same.
+    Fixed(u32),
+    /// The call's number of elements.
+    Batch,
+    /// The call's number of tokens.
+    Tokens,
 }
 
 impl Port {
-    /// The number of f32 elements: the product of the dimensions, saturating.
-    pub fn elements(&self) -> usize {
-        self.dims.iter().fold(1, |product, dim| product.saturating_mul(*dim as usize))
+    /// Its number of elements in a call of so many elements and tokens: the product of the dimensions, saturating.
+    pub fn elements(&self, batch: usize, tokens: usize) -> usize {
+        self.dims.iter().fold(1, |product, dim| product.saturating_mul(dim.of(batch, tokens)))
+    }
+
+    /// Whether one of its dimensions is the number of tokens.
+    pub fn has_tokens(&self) -> bool {
+        self.dims.contains(&Dim::Tokens)
     }
 }
 
-/// A rectangle of a tensor.
+impl Dtype {
+    /// Bytes of an element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Dtype::F32 | Dtype::I32 => 4,
+            Dtype::I64 => 8,
+        }
+    }
+
+    /// Its name, e.g. `f32`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::I32 => "i32",
+            Dtype::I64 => "i64",
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Dim {
+    /// Its length in a call of so many elements and tokens.
+    pub fn of(self, batch: usize, tokens: usize) -> usize {
+        match self {
+            Dim::Fixed(len) => len as usize,
+            Dim::Batch => batch,
+            Dim::Tokens => tokens,
+        }
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Fixed(len) => write!(f, "{len}"),
+            Dim::Batch => f.write_str("batch"),
+            Dim::Tokens => f.write_str("tokens"),
+        }
+    }
+}
+
+/// A rectangle of a tensor. Of a tensor whose rows are tokens it has all rows, and then as many as the run has, or the
+/// first row, which every run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operand {
     /// Index into [`Plan::tensors`].
@@ -134,6 +239,18 @@ pub enum StepOp {
         x: Operand,
         /// Output, `1 × cols`.
         out: Operand,
+    },
+    /// Rows of a table, by number.
+    Embed(Embed),
+    /// `out = x / max(‖x‖₂, eps)`, row by row. The squares are summed over 16 lanes (lane l takes the elements l,
+    /// l + 16, …), which are then added as a tree: 16 → 8 → 4 → 2 → 1.
+    Normalize {
+        /// Input.
+        x: Operand,
+        /// Output, same shape; may be exactly `x`'s own memory.
+        out: Operand,
+        /// Least norm that is divided by; finite and positive.
+        eps: f32,
     },
 }
 
@@ -241,5 +358,19 @@ pub struct Patches {
     /// Columns of a patch; divides the width.
     pub patch_width: u32,
     /// `patches × channels·patch_height·patch_width`.
+    pub out: Operand,
+}
+
+/// `out[t] = table[input[t]]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Embed {
+    /// The input port of the numbers: integers, for each element of the batch one a row of `out`. A number that is no
+    /// row of the table is an error of the run.
+    pub input: u32,
+    /// Byte offset in the weights section of `vocab × cols` f32, row-major.
+    pub table: u64,
+    /// Rows of the table.
+    pub vocab: u32,
+    /// Output, `rows × cols`.
     pub out: Operand,
 }

@@ -32,12 +32,14 @@ pub struct Region {
     pub cols: usize,
     /// From the start of one run to the start of the next.
     pub stride: usize,
+    /// Whether the runs are tokens: a call has the first of them, as many as it has tokens.
+    pub tokens: bool,
 }
 
 impl Region {
     /// One run.
     pub(crate) fn run(space: Space, start: usize, len: usize) -> Region {
-        Region { space, start, rows: 1, cols: len, stride: len }
+        Region { space, start, rows: 1, cols: len, stride: len, tokens: false }
     }
 
     /// One past the last element.
@@ -111,7 +113,14 @@ mod tests {
         (0..9).flat_map(|start| {
             (1..4).flat_map(move |rows| {
                 (1..4).flat_map(move |cols| {
-                    (cols..5).map(move |stride| Region { space: Space::Arena, start, rows, cols, stride })
+                    (cols..5).map(move |stride| Region {
+                        space: Space::Arena,
+                        start,
+                        rows,
+                        cols,
+                        stride,
+                        tokens: false,
+                    })
                 })
             })
         })
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_single_row_has_no_stride() {
-        let a = Region { space: Space::Arena, start: 0, rows: 1, cols: 3, stride: 3 };
+        let a = Region { stride: 3, ..Region::run(Space::Arena, 0, 3) };
         assert!(a.is_same(&Region { stride: 8, ..a }));
         assert!(!a.is_same(&Region { start: 1, ..a }));
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{file, parts, plan, repair, section, weights};
+use common::{file, parts, plan, repair, section, text, weights};
 use far_format::cpu::{Arch, Features};
 use far_format::{ArtifactParts, Error, ErrorKind, MAGIC, Section, WEIGHTS_ALIGNMENT, read, write};
 use proptest::prelude::*;
@@ -29,7 +29,11 @@ fn round_trip() {
     assert_eq!(*artifact.plan, plan());
     assert_eq!(artifact.weights, weights());
     assert_eq!((artifact.header.arch, artifact.header.features), (Arch::Aarch64, Features::NEON));
-    assert_eq!((artifact.header.target.as_str(), artifact.header.version), ("raspberry-pi-5", 0));
+    assert_eq!((artifact.header.target.as_str(), artifact.header.version), ("raspberry-pi-5", 1));
+    assert_canonical(&file);
+
+    let file = write(&parts(&text(), &weights())).unwrap();
+    assert_eq!(*read(&file).unwrap().plan, text());
     assert_canonical(&file);
 }
 
@@ -45,7 +49,7 @@ fn an_empty_plan_is_an_artifact() {
 fn layout_is_the_specifications() {
     let file = file();
     assert_eq!(file[..8], MAGIC);
-    assert_eq!(file[8..16], [0, 0, 2, 0, 3, 0, 0, 0]);
+    assert_eq!(file[8..16], [1, 0, 2, 0, 3, 0, 0, 0]);
     assert_eq!(file[16..24], Features::NEON.0.to_le_bytes());
     assert_eq!(file[24..32], (file.len() as u64).to_le_bytes());
     let (meta, meta_len) = section(&file, 0);
@@ -53,9 +57,11 @@ fn layout_is_the_specifications() {
     assert_eq!(&file[132..146], b"raspberry-pi-5");
     let (plan, _) = section(&file, 1);
     assert_eq!(plan, 192);
-    assert_eq!(file[plan..plan + 12], [192, 4, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
-    // The first tensor: input 0, 2 × 4, stride 4.
-    assert_eq!(file[plan + 12..plan + 29], [2, 0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0]);
+    // The arena; no tokens, a batch of always one, no lengths; the number of tensors.
+    assert_eq!(file[plan..plan + 8], [192, 4, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(file[plan + 8..plan + 22], [0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 7, 0, 0, 0]);
+    // The first tensor: input 0, 2 × 4, stride 4, no tokens.
+    assert_eq!(file[plan + 22..plan + 40], [2, 0, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 0]);
     assert_eq!(section(&file, 2), (65536, 1216));
 }
 
@@ -89,19 +95,20 @@ fn every_flipped_bit_is_refused() {
 
 #[test]
 fn flipped_bits_with_right_checksums_never_panic() {
-    let original = file();
-    let (plan, len) = section(&original, 1);
-    let mut accepted = 0;
-    for bit in 0..(plan + len) * 8 {
-        let mut file = original.clone();
-        file[bit / 8] ^= 1 << (bit % 8);
-        repair(&mut file);
-        if read(&file).is_ok_and(|artifact| artifact.plan.arena_bytes < 1 << 20) {
-            assert_canonical(&file);
-            accepted += 1;
+    for original in [file(), write(&parts(&text(), &weights())).unwrap()] {
+        let (plan, len) = section(&original, 1);
+        let mut accepted = 0;
+        for bit in 0..(plan + len) * 8 {
+            let mut file = original.clone();
+            file[bit / 8] ^= 1 << (bit % 8);
+            repair(&mut file);
+            if read(&file).is_ok_and(|artifact| artifact.plan.arena_bytes < 1 << 20) {
+                assert_canonical(&file);
+                accepted += 1;
+            }
         }
+        assert!(accepted > 0, "names may differ");
     }
-    assert!(accepted > 0, "names may differ");
 }
 
 /// A change of the header, with its checksum made right, and how the refusal begins.
@@ -115,7 +122,7 @@ fn headers_that_lie_are_refused() {
     };
     let cases: [(usize, &[u8], &str); 10] = [
         (0, b"\x7fELF", "not a far artifact"),
-        (8, &[1, 0], "artifact of format version `1`, this library reads version `0`"),
+        (8, &[0, 0], "artifact of format version `0`, this library reads version `1`"),
         (10, &[9, 0], "header: `architecture`: expected 1 (x86_64), 2 (aarch64) or 3 (riscv64), got `9`"),
         (12, &[4], "header: `sections`: expected 3, got `4`"),
         (16, &[1], "header: `features`: expected features of its architecture, got `1`"),
@@ -162,9 +169,9 @@ fn names_are_text() {
 fn counts_are_limited_before_memory_is_taken() {
     let mut file = file();
     let (plan, len) = section(&file, 1);
-    file[plan + 8..plan + 12].copy_from_slice(&u32::MAX.to_le_bytes());
+    file[plan + 18..plan + 22].copy_from_slice(&u32::MAX.to_le_bytes());
     repair(&mut file);
-    let limit = (len as u64 - 12) / 17;
+    let limit = (len as u64 - 22) / 18;
     let error =
         Error::Limit { section: Section::Plan, field: "Plan.tensors", limit, found: u64::from(u32::MAX) };
     assert_eq!(read(&file), Err(error));
@@ -176,11 +183,12 @@ proptest! {
     /// Several words of the plan overwritten, with the checksums made right.
     #[test]
     fn overwritten_words_never_panic(
+        original in prop::sample::select(vec![plan(), text()]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![
             0u32, 1, 2, 3, 4, 5, 7, 8, 15, 16, 64, 128, 1216, 0x7fff_ffff, 0x8000_0000, 0xffff_fffc, u32::MAX,
         ])), 1..4),
     ) {
-        let mut file = file();
+        let mut file = write(&parts(&original, &weights())).unwrap();
         let (plan, len) = section(&file, 1);
         for (at, word) in changes {
             let at = plan + at.index(len - 3);

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{GATES, H, IMAGE, OUT, POSITION, WEIGHTS_BYTES, X, Y, operand, parts, plan, weights};
+use common::{GATES, H, IMAGE, OUT, POSITION, WEIGHTS_BYTES, X, Y, operand, parts, plan, port, weights};
 use far_format::layout::Activation;
-use far_format::plan::{Attention, Gemm, LstmUnit, Patches, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::plan::{Attention, Dim, Gemm, LstmUnit, Patches, Place, Plan, Step, StepOp, Tensor};
 use far_format::{CheckedPlan, Error, Problem, Region, Space, Subject, write};
 
 fn refusal(plan: Plan) -> String {
@@ -26,7 +26,8 @@ macro_rules! change {
 fn the_common_plan_keeps_them() {
     let plan = CheckedPlan::new(plan(), WEIGHTS_BYTES).unwrap();
     let region = plan.region(&operand(GATES, 1, 8, 1, 16));
-    assert_eq!(region, Region { space: Space::Arena, start: 32 + 32 + 8, rows: 1, cols: 16, stride: 32 });
+    assert_eq!(region, Region { start: 32 + 32 + 8, rows: 1, cols: 16, stride: 32, ..region });
+    assert!(region.space == Space::Arena && !region.tokens);
 }
 
 #[test]
@@ -80,21 +81,21 @@ fn ports_and_sizes() {
             "plan: `arena_bytes` is out of range: expected at most 2^32, got `8589934592`",
         ),
         (
-            |p| p.inputs[0].dims = vec![1, 0],
+            |p| p.inputs[0].dims = vec![Dim::Fixed(1), Dim::Fixed(0)],
             "input `0` (`image`): `dims` is out of range: expected 1 or more elements, 2^30 or fewer in all ports, got `0`",
         ),
         (
-            |p| p.outputs[0].dims = vec![u32::MAX, u32::MAX, u32::MAX],
+            |p| p.outputs[0].dims = vec![Dim::Fixed(u32::MAX); 3],
             "output `0` (`logits`): `dims` is out of range: expected 1 or more elements, 2^30 or fewer in all ports, \
              got `18446744073709551615`",
         ),
         (|p| p.inputs.push(p.inputs[0].clone()), "input `1` (`image`): `name` is the same as an earlier one"),
         (
-            |p| p.outputs.push(Port { name: "tokens".into(), dims: vec![2] }),
+            |p| p.outputs.push(port("tokens", &[2])),
             "output `1` (`tokens`): `dims` is read before all of it is written (output 1 element 0, 1×2 by 2)",
         ),
         (
-            |p| p.outputs[0].dims = vec![5],
+            |p| p.outputs[0].dims = vec![Dim::Fixed(5)],
             "tensor `5`: `rows × cols` is out of range: expected the number of its port's elements, got `4`",
         ),
     ];
@@ -327,13 +328,13 @@ fn nothing_is_read_before_it_is_written() {
     }
     // The working memory of attention is no result, not even of what lay there before.
     let mut plan = plan();
-    plan.tensors.push(Tensor { place: Place::Arena(448), rows: 2, cols: 4, stride: 4 });
+    plan.tensors.push(Tensor { place: Place::Arena(448), rows: 2, cols: 4, stride: 4, tokens: false });
     let scratch = operand(7, 0, 0, 2, 4);
     let copy = |x, out| Step { name: "copy".into(), op: StepOp::Copy { x, out } };
     plan.steps.insert(6, copy(operand(H, 0, 0, 2, 4), scratch));
     assert!(CheckedPlan::new(plan.clone(), WEIGHTS_BYTES).is_ok());
     plan.steps.push(copy(scratch, operand(X, 0, 0, 2, 4)));
-    let region = Region { space: Space::Arena, start: 112, rows: 2, cols: 4, stride: 4 };
+    let region = Region { space: Space::Arena, start: 112, rows: 2, cols: 4, stride: 4, tokens: false };
     let (subject, problem) = (Subject::Step(11, "copy".into()), Problem::Unwritten { region });
     assert_eq!(CheckedPlan::new(plan, WEIGHTS_BYTES), Err(Error::Plan { subject, field: "x", problem }));
 }

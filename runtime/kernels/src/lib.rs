@@ -28,6 +28,7 @@ mod math;
 pub mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod normalize;
 pub mod pack;
 #[cfg(target_arch = "riscv64")]
 mod rvv;
@@ -45,5 +46,6 @@ pub use gemm::{GemmArgs, GemmF32};
 pub use isa::{Isa, UnknownIsa};
 pub use layer_norm::{LayerNormArgs, LayerNormF32};
 pub use lstm::{LstmArgs, LstmF32, lstm_state_len};
+pub use normalize::{NormalizeArgs, normalize};
 pub use softmax::{SoftmaxArgs, SoftmaxF32};
 pub use table::{Descriptor, Kernels};

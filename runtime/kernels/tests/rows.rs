@@ -4,7 +4,7 @@ mod common;
 
 use common::{Fenced, Matrix, Random, oracle, sets};
 use far_kernels::matrix::Mat;
-use far_kernels::{Kernels, LayerNormArgs, SoftmaxArgs};
+use far_kernels::{Kernels, LayerNormArgs, NormalizeArgs, SoftmaxArgs, normalize};
 
 const COLS: [usize; 17] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 64, 100, 197];
 
@@ -115,4 +115,42 @@ fn the_scalar_softmax_is_the_softmax() {
             }
         }
     }
+}
+
+/// In place as well as not, and what is not a number or too small to divide by.
+#[test]
+#[allow(unsafe_code)]
+fn normalize_is_division_by_the_norm() {
+    for cols in COLS.into_iter().filter(|cols| *cols > 0) {
+        let x = input(3, cols, 3.0, None);
+        let mut found = Matrix::new(x.rows, x.cols, 2);
+        normalize(NormalizeArgs { x: x.view(), eps: 1e-12, out: found.view_mut() });
+        for row in 0..x.rows {
+            let norm = x.row(row).iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            for (found, x) in found.row(row).iter().zip(x.row(row)) {
+                let expected = f64::from(*x) / norm;
+                assert!(
+                    (f64::from(*found) - expected).abs() <= 3e-7 * expected.abs(),
+                    "{found} for {expected}"
+                );
+            }
+        }
+        let mut same = x.copy();
+        let mut view = same.view_mut();
+        let (ptr, rows, cols, stride) = (view.as_mut_ptr(), view.rows(), view.cols(), view.stride());
+        // SAFETY: the memory of `view`, which is only used by the call below, as it allows.
+        let x = unsafe { Mat::from_raw(ptr, rows, cols, stride) };
+        normalize(NormalizeArgs { x, eps: 1e-12, out: view });
+        same.assert_same(&found, "in place");
+    }
+    let divide = |x: [f32; 2], eps| {
+        let mut out = [7.0; 2];
+        let (x, out_view) = (Mat::new(&x, 1, 2, 2), far_kernels::matrix::MatMut::new(&mut out, 1, 2, 2));
+        normalize(NormalizeArgs { x, eps, out: out_view });
+        out
+    };
+    assert_eq!(divide([3.0, -4.0], 1e-12), [3.0 / 5.0, -4.0 / 5.0]);
+    assert_eq!(divide([0.0, -0.0], 1e-12), [0.0, 0.0]);
+    assert_eq!(divide([3.0, 4.0], 10.0), [0.3, 0.4]);
+    assert!(divide([f32::NAN, 1.0], 1e-12).iter().all(|x| x.is_nan()));
 }

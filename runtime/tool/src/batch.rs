@@ -42,11 +42,11 @@ pub fn run(session: &mut Session, inputs: &[Array]) -> Result<(Vec<Array>, usize
     for run in 0..runs {
         parts.clear();
         for (port, array) in model.inputs().iter().zip(inputs) {
-            let len = port.elements();
+            let len = port.elements(1, 0);
             let start = if array.data.len() == len { 0 } else { run * len };
             parts.push(&array.data[start..start + len]);
         }
-        let lens = model.outputs().iter().map(Port::elements);
+        let lens = model.outputs().iter().map(|port| port.elements(1, 0));
         let mut out: Vec<&mut [f32]> =
             outputs.iter_mut().zip(lens).map(|(array, len)| &mut array.data[run * len..][..len]).collect();
         session.run(&parts, &mut out)?;
@@ -56,15 +56,15 @@ pub fn run(session: &mut Session, inputs: &[Array]) -> Result<(Vec<Array>, usize
 
 /// How many times a port an array holds.
 fn runs_of(port: &Port, array: &Array) -> Result<usize> {
-    let dims: Vec<usize> = port.dims.iter().map(|dim| *dim as usize).collect();
+    let dims: Vec<usize> = port.dims.iter().map(|dim| dim.of(1, 0)).collect();
     let fits = match (dims.split_first(), array.shape.split_first()) {
         (Some((first, tail)), Some((leading, rest))) => rest == tail && leading.is_multiple_of(*first),
         (None, None) => true,
         _ => false,
     };
-    let flat = array.shape.len() == 1 && array.data.len().is_multiple_of(port.elements());
+    let flat = array.shape.len() == 1 && array.data.len().is_multiple_of(port.elements(1, 0));
     if fits || flat {
-        return Ok(array.data.len() / port.elements());
+        return Ok(array.data.len() / port.elements(1, 0));
     }
     let expected = format!("{}, or a multiple of its leading dimension", text(&dims));
     Err(Error::Shape { port: port.name.clone(), expected, found: text(&array.shape) })
@@ -72,13 +72,13 @@ fn runs_of(port: &Port, array: &Array) -> Result<usize> {
 
 /// Room for an output of that many runs.
 fn stacked(port: &Port, runs: usize) -> Result<Array> {
-    let mut shape: Vec<usize> = port.dims.iter().map(|dim| *dim as usize).collect();
+    let mut shape: Vec<usize> = port.dims.iter().map(|dim| dim.of(1, 0)).collect();
     match shape.first_mut() {
         Some(first) => *first = first.saturating_mul(runs),
         None if runs > 1 => shape.push(runs),
         None => {}
     }
-    let len = port.elements().saturating_mul(runs);
+    let len = port.elements(1, 0).saturating_mul(runs);
     let mut data = Vec::new();
     data.try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes: len.saturating_mul(4) })?;
     data.resize(len, 0.0);

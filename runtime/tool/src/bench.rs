@@ -41,10 +41,10 @@ pub struct Times {
 /// A run that fails.
 pub fn run(session: &mut Session, options: Options) -> Result<Times> {
     let model = session.model().clone();
-    let inputs: Vec<Vec<f32>> = model.inputs().iter().map(|port| noise(port.elements())).collect();
+    let inputs: Vec<Vec<f32>> = model.inputs().iter().map(|port| noise(port.elements(1, 0))).collect();
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
     let mut outputs: Vec<Vec<f32>> =
-        model.outputs().iter().map(Port::elements).map(|len| vec![0.0; len]).collect();
+        model.outputs().iter().map(|port: &Port| port.elements(1, 0)).map(|len| vec![0.0; len]).collect();
     let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     for _ in 0..options.warmup {
         session.run(&inputs, &mut outputs)?;

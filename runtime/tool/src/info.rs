@@ -17,7 +17,13 @@ pub fn op_name(op: &StepOp) -> &'static str {
         StepOp::Add { .. } => "add",
         StepOp::Copy { .. } => "copy",
         StepOp::MeanRows { .. } => "mean_rows",
+        StepOp::Embed(_) => "embed",
+        StepOp::Normalize { .. } => "normalize",
     }
+}
+
+fn dims(port: &Port) -> Vec<usize> {
+    port.dims.iter().map(|dim| dim.of(1, 0)).collect()
 }
 
 /// For programs.
@@ -26,7 +32,7 @@ pub fn json(artifact: &Artifact<'_>) -> Json {
     let port = |port: &Port| {
         Json::Object(vec![
             ("name", port.name.as_str().into()),
-            ("dims", Json::list(port.dims.iter().copied())),
+            ("dims", Json::list(port.dims.iter().map(|dim| dim.of(1, 0)))),
         ])
     };
     let steps = plan.steps.iter();
@@ -58,7 +64,7 @@ pub fn text(artifact: &Artifact<'_>) -> String {
     ];
     for (side, ports) in [("input ", &plan.inputs), ("output", &plan.outputs)] {
         for port in ports {
-            lines.push(format!("{side}    {} f32 {:?}", port.name, port.dims));
+            lines.push(format!("{side}    {} {} {:?}", port.name, port.dtype, dims(port)));
         }
     }
     lines.push(format!("weights   {} bytes", artifact.weights.len()));

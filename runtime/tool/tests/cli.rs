@@ -7,7 +7,7 @@ use std::process::Output;
 use assert_cmd::Command;
 use far_format::cpu::{Arch, Features};
 use far_format::layout::Activation;
-use far_format::plan::{Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::plan::{Dim, Dtype, Operand, Place, Plan, Port, Step, StepOp, Tensor};
 use far_format::{ArtifactParts, write};
 use far_tool::npy::{self, Array};
 use serde_json::Value;
@@ -15,8 +15,9 @@ use tempfile::TempDir;
 
 /// `sum = a + b` and `positive = relu(sum)`, two by three.
 fn artifact(arch: Arch) -> Vec<u8> {
-    let port = |name: &str| Port { name: name.into(), dims: vec![1, 2, 3] };
-    let tensor = |place| Tensor { place, rows: 2, cols: 3, stride: 3 };
+    let port =
+        |name: &str| Port { name: name.into(), dtype: Dtype::F32, dims: [1, 2, 3].map(Dim::Fixed).into() };
+    let tensor = |place| Tensor { place, rows: 2, cols: 3, stride: 3, tokens: false };
     let operand = |tensor| Operand { tensor, row: 0, col: 0, rows: 2, cols: 3 };
     let add = StepOp::Add { a: operand(0), b: operand(1), out: operand(2) };
     let relu = StepOp::Map { act: Activation::Relu, x: operand(2), out: operand(3) };
@@ -26,7 +27,7 @@ fn artifact(arch: Arch) -> Vec<u8> {
         inputs: vec![port("a"), port("b")],
         outputs: vec![port("sum"), port("positive")],
         steps: vec![Step { name: "add".into(), op: add }, Step { name: "act".into(), op: relu }],
-        arena_bytes: 0,
+        ..Plan::default()
     };
     write(&ArtifactParts { arch, features: Features::NONE, target: "test", plan: &plan, weights: &[] })
         .unwrap()

@@ -13,6 +13,20 @@
 //! @0: 4x8 = [ ... ]
 //! ```
 //!
+//! Where the number of tokens varies, `tokens` says how many a call has at most and `T` stands for them in shapes and
+//! dimensions; `B` is the batch, whose size `batch` says. Ids are one integer a row; `lengths` names the attention mask:
+//!
+//! ```text
+//! graph "text"
+//! tokens 16
+//! batch 1..4
+//! input "input_ids" %ids : Txid dims BxT i64
+//! input "attention_mask" %mask : Txid dims BxT i64
+//! lengths "attention_mask"
+//! %words = embedding %ids @0 : Tx8 # embeddings.word_embeddings
+//! %rows = positions @1 : Tx8
+//! ```
+//!
 //! A value goes by its name (in quotes where it has odd characters), a constant by its number. Numbers are f32, written
 //! so that they read back to the same bits; a NaN is `nan.` and its bits in hexadecimal. Values and constants that
 //! nothing names are left out, so `parse(print(g))` is `g` after [`Graph::normalise`].
@@ -24,7 +38,7 @@ mod print;
 pub use parse::parse;
 pub use print::{Detail, print};
 
-use super::{Activation, Direction};
+use super::{Activation, Direction, Dtype};
 
 const ACTIVATIONS: [(&str, Activation); 5] = [
     ("none", Activation::None),
@@ -33,6 +47,8 @@ const ACTIVATIONS: [(&str, Activation); 5] = [
     ("tanh", Activation::Tanh),
     ("relu", Activation::Relu),
 ];
+
+const DTYPES: [(&str, Dtype); 3] = [("f32", Dtype::F32), ("i32", Dtype::I32), ("i64", Dtype::I64)];
 
 const DIRECTIONS: [(&str, Direction); 2] = [("forward", Direction::Forward), ("reverse", Direction::Reverse)];
 

@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use super::super::shape::invalid;
 use super::super::{
-    Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Port, Shape, Value, ValueId, Weight,
-    WeightId,
+    Batch, Dim, Dtype, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Port, Shape, Value,
+    ValueId, Weight, WeightId,
 };
 use super::lex::{Lexer, Token};
-use super::{ACTIVATIONS, DIRECTIONS};
+use super::{ACTIVATIONS, DIRECTIONS, DTYPES};
 use crate::error::{Error, Result};
 
 /// Reads the text form. The graph still has to be [verified](super::super::verify).
@@ -42,6 +42,12 @@ impl<'a> Parser<'a> {
         loop {
             match &self.token {
                 Token::End => break,
+                Token::Word("tokens") => {
+                    self.advance()?;
+                    self.graph.tokens = self.number()?;
+                }
+                Token::Word("batch") => self.batch()?,
+                Token::Word("lengths") => self.lengths()?,
                 Token::Word("input") => self.input()?,
                 Token::Word("output") => self.output()?,
                 Token::Value(_) => self.node()?,
@@ -67,8 +73,8 @@ impl<'a> Parser<'a> {
         self.mark(":")?;
         let shape = self.shape()?;
         let value = self.add(value, shape)?;
-        let dims = self.dims()?;
-        self.graph.inputs.push(Port { name, value, dims });
+        let port = self.port(name, value)?;
+        self.graph.inputs.push(port);
         Ok(())
     }
 
@@ -76,17 +82,57 @@ impl<'a> Parser<'a> {
         self.advance()?;
         let name = self.text()?;
         let value = self.value()?;
-        let dims = self.dims()?;
-        self.graph.outputs.push(Port { name, value, dims });
+        let port = self.port(name, value)?;
+        self.graph.outputs.push(port);
         Ok(())
     }
 
-    fn dims(&mut self) -> Result<Vec<usize>> {
-        if self.accept(&Token::Word("scalar"))? {
-            return Ok(Vec::new());
+    /// `8` or `1..8`.
+    fn batch(&mut self) -> Result<()> {
+        self.advance()?;
+        self.graph.batch = self.read("a number, or a range from 1, such as `1..8`", |word| {
+            let open = word.strip_prefix("1..");
+            let most = open.unwrap_or(word).parse().ok()?;
+            Some(Batch { most, fixed: open.is_none() })
+        })?;
+        Ok(())
+    }
+
+    fn lengths(&mut self) -> Result<()> {
+        self.advance()?;
+        let at = self.at;
+        let name = self.text()?;
+        let index = self.graph.inputs.iter().position(|port| port.name == name);
+        if index.is_none() {
+            self.at = at;
+            return Err(invalid(format!("no such input `{name}` so far")));
         }
-        self.word("dims")?;
-        self.numbers("dimensions such as `1x3x224x224`")
+        self.graph.lengths = index;
+        Ok(())
+    }
+
+    /// Dimensions and type of a port.
+    fn port(&mut self, name: String, value: ValueId) -> Result<Port> {
+        let mut dims = Vec::new();
+        if !self.accept(&Token::Word("scalar"))? {
+            self.word("dims")?;
+            dims = self.read("dimensions such as `1x3x224x224`", |word| {
+                let dim = |dim: &str| match dim {
+                    "B" => Some(Dim::Batch),
+                    "T" => Some(Dim::Tokens),
+                    size => size.parse().ok().map(Dim::Fixed),
+                };
+                word.split('x').map(dim).collect()
+            })?;
+        }
+        let dtype = match self.token {
+            Token::Word(word) => DTYPES.iter().find(|(name, _)| *name == word).map(|(_, dtype)| *dtype),
+            _ => None,
+        };
+        if dtype.is_some() {
+            self.advance()?;
+        }
+        Ok(Port { name, value, dims, dtype: dtype.unwrap_or(Dtype::F32) })
     }
 
     fn node(&mut self) -> Result<()> {
@@ -105,7 +151,7 @@ impl<'a> Parser<'a> {
         };
         self.mark(":")?;
         let shape = self.shape()?;
-        if let (Op::Linear(linear), Shape::Matrix { cols, .. }) = (&mut op, shape) {
+        if let (Op::Linear(linear), Shape::Matrix { cols, .. } | Shape::Tokens { cols }) = (&mut op, shape) {
             linear.cols = cols;
         }
         let name = match &mut self.token {
@@ -133,6 +179,8 @@ impl<'a> Parser<'a> {
                 Op::PatchEmbed { patch: [height, width], weight, bias: self.optional("bias")? }
             }
             "constant" => Op::Constant(self.weight()?),
+            "positions" => Op::Positions(self.weight()?),
+            "embedding" => Op::Embedding { table: self.weight()? },
             "concat_rows" => Op::ConcatRows,
             "concat_cols" => Op::ConcatCols,
             "slice_rows" => {
@@ -154,6 +202,7 @@ impl<'a> Parser<'a> {
                 let eps = self.field("eps", Self::float)?;
                 Op::LayerNorm { eps, scale: self.optional("scale")?, shift: self.optional("shift")? }
             }
+            "normalize" => Op::Normalize { eps: self.field("eps", Self::float)? },
             "activation" => Op::Activation(self.name_in(&ACTIVATIONS)?),
             "add" => Op::Add,
             "affine" => Op::Affine { scale: self.optional("scale")?, shift: self.optional("shift")? },
@@ -308,17 +357,29 @@ impl<'a> Parser<'a> {
 
     fn shape(&mut self) -> Result<Shape> {
         let at = self.at;
-        let numbers = self.numbers("a shape such as `4x8`")?;
-        match numbers[..] {
-            [rows, cols] => Ok(Shape::Matrix { rows, cols }),
-            [channels, height, width] => Ok(Shape::Image { channels, height, width }),
-            _ => {
-                self.at = at;
-                Err(invalid("no such shape")
-                    .expected("two or three dimensions")
-                    .got(format!("`{numbers:?}`")))
+        let word = self.read("a shape such as `4x8`", |word| Some(word.to_owned()))?;
+        let number = |part: &str| part.parse().ok();
+        let shape = match word.split('x').collect::<Vec<_>>()[..] {
+            ["T", "id"] => Some(Shape::TokenIds),
+            ["T", cols] => number(cols).map(|cols| Shape::Tokens { cols }),
+            [rows, "id"] => number(rows).map(|rows| Shape::Ids { rows }),
+            [rows, cols] => number(rows).zip(number(cols)).map(|(rows, cols)| Shape::Matrix { rows, cols }),
+            [channels, height, width] => {
+                let both = number(height).zip(number(width));
+                number(channels).zip(both).map(|(channels, (height, width))| Shape::Image {
+                    channels,
+                    height,
+                    width,
+                })
             }
-        }
+            _ => None,
+        };
+        shape.ok_or_else(|| {
+            self.at = at;
+            invalid("no such shape")
+                .expected("two or three dimensions, such as `4x8`, `Tx8` or `Txid`")
+                .got(format!("`{word}`"))
+        })
     }
 
     /// Numbers with `x` between them.

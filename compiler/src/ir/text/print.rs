@@ -3,8 +3,10 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::super::shape::show;
-use super::super::{Graph, LinearGroup, LstmUnit, Node, Op, Port, ValueId, Weight, WeightId};
-use super::{ACTIVATIONS, DIRECTIONS, is_plain};
+use super::super::{
+    Batch, Dim, Dtype, Graph, LinearGroup, LstmUnit, Node, Op, Port, ValueId, Weight, WeightId,
+};
+use super::{ACTIVATIONS, DIRECTIONS, DTYPES, is_plain};
 
 /// How much of the constants is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +33,20 @@ impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let graph = self.graph;
         writeln!(f, "graph {}", Quoted(&graph.name))?;
+        if graph.tokens > 0 {
+            writeln!(f, "tokens {}", graph.tokens)?;
+        }
+        match graph.batch {
+            Batch::ONE => {}
+            Batch { most, fixed: true } => writeln!(f, "batch {most}")?,
+            Batch { most, fixed: false } => writeln!(f, "batch 1..{most}")?,
+        }
         for port in &graph.inputs {
             let shape = show(graph.value(port.value).shape);
             writeln!(f, "input {} {} : {shape} {}", Quoted(&port.name), self.value(port.value), Dims(port))?;
+        }
+        if let Some(index) = graph.lengths {
+            writeln!(f, "lengths {}", Quoted(&graph.inputs[index].name))?;
         }
         for node in &graph.nodes {
             self.node(f, node)?;
@@ -96,6 +109,8 @@ fn keyword(op: &Op) -> &'static str {
     match op {
         Op::PatchEmbed { .. } => "patch_embed",
         Op::Constant(_) => "constant",
+        Op::Positions(_) => "positions",
+        Op::Embedding { .. } => "embedding",
         Op::ConcatRows => "concat_rows",
         Op::ConcatCols => "concat_cols",
         Op::SliceRows { .. } => "slice_rows",
@@ -105,6 +120,7 @@ fn keyword(op: &Op) -> &'static str {
         Op::MultiHeadLstm(_) => "lstm",
         Op::Attention { .. } => "attention",
         Op::LayerNorm { .. } => "layer_norm",
+        Op::Normalize { .. } => "normalize",
         Op::Activation(_) => "activation",
         Op::Add => "add",
         Op::Affine { .. } => "affine",
@@ -118,7 +134,9 @@ fn attributes(f: &mut Formatter<'_>, op: &Op) -> fmt::Result {
             write!(f, " {height}x{width} weight={}", Constant(*weight))?;
             optional(f, "bias", *bias)
         }
-        Op::Constant(weight) => write!(f, " {}", Constant(*weight)),
+        Op::Constant(weight) | Op::Positions(weight) | Op::Embedding { table: weight } => {
+            write!(f, " {}", Constant(*weight))
+        }
         Op::SliceRows { start, len } | Op::SliceCols { start, len } => write!(f, " {start}..{}", start + len),
         Op::Linear(linear) => {
             linear.groups.iter().try_for_each(|group| linear_group(f, group))?;
@@ -134,6 +152,7 @@ fn attributes(f: &mut Formatter<'_>, op: &Op) -> fmt::Result {
             optional(f, "scale", *scale)?;
             optional(f, "shift", *shift)
         }
+        Op::Normalize { eps } => write!(f, " eps={}", Number(*eps)),
         Op::Affine { scale, shift } => {
             optional(f, "scale", *scale)?;
             optional(f, "shift", *shift)
@@ -178,8 +197,21 @@ struct Dims<'a>(&'a Port);
 
 impl Display for Dims<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let dims: Vec<_> = self.0.dims.iter().map(usize::to_string).collect();
-        if dims.is_empty() { f.write_str("scalar") } else { write!(f, "dims {}", dims.join("x")) }
+        let dim = |dim: &Dim| match dim {
+            Dim::Fixed(size) => size.to_string(),
+            Dim::Batch => "B".to_owned(),
+            Dim::Tokens => "T".to_owned(),
+        };
+        let dims: Vec<_> = self.0.dims.iter().map(dim).collect();
+        if dims.is_empty() {
+            f.write_str("scalar")?
+        } else {
+            write!(f, "dims {}", dims.join("x"))?
+        }
+        match self.0.dtype {
+            Dtype::F32 => Ok(()),
+            other => write!(f, " {}", name_of(&DTYPES, other)),
+        }
     }
 }
 

@@ -5,8 +5,11 @@ use crate::ir::{Graph, Op, Port, Shape, verify};
 const TINY: &str = r#"graph "tiny \"one\""
 input "image" %image : 2x4x4 dims 1x2x4x4
 input "n" %"odd name" : 4x3 dims 4x3
+input "kinds" %kinds : 4xid dims 4 i32
 %patches = patch_embed %image 2x2 weight=@0 bias=@1 : 4x3 # patch
-%both = add %patches %"odd name" : 4x3
+%table = embedding %kinds @1 : 4x3
+%sum = add %patches %table : 4x3
+%both = add %sum %"odd name" : 4x3
 %norm = layer_norm %both eps=1e-6 scale=@1 shift=@1 : 4x3 # " led by a space"
 %lstm = lstm %norm {head 0 forward 0..2 -> 0..1: w @2, r @3, bias @4} {head 0 reverse 1..1 -> 1..2: w @5, r @3, bias @4} : 4x2 # blocks.0.attn.lstm
 %proj = linear %lstm {0..2 -> 0..1: @6, bias @7} {0..0 -> 2..3: @8} act=gelu_tanh residual=%both : 4x3 # proj
@@ -19,7 +22,8 @@ input "n" %"odd name" : 4x3 dims 4x3
 %back = reverse_rows %mixed : 1x4
 %act = activation %back tanh : 1x4
 %moved = affine %act : 1x4
-%mean = mean_rows %moved : 1x4
+%unit = normalize %moved eps=1e-12 : 1x4
+%mean = mean_rows %unit : 1x4
 output "y" %mean dims 1x4
 output "sum" %both dims 12
 @0: 8x3 = [
@@ -83,7 +87,7 @@ fn numbers_keep_their_bits() {
     let bits: Vec<_> = data.iter().map(|x| x.to_bits()).collect();
     let weight = graph.add_weight(1, data.len(), data);
     let value = graph.insert_node(0, "", "c", Op::Constant(weight), vec![]).unwrap();
-    graph.outputs.push(Port { name: "y".into(), value, dims: vec![bits.len()] });
+    graph.outputs.push(Port::new("y", value, &[bits.len()]));
     let again = parse(&print(&graph, Detail::Full)).unwrap();
     assert_eq!(again.weights[0].data.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), bits);
 }

@@ -7,6 +7,7 @@ use super::super::rearrange::{self, Step, broadcast};
 use super::super::recognise::{self, Binary, Found, Tensor};
 use super::super::tensor::Const;
 use super::super::view::View;
+use super::shape::one_element;
 use super::{Call, Importer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{Activation, Op};
@@ -39,19 +40,22 @@ impl Importer {
 
     /// An operator of two tensors, each made for this use alone if `fresh` says so.
     fn combine(&mut self, op: Binary, a: &Tensor, b: &Tensor, fresh: [bool; 2]) -> Result<Tensor> {
+        if let Some(found) = self.with_mask(op, a, b)? {
+            return Ok(found);
+        }
         if let Some(found) = recognise::binary(op, a, b) {
             return self.found(found);
         }
         match (a, b) {
             (Tensor::Const(c), x) | (x, Tensor::Const(c)) => {
                 let constant_first = matches!(a, Tensor::Const(_));
-                self.refuse_mask(x)?;
+                self.refuse_bias(x)?;
                 let x = View { fresh: fresh[usize::from(constant_first)], ..self.tokens(x)? };
                 self.with_constant(op, &x, c, constant_first).map(Tensor::Tokens)
             }
             _ => {
-                self.refuse_mask(a)?;
-                self.refuse_mask(b)?;
+                self.refuse_bias(a)?;
+                self.refuse_bias(b)?;
                 let (a, b) = (self.tokens(a)?, self.tokens(b)?);
                 self.two(op, &a, &b).map(Tensor::Tokens)
             }
@@ -100,6 +104,7 @@ impl Importer {
                 Ok(if factor == 1.0 { Tensor::Tokens(y) } else { Tensor::poly(y, [0.0, factor, 0.0, 0.0]) })
             }
             Found::LayerNorm { x, eps } => self.layer_norm(&x, eps as f32, None, None).map(Tensor::Tokens),
+            Found::Normalize { x, eps } => self.normalize(&x, eps).map(Tensor::Tokens),
         }
     }
 
@@ -176,6 +181,12 @@ impl Importer {
             .expected("a sum, or a known function spelled out in primitives")
             .got(format!("{op:?}")));
         }
+        if a.batch != b.batch {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "two tensors whose batches run along different axes are added",
+            ));
+        }
         if a.dims != b.dims || (a.rows, &a.tokens) != (b.rows, &b.tokens) && a.cols.len() != b.cols.len() {
             return Err(Error::new(ErrorKind::ShapeMismatch, "two tensors of different shapes are added")
                 .expected(format!("{:?}", a.dims))
@@ -217,17 +228,21 @@ fn by_columns(constant: &Const, x: &View, max: usize) -> Result<(usize, Vec<f32>
         .got(format!("{:?}", constant.dims())));
     }
     let pad = vec![Step::InsertAxis(0); x.dims.len() - constant.dims().len()];
-    let padded = rearrange::apply(constant, &pad);
+    let padded = one_element(&rearrange::apply(constant, &pad), x.batch)?;
     let by_row = x.tokens.clone().any(|axis| padded.dims()[axis] > 1);
-    let dims: Vec<usize> = x
-        .dims
-        .iter()
-        .enumerate()
-        .map(|(axis, size)| if x.tokens.contains(&axis) && !by_row { 1 } else { *size })
-        .collect();
+    let size = |(axis, size): (usize, &usize)| match () {
+        () if x.batch == Some(axis) || x.tokens.contains(&axis) && !by_row => 1,
+        () => *size,
+    };
+    let dims: Vec<usize> = x.dims.iter().enumerate().map(size).collect();
     rearrange::check_size(&dims, max)?;
     let wide = padded.f32s()?.broadcast(IxDyn(&dims)).expect("checked by `broadcast`");
-    let order: Vec<usize> = x.tokens.clone().chain(x.column_axes()).collect();
-    let data = wide.permuted_axes(IxDyn(&order)).iter().copied().collect();
-    Ok((if by_row { x.rows } else { 1 }, data))
+    let order: Vec<usize> = x.batch.into_iter().chain(x.tokens.clone()).chain(x.column_axes()).collect();
+    let data: Vec<f32> = wide.permuted_axes(IxDyn(&order)).iter().copied().collect();
+    let mut rows = data.chunks(x.cols.len().max(1));
+    let first = rows.next().unwrap_or_default();
+    match by_row && rows.any(|row| row != first) {
+        true => Ok((x.rows, data)),
+        false => Ok((1, first.to_vec())),
+    }
 }

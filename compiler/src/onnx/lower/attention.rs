@@ -1,5 +1,6 @@
 //! Softmax attention: `softmax(scale · Q·Kᵀ) · V`, head by head.
 
+use super::super::mask::Kind;
 use super::super::node::{Attributes, unsupported};
 use super::super::rearrange::{self, Step};
 use super::super::recognise::{Partial, Scores, Tensor};
@@ -18,7 +19,11 @@ impl Importer {
         let (q, q_scale) = self.scaled_tokens(a)?;
         let (k, k_scale) = self.scaled_tokens(b)?;
         let rank = k.dims.len();
-        let fits = rank >= 2 && q.dims.len() == rank && heads(&q).is_some() && k.tokens == (rank - 1..rank);
+        let fits = rank >= 2
+            && q.dims.len() == rank
+            && heads(&q).is_some()
+            && k.tokens == (rank - 1..rank)
+            && k.batch == q.batch;
         if !fits || q.rows != k.rows {
             return Err(not_attention(&q, &k));
         }
@@ -77,14 +82,14 @@ impl Importer {
         if let Some(got) = attributes.float("softcap")?.filter(|cap| *cap != 0.0) {
             return Err(unsupported("softcap", 0, got, HINT));
         }
-        if call.inputs.iter().skip(3).any(Option::is_some) {
+        if call.inputs.iter().skip(4).any(Option::is_some) {
             return Err(Error::new(
                 ErrorKind::UnsupportedOp,
-                "an attention mask, or keys and values of earlier calls, are not supported",
+                "keys and values of earlier calls are not supported",
             )
-            .expected("3 inputs")
-            .got(call.inputs.len().to_string())
-            .hint("export the model without `attention_mask`, for sequences of full length"));
+            .expected("queries, keys, values, perhaps a mask")
+            .got(format!("{} inputs", call.inputs.len()))
+            .hint("export the model without a cache"));
         }
         let (mut views, mut joined) = (Vec::new(), None);
         for (index, heads) in ["q_num_heads", "kv_num_heads", "kv_num_heads"].into_iter().enumerate() {
@@ -99,19 +104,35 @@ impl Importer {
         let [q, k, v] =
             <[View; 3]>::try_from(views).map_err(|_| Error::new(ErrorKind::Internal, "three views"))?;
         let width = q.dims.last().copied().unwrap_or(1);
-        let fits = heads(&q).is_some() && q.dims == k.dims && q.tokens == k.tokens && q.rows == k.rows;
+        let fits = heads(&q).is_some()
+            && q.dims == k.dims
+            && (q.rows, &q.tokens, q.batch) == (k.rows, &k.tokens, k.batch);
         if !fits {
             return Err(not_attention(&q, &k));
         }
         let scale = attributes.float("scale")?.map_or(1.0 / (width as f64).sqrt(), f64::from);
-        let y = self.attention(&Scores { q, k, scale }, &v)?;
+        let scores = Scores { q, k, scale };
+        match call.inputs.get(3).and_then(Option::as_ref) {
+            None => {}
+            Some(mask @ (Tensor::Ids { .. } | Tensor::Partial(Partial::Mask(_)))) => {
+                let mask = self.as_mask(mask)?;
+                let masks = match mask.bits.kind {
+                    Kind::Bool => mask.bits.selects(),
+                    Kind::Int | Kind::Float => mask.bits.masks(),
+                };
+                super::mask::over_keys(&scores, &mask, masks)?;
+            }
+            Some(_) => self.refuse_bias(&Tensor::Partial(Partial::Scores(scores.clone())))?,
+        }
+        let y = self.attention(&scores, &v)?;
         let Some(dims) = joined else { return Ok(Tensor::Tokens(y)) };
         self.view_steps(&y, &[Step::Transpose(vec![0, 2, 1, 3]), Step::Reshape(dims)]).map(Tensor::Tokens)
     }
 
     fn attention(&mut self, scores: &Scores, v: &View) -> Result<View> {
         let Scores { q, k, scale } = scores;
-        let count = heads(v).filter(|count| Some(*count) == heads(q) && v.dims == q.dims && v.rows == k.rows);
+        let same = |v: &View| v.dims == q.dims && v.rows == k.rows && v.batch == q.batch;
+        let count = heads(v).filter(|count| Some(*count) == heads(q) && same(v));
         let heads = count.ok_or_else(|| not_attention(q, v))?;
         let same_way = q.reversed == k.reversed && k.reversed == v.reversed;
         let mut inputs = Vec::new();
@@ -124,16 +145,16 @@ impl Importer {
         Ok(View { reversed: same_way && q.reversed, ..self.made(output, q) })
     }
 
-    /// Refuses to add a mask to attention scores.
-    pub(super) fn refuse_mask(&self, tensor: &Tensor) -> Result<()> {
+    /// Refuses to add anything else than a mask to attention scores.
+    pub(super) fn refuse_bias(&self, tensor: &Tensor) -> Result<()> {
         match tensor {
             Tensor::Partial(Partial::Scores(_)) => Err(Error::new(
                 ErrorKind::UnsupportedOp,
-                "an attention mask or a position bias is not supported",
+                "arithmetic on attention scores is not supported, but for the attention mask",
             )
-            .expected("the softmax of scaled products of queries and keys")
-            .got("arithmetic on the scores")
-            .hint("export the model without `attention_mask`, for sequences of full length")),
+            .expected("the softmax of scaled products of queries and keys, perhaps plus a mask over the keys")
+            .got("something else added to the scores")
+            .hint("leave out position biases, and masks that are no input of the model")),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use super::super::names;
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step, broadcast};
-use super::super::recognise::{Binary, Tensor};
+use super::super::recognise::{Binary, Partial, Tensor};
 use super::super::tensor::Const;
 use super::super::view::{View, check_size};
 use super::matrix::Selection;
@@ -35,6 +35,7 @@ impl Importer {
                 let weight = Weight::of(&x, weight)?;
                 self.linear(&x, &weight, None).map(Tensor::Tokens)
             }
+            (mask @ (Tensor::Ids { .. } | Tensor::Partial(Partial::Mask(_))), x) => self.summed(mask, x),
             (a, b) => self.attention_product(a, b),
         }
     }
@@ -114,7 +115,7 @@ impl Importer {
         let mut dims = x.dims.clone();
         dims.pop();
         dims.push(cols);
-        let made = View::whole(output, x.rows, count * cols, dims, x.tokens.clone());
+        let made = View::whole(output, x.rows, count * cols, dims, x.tokens.clone()).with_batch(x.batch);
         Ok(View { reversed: x.reversed, ..made })
     }
 
@@ -192,16 +193,20 @@ impl Weight {
         let [batch @ .., rows, cols] = dims else { return Err(wrong_shapes(&x.dims, dims)) };
         let wrong = || wrong_shapes(&x.dims, dims);
         let [front @ .., last] = x.dims.as_slice() else { return Err(wrong()) };
-        if last != rows || *cols == 0 || x.tokens.contains(&front.len()) {
+        if last != rows || *cols == 0 || !x.is_column_axis(front.len()) {
             return Err(wrong());
         }
         let each = batch.iter().any(|d| *d > 1);
         if each {
             // One matrix for each group of channels: the tokens are the rows of each product.
             let lead = front.len().checked_sub(1).filter(|axis| x.tokens == (*axis..axis + 1));
-            let lead = &front[..lead.ok_or_else(wrong)?];
+            let mut lead = front[..lead.ok_or_else(wrong)?].to_vec();
+            if let Some(axis) = x.batch {
+                // The same for every element of the batch.
+                lead[axis] = 1;
+            }
             if batch.iter().product::<usize>() != lead.iter().product::<usize>()
-                || broadcast(batch, lead)? != lead
+                || broadcast(batch, &lead)? != lead
             {
                 return Err(wrong());
             }

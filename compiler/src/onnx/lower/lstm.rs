@@ -1,7 +1,7 @@
 //! The LSTM operator.
 
 use super::super::node::{Attributes, unsupported};
-use super::super::recognise::Tensor;
+use super::super::recognise::{Partial, Tensor};
 use super::super::tensor::Const;
 use super::super::view::View;
 use super::matrix::Selection;
@@ -70,10 +70,12 @@ impl Importer {
         let output = self.emit(Op::MultiHeadLstm(MultiHeadLstm { units }), vec![input], x.rows, cols)?;
         self.origins.insert(output, origin);
         let (dims, tokens) = match batch_first {
-            false => (vec![x.rows, directions.len(), 1, hidden], 0..1),
-            true => (vec![1, x.rows, directions.len(), hidden], 1..2),
+            false => (vec![x.rows, directions.len(), x.elements(), hidden], 0..1),
+            true => (vec![x.elements(), x.rows, directions.len(), hidden], 1..2),
         };
-        let y = View { reversed: x.reversed, ..View::whole(output, x.rows, cols, dims, tokens) };
+        let batch = x.batch.map(|_| if batch_first { 0 } else { 2 });
+        let y = View::whole(output, x.rows, cols, dims, tokens).with_batch(batch);
+        let y = View { reversed: x.reversed, ..y };
         let last = call.node.outputs().nth(1).flatten().filter(|name| self.uses.contains_key(*name));
         let last = match last {
             Some(_) => Some(Tensor::Tokens(self.last_states(&y, &directions, hidden, batch_first)?)),
@@ -98,11 +100,12 @@ impl Importer {
             let row = self.map_values(&y, 1, &Op::SliceRows { start, len: 1 })?;
             cols.extend_from_slice(&row.cols);
         }
-        let dims = match batch_first {
-            false => vec![directions.len(), 1, hidden],
-            true => vec![1, directions.len(), hidden],
+        let (dims, batch) = match batch_first {
+            false => (vec![directions.len(), y.elements(), hidden], 1),
+            true => (vec![y.elements(), directions.len(), hidden], 0),
         };
-        Ok(View { dims, tokens: 0..0, rows: 1, cols: cols.into(), reversed: false, fresh: false })
+        let batch = y.batch.map(|_| batch);
+        Ok(View { dims, batch, tokens: 0..0, rows: 1, cols: cols.into(), reversed: false, fresh: false })
     }
 }
 
@@ -153,16 +156,17 @@ fn refuse_variants(attributes: &Attributes<'_>, directions: usize) -> Result<()>
     attributes.only_int("input_forget", 0, HINT)
 }
 
-/// The input as `[T, 1, D]` (or `[1, T, D]`) with its tokens along the axis of time.
+/// The input as `[T, batch, D]` (or `[batch, T, D]`) with its tokens along the axis of time.
 fn sequence(x: &View, batch_first: bool) -> Result<View> {
     let (time, batch) = if batch_first { (1, 0) } else { (0, 1) };
-    let shape = if batch_first { "[1, T, D]" } else { "[T, 1, D]" };
-    if x.dims.len() != 3 || x.dims[batch] != 1 {
+    let shape = if batch_first { "[batch, T, D]" } else { "[T, batch, D]" };
+    let elements = |axis: usize| if x.batch.is_none() { x.dims[axis] == 1 } else { x.batch == Some(axis) };
+    if x.dims.len() != 3 || !elements(batch) {
         return Err(Error::new(ErrorKind::ShapeMismatch, "unsupported shape of the input of an LSTM")
             .at_field("X")
             .expected(shape)
             .got(format!("{:?}", x.dims))
-            .hint("export the model with batch size 1"));
+            .hint("check `batch_first` of the LSTM and the transpositions around it"));
     }
     x.with_tokens_along(time).ok_or_else(|| {
         Error::new(ErrorKind::UnsupportedOp, "an LSTM that does not run over the tokens")
@@ -233,7 +237,7 @@ fn refuse_inputs(call: &Call<'_>, tokens: usize) -> Result<()> {
             .got(got)
             .hint(hint))
     };
-    const LENGTHS: &str = "run the LSTM over whole sequences, without packing";
+    const LENGTHS: &str = "run the LSTM over whole sequences, or count them by the sum of the attention mask";
     const STATES: &str = "start the LSTM from zero states: `lstm(x)` instead of `lstm(x, (h, c))`";
     let depends = || "a tensor that depends on the model's input".to_owned();
     match call.inputs.get(4).and_then(Option::as_ref) {
@@ -244,6 +248,8 @@ fn refuse_inputs(call: &Call<'_>, tokens: usize) -> Result<()> {
                 return refuse("sequence_lens", tokens.to_string(), format!("{got:?}"), LENGTHS);
             }
         }
+        // Each element is computed as the sequence of the tokens that it has.
+        Some(Tensor::Partial(Partial::Lengths { x, rows })) if *rows == tokens && x.dims.len() == 1 => {}
         Some(_) => return refuse("sequence_lens", tokens.to_string(), depends(), LENGTHS),
     }
     let zeros = [

@@ -2,8 +2,10 @@
 
 mod arith;
 mod attention;
+mod embedding;
 mod linear;
 mod lstm;
+mod mask;
 mod matrix;
 mod norm;
 mod patch;
@@ -12,30 +14,39 @@ mod shape;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use super::ImportOptions;
+use super::extent::InputSizes;
 use super::fold;
+use super::mask::Mask;
 use super::names::{self, ModulePath};
 use super::node::Node;
 use super::order;
 use super::proto::{Input, Model};
-use super::recognise::Tensor;
+use super::recognise::{Partial, Tensor};
 use super::tensor::Const;
 use super::view::View;
-use super::{ImportOptions, Imported};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ir::{self, Graph, Op, Origins, Port, Shape, ValueId, WeightId};
+use crate::ir::{self, Dim, Dtype, Graph, Op, Origins, Port, Shape, ValueId, WeightId};
 
 /// Elements that may be computed for each that may be stored in the file.
 const BUDGET: usize = 4;
 
-/// Lowers a model whose nodes are in order.
-pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Imported> {
-    let uses = order::uses(&model);
-    let images =
-        model.nodes.iter().filter(|node| node.op() == "Conv").filter_map(|node| node.inputs().next()?);
-    let images: HashSet<String> = images.map(str::to_owned).collect();
+/// A model that was lowered for sizes: all rows are fixed, and ports say where the batch and the tokens are.
+#[derive(Clone, Debug)]
+pub(super) struct Lowered {
+    pub(super) graph: Graph,
+    pub(super) origins: Origins,
+    /// The input that is the attention mask.
+    pub(super) lengths: Option<usize>,
+}
+
+/// Lowers a model whose nodes are in order, for inputs of these sizes.
+pub(super) fn lower(model: &Model, sizes: &[InputSizes], options: &ImportOptions) -> Result<Lowered> {
+    let uses = order::uses(model);
+    let constants = model.constants.iter();
     let mut importer = Importer {
-        graph: Graph { name: model.name, ..Graph::default() },
-        tensors: model.constants.into_iter().map(|(name, c)| (name, Tensor::Const(c))).collect(),
+        graph: Graph { name: model.name.clone(), ..Graph::default() },
+        tensors: constants.map(|(name, c)| (name.clone(), Tensor::Const(c.clone()))).collect(),
         unread: uses.clone(),
         uses,
         opset: model.opset,
@@ -45,9 +56,12 @@ pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Imported> {
         path: ModulePath { text: String::new(), guessed: true },
         guessed: HashSet::new(),
         origins: Origins::default(),
+        embedded: HashSet::new(),
+        lengths: None,
+        elements: sizes.iter().map(InputSizes::elements).max().unwrap_or(1),
     };
-    for input in &model.inputs {
-        importer.input(input, images.contains(&input.name)).map_err(|e| e.at_field(&input.name))?;
+    for (input, sizes) in model.inputs.iter().zip(sizes) {
+        importer.input(input, sizes).map_err(|e| e.at_field(&input.name))?;
     }
     for node in &model.nodes {
         importer.node(node).map_err(|e| e.at_node(node.label()))?;
@@ -55,7 +69,7 @@ pub(super) fn lower(model: Model, options: &ImportOptions) -> Result<Imported> {
     for name in &model.outputs {
         importer.output(name).map_err(|e| e.at_field(name))?;
     }
-    Ok(Imported { graph: importer.graph, origins: importer.origins })
+    Ok(Lowered { graph: importer.graph, origins: importer.origins, lengths: importer.lengths })
 }
 
 /// The graph that is being made, and what the tensors of the ONNX graph are in its terms.
@@ -79,6 +93,12 @@ struct Importer {
     guessed: HashSet<ValueId>,
     /// Parameters that are laid out otherwise than in the file.
     origins: Origins,
+    /// Inputs that are looked up in tables.
+    embedded: HashSet<usize>,
+    /// The input that is the attention mask.
+    lengths: Option<usize>,
+    /// Elements of the batch.
+    elements: usize,
 }
 
 /// A node and the tensors that it reads.
@@ -127,36 +147,36 @@ impl Call<'_> {
 }
 
 impl Importer {
-    fn input(&mut self, input: &Input, image: bool) -> Result<()> {
-        let dims = &input.dims;
-        let tokens = token_axes(dims);
-        let shape = match (image, dims.as_slice()) {
-            (true, [1, channels, height, width]) => {
+    fn input(&mut self, input: &Input, sizes: &InputSizes) -> Result<()> {
+        let dims = &sizes.dims;
+        let batch = sizes.batch.filter(|_| sizes.elements() > 1);
+        let tokens = sizes.tokens.map_or_else(|| token_axes(dims, batch), |axis| axis..axis + 1);
+        let rows: usize = dims[tokens.clone()].iter().product();
+        let cols = dims.iter().product::<usize>() / rows / sizes.elements();
+        let shape = match (sizes.image, dims.as_slice()) {
+            (true, [elements, channels, height, width]) if *elements == sizes.elements() => {
                 Shape::Image { channels: *channels, height: *height, width: *width }
             }
             (true, _) => {
                 return Err(Error::new(ErrorKind::ShapeMismatch, "unsupported shape of an image")
-                    .expected("[1, channels, height, width]")
-                    .got(format!("{dims:?}"))
-                    .hint("export the model with batch size 1"));
+                    .expected("[batch, channels, height, width]")
+                    .got(format!("{dims:?}")));
             }
-            (false, _) => {
-                let rows = dims[tokens.clone()].iter().product();
-                let cols = dims.iter().product::<usize>() / rows;
-                super::view::check_size(rows, cols)?;
-                Shape::Matrix { rows, cols }
-            }
+            (false, _) if input.dtype != Dtype::F32 => Shape::Ids { rows },
+            (false, _) => Shape::Matrix { rows, cols },
         };
+        super::view::check_size(rows, cols)?;
         let value = self.graph.add_value(&input.name, shape);
-        let tensor = match shape {
-            Shape::Image { channels, height, width } => {
-                Tensor::Image { value, dims: [1, channels, height, width] }
+        let whole = View::whole(value, rows, cols, dims.clone(), tokens).with_batch(batch);
+        let dims = port_dims(dims, batch, sizes.tokens);
+        let tensor = match *sizes.dims {
+            [elements, channels, height, width] if sizes.image => {
+                Tensor::Image { value, dims: [elements, channels, height, width] }
             }
-            Shape::Matrix { rows, cols } => {
-                Tensor::Tokens(View::whole(value, rows, cols, dims.clone(), tokens))
-            }
+            _ if shape.is_ids() => Tensor::Ids { x: whole, input: self.graph.inputs.len() },
+            _ => Tensor::Tokens(whole),
         };
-        self.graph.inputs.push(Port { name: input.name.clone(), value, dims: dims.clone() });
+        self.graph.inputs.push(Port { name: input.name.clone(), value, dims, dtype: input.dtype });
         self.tensors.insert(input.name.clone(), tensor);
         Ok(())
     }
@@ -175,8 +195,13 @@ impl Importer {
                 Some(tensor) => {
                     self.spend(match tensor {
                         Tensor::Const(c) => c.len(),
-                        Tensor::Tokens(view) => view.cols.len(),
-                        Tensor::Image { .. } | Tensor::Partial(_) => 0,
+                        Tensor::Tokens(x)
+                        | Tensor::Partial(
+                            Partial::Mask(Mask { x, .. })
+                            | Partial::Lengths { x, .. }
+                            | Partial::Sum { x, .. },
+                        ) => x.cols.len(),
+                        Tensor::Image { .. } | Tensor::Ids { .. } | Tensor::Partial(_) => 0,
                     })?;
                     self.tensors.insert(name.to_owned(), tensor.clone());
                 }
@@ -217,9 +242,15 @@ impl Importer {
         {
             return Ok(folded.into_iter().map(Tensor::Const).collect());
         }
+        if let Some(tensor) = self.mask(call)? {
+            return Ok(vec![tensor]);
+        }
         let tensor = match node.op() {
             "LSTM" => return self.lstm(call),
             "Attention" => self.attention_op(call)?,
+            "Gather" if matches!(call.inputs.get(1), Some(Some(Tensor::Ids { .. }))) => {
+                self.embedding(call)?
+            }
             "Conv" => self.conv(call)?,
             "MatMul" => self.matmul(call)?,
             "Gemm" => self.gemm(call)?,
@@ -227,9 +258,14 @@ impl Importer {
             "Gelu" => self.gelu(call)?,
             "Softmax" => self.softmax(call)?,
             "ReduceMean" => self.reduce_mean(call)?,
+            "ReduceSum" => self.reduce_sum(call)?,
+            "ReduceL2" => self.reduce_l2(call)?,
+            "LpNormalization" => self.lp_normalization(call)?,
+            "Clip" | "Max" => self.at_least(call)?,
+            "Where" => self.choice(call)?,
             "Add" | "Sub" | "Mul" | "Div" | "Pow" => self.binary(call)?,
             "Sum" => self.sum(call)?,
-            "Neg" | "Sqrt" | "Reciprocal" | "Erf" | "Tanh" | "Relu" => self.unary(call)?,
+            "Neg" | "Sqrt" | "Reciprocal" | "Erf" | "Tanh" | "Relu" | "Abs" | "IsNaN" => self.unary(call)?,
             "Shape" => Tensor::Const(fold::shape_of(node, &call.input(0)?.dims())?),
             "Cast" | "CastLike" => self.cast(call)?,
             "Concat" => self.concat(call)?,
@@ -245,9 +281,14 @@ impl Importer {
             tensor.ok_or_else(|| Error::new(ErrorKind::Internal, format!("`{name}` was never made")))?;
         self.path = ModulePath { text: name.to_owned(), guessed: true };
         let (value, dims) = match tensor {
+            Tensor::Const(_) if self.elements > 1 => {
+                return Err(Error::new(ErrorKind::UnsupportedOp, format!("output `{name}` is constant"))
+                    .expected("an output for each element of the batch")
+                    .got("the same whatever the inputs"));
+            }
             Tensor::Const(c) => {
                 let value = self.constant(1, c.len(), c.floats()?)?;
-                (value, c.dims().to_vec())
+                (value, port_dims(c.dims(), None, None))
             }
             other => {
                 let view = self.tokens(&other)?;
@@ -261,10 +302,11 @@ impl Importer {
                     .hint("leave out the transposition at the end of the model"));
                 }
                 let view = self.upright(&view)?;
-                (self.matrix(&view)?, view.dims)
+                let tokens = view.tokens.clone().find(|axis| view.rows > 1 && view.dims[*axis] == view.rows);
+                (self.matrix(&view)?, port_dims(&view.dims, view.batch, tokens))
             }
         };
-        self.graph.outputs.push(Port { name: name.to_owned(), value, dims });
+        self.graph.outputs.push(Port { name: name.to_owned(), value, dims, dtype: Dtype::F32 });
         self.read(name);
         Ok(())
     }
@@ -319,15 +361,25 @@ impl Importer {
     }
 }
 
-/// Which axis of an input runs over the tokens: the first longer than 1 that is not the last.
-fn token_axes(dims: &[usize]) -> Range<usize> {
-    match dims.split_last() {
-        None | Some((_, [])) => 0..0,
-        Some((_, front)) => {
-            let axis = front.iter().position(|d| *d > 1).unwrap_or(front.len() - 1);
-            axis..axis + 1
-        }
+/// Which axis of an input runs over the tokens: the first longer than 1 that is neither the batch's nor the last.
+fn token_axes(dims: &[usize], batch: Option<usize>) -> Range<usize> {
+    let front = 0..dims.len().saturating_sub(1);
+    let mut candidates = front.filter(|axis| batch != Some(*axis));
+    let last = candidates.clone().next_back();
+    match candidates.find(|axis| dims[*axis] > 1).or(last) {
+        Some(axis) => axis..axis + 1,
+        None => 0..0,
     }
+}
+
+/// The dimensions of a port.
+fn port_dims(dims: &[usize], batch: Option<usize>, tokens: Option<usize>) -> Vec<Dim> {
+    let dim = |(axis, size): (usize, &usize)| match axis {
+        _ if batch == Some(axis) => Dim::Batch,
+        _ if tokens == Some(axis) => Dim::Tokens,
+        _ => Dim::Fixed(*size),
+    };
+    dims.iter().enumerate().map(dim).collect()
 }
 
 /// An operator that has no counterpart.

@@ -15,7 +15,7 @@ impl Importer {
         let attributes =
             call.node.attributes(&["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"])?;
         call.at_most(3)?;
-        let Tensor::Image { value, dims: [_, channels, height, width] } = *call.input(0)? else {
+        let Tensor::Image { value, dims: [elements, channels, height, width] } = *call.input(0)? else {
             return Err(Error::new(
                 ErrorKind::UnsupportedOp,
                 "a convolution reads something else than the image",
@@ -84,6 +84,7 @@ impl Importer {
         let weight = self.weight(depth * ph * pw, cols, weight)?;
         let op = Op::PatchEmbed { patch: [ph, pw], weight, bias };
         let output = self.emit(op, vec![value], down * across, cols)?;
-        Ok(Tensor::Tokens(View::whole(output, down * across, cols, vec![1, cols, down, across], 2..4)))
+        let view = View::whole(output, down * across, cols, vec![elements, cols, down, across], 2..4);
+        Ok(Tensor::Tokens(view.with_batch((elements > 1).then_some(0))))
     }
 }

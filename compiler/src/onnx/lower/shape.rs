@@ -1,11 +1,13 @@
 //! Operators that move data: Reshape, Transpose, Slice, Split, Gather, Concat, and those that do nothing.
 
 use super::super::fold;
+use super::super::mask::Mask;
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step};
 use super::super::recognise::{Partial, Tensor};
 use super::super::tensor::Const;
 use super::super::view::{View, check_size};
+use super::mask::layout;
 use super::{Call, Importer, unknown_op};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::Op;
@@ -30,6 +32,20 @@ impl Importer {
             // Element by element, so it makes no difference where the elements are.
             Tensor::Partial(Partial::Poly { x, c }) => Ok(Tensor::poly(self.view_steps(x, steps)?, *c)),
             other if steps.is_empty() && !matches!(other, Tensor::Tokens(_)) => Ok(other.clone()),
+            Tensor::Ids { x, input } => Ok(Tensor::Ids { x: layout(x, steps)?, input: *input }),
+            Tensor::Partial(Partial::Mask(Mask { x, bits })) => {
+                Ok(Tensor::Partial(Partial::Mask(Mask { x: layout(x, steps)?, bits: *bits })))
+            }
+            Tensor::Partial(Partial::Lengths { x, rows }) => {
+                Ok(Tensor::Partial(Partial::Lengths { x: layout(x, steps)?, rows: *rows }))
+            }
+            Tensor::Partial(Partial::Sum { x, rows }) => {
+                Ok(Tensor::Partial(Partial::Sum { x: layout(x, steps)?, rows: *rows }))
+            }
+            Tensor::Partial(Partial::Norm { x, squared, floor, .. }) if repeats_last(steps, &x.dims) => {
+                let (x, squared, floor) = (x.clone(), *squared, *floor);
+                Ok(Tensor::Partial(Partial::Norm { x, squared, floor, wide: true }))
+            }
             other => {
                 let view = self.tokens(other)?;
                 self.view_steps(&view, steps).map(Tensor::Tokens)
@@ -95,7 +111,7 @@ impl Importer {
         let value = self.emit(Op::ConcatRows, inputs, rows, cols)?;
         let mut dims = views[0].dims.clone();
         dims[axis] = rows;
-        Ok(View::whole(value, rows, cols, dims, axis..axis + 1))
+        Ok(View::whole(value, rows, cols, dims, axis..axis + 1).with_batch(views[0].batch))
     }
 
     /// The Concat operator, not all of whose inputs are constant.
@@ -122,15 +138,23 @@ impl Importer {
             }
             _ => false,
         });
+        let batch = tensors.iter().find_map(|t| t.as_poly()).and_then(|(view, _)| view.batch);
+        if batch == Some(axis) {
+            return Err(Error::new(ErrorKind::UnsupportedOp, "elements are added to the batch")
+                .hint("leave the batch as it is from the model's inputs to its outputs"));
+        }
         let mut views = Vec::new();
         for tensor in &tensors {
             views.push(match tensor {
-                Tensor::Const(c) if along_rows => self.constant_rows(c, axis)?,
+                Tensor::Const(c) if along_rows => self.constant_rows(c, axis, batch)?,
                 Tensor::Const(c) => self.constant_beside(c, &tensors)?,
                 other => self.tokens(other)?,
             });
         }
         let aligned = |view: View| view.with_tokens_along(axis).ok_or_else(|| different_tokens(axis));
+        if views.iter().any(|view| view.batch != batch) {
+            return Err(different_tokens(axis));
+        }
         if along_rows {
             let views: Vec<View> = views.into_iter().map(aligned).collect::<Result<_>>()?;
             return Ok(Tensor::Tokens(self.concat_rows(&views, axis)?));
@@ -149,14 +173,15 @@ impl Importer {
     }
 
     /// A constant whose rows are joined to tokens along an axis.
-    fn constant_rows(&mut self, constant: &Const, axis: usize) -> Result<View> {
+    fn constant_rows(&mut self, constant: &Const, axis: usize, batch: Option<usize>) -> Result<View> {
         let dims = constant.dims().to_vec();
-        let (rows, cols) = (dims[axis], constant.len() / dims[axis]);
+        let one = one_element(constant, batch)?;
+        let (rows, cols) = (dims[axis], one.len() / dims[axis]);
         check_size(rows, cols)?;
         let front: Vec<usize> = std::iter::once(axis).chain((0..dims.len()).filter(|a| *a != axis)).collect();
-        let data = rearrange::apply(constant, &[Step::Transpose(front)]).floats()?;
+        let data = rearrange::apply(&one, &[Step::Transpose(front)]).floats()?;
         let value = self.constant(rows, cols, data)?;
-        Ok(View::whole(value, rows, cols, dims, axis..axis + 1))
+        Ok(View::whole(value, rows, cols, dims, axis..axis + 1).with_batch(batch))
     }
 
     /// A constant whose columns are joined to those of tokens.
@@ -166,14 +191,15 @@ impl Importer {
         let dims = constant.dims().to_vec();
         let order: Vec<usize> =
             like.tokens.clone().chain((0..dims.len()).filter(|axis| !like.tokens.contains(axis))).collect();
-        let data = rearrange::apply(constant, &[Step::Transpose(order)]).floats()?;
+        let one = one_element(constant, like.batch)?;
+        let data = rearrange::apply(&one, &[Step::Transpose(order)]).floats()?;
         let cols = data.len() / like.rows;
         check_size(like.rows, cols)?;
         let value = self.constant(like.rows, cols, data)?;
-        Ok(View::whole(value, like.rows, cols, dims, like.tokens))
+        Ok(View::whole(value, like.rows, cols, dims, like.tokens).with_batch(like.batch))
     }
 
-    /// The Cast and CastLike operators on tokens, all of which are f32.
+    /// The Cast and CastLike operators on tokens, all of which are f32, and on counts of tokens.
     pub(super) fn cast(&mut self, call: &Call<'_>) -> Result<Tensor> {
         const ROUNDING: [&str; 2] = ["saturate", "round_mode"];
         let value = call.input(0)?;
@@ -188,11 +214,39 @@ impl Importer {
             };
         }
         let to = call.node.attributes(&["to", ROUNDING[0], ROUNDING[1]])?.int_or("to", 0)?;
+        if let Tensor::Partial(Partial::Lengths { .. }) = value {
+            return Ok(value.clone());
+        }
         if to != tract_onnx::pb::tensor_proto::DataType::Float as i64 {
             return Err(unsupported("to", "1 (FLOAT)", to, "export the model in f32"));
         }
         self.steps(value, &[])
     }
+}
+
+/// A constant for one element of the batch: it must be the same for all of them.
+pub(super) fn one_element(constant: &Const, batch: Option<usize>) -> Result<Const> {
+    let Some(axis) = batch.filter(|axis| constant.dims().get(*axis).is_some_and(|size| *size > 1)) else {
+        return Ok(constant.clone());
+    };
+    let element = |index| rearrange::apply(constant, &[Step::Take { axis, indices: vec![index] }]);
+    let first = element(0);
+    match (1..constant.dims()[axis]).all(|index| element(index).data == first.data) {
+        true => Ok(first),
+        false => {
+            Err(Error::new(ErrorKind::UnsupportedOp, "a constant differs between the elements of the batch")
+                .expected("every element computed alike"))
+        }
+    }
+}
+
+/// Whether steps do nothing but repeat the last axis, which is of size 1, for each channel.
+fn repeats_last(steps: &[Step], dims: &[usize]) -> bool {
+    let repeats = |step: &Step| {
+        matches!(step, Step::Take { axis, indices }
+            if *axis + 1 == dims.len() && indices.iter().all(|i| *i == 0) && Some(&indices.len()) == dims.last())
+    };
+    steps.len() == 1 && steps.iter().all(repeats)
 }
 
 fn different_tokens(axis: usize) -> Error {

@@ -184,11 +184,16 @@ fn inputs() {
     let number = |n| Some(Dim::DimValue(n));
     let symbol = |s: &str| Some(Dim::DimParam(s.into()));
     let open = input(DataType::Float, vec![symbol("batch"), number(5), number(6)]);
-    assert_eq!(open.import().unwrap().inputs[0].dims, [1, 5, 6]);
+    assert_eq!(open.import().unwrap().inputs[0].dims, super::fixed(&[1, 5, 6]));
     let tokens = input(DataType::Float, vec![number(1), symbol("tokens"), number(6)]);
-    assert_error(&tokens.refused(), ErrorKind::ShapeMismatch, None, Some("x"));
+    let error = tokens.refused();
+    assert_error(&error, ErrorKind::ShapeMismatch, None, Some("x"));
+    assert!(error.hint.unwrap().contains("--max-tokens"));
     let ids = input(DataType::Int64, vec![number(1), number(5)]);
-    assert_error(&ids.refused(), ErrorKind::UnsupportedOp, None, Some("x"));
+    assert_error(&ids.refused(), ErrorKind::UnsupportedOp, Some("n1"), None);
+    for (r#type, dims) in [(DataType::Bool, vec![number(1), number(5)]), (DataType::Int64, vec![number(5)])] {
+        assert_eq!(input(r#type, dims).refused().place.field.as_deref(), Some("x"));
+    }
     let empty = input(DataType::Float, vec![number(1), number(0)]);
     assert_error(&empty.refused(), ErrorKind::ShapeMismatch, None, Some("x"));
     // A vector is one row.

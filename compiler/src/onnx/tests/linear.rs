@@ -31,7 +31,7 @@ fn matmul_takes_its_bias() {
 #[test]
 fn a_vector_is_a_matrix_of_one_column() {
     let graph = tokens().noise("w", &[6]).node("MatMul", "x w", "y").check();
-    assert_eq!((ops(&graph), &graph.outputs[0].dims[..]), (vec!["linear"], &[1, 5][..]));
+    assert_eq!((ops(&graph), graph.port_dims(&graph.outputs[0])), (vec!["linear"], vec![1, 5]));
 }
 
 #[test]
@@ -180,9 +180,6 @@ fn other_convolutions_are_refused() {
     let channels =
         Model::new().input("x", &[1, 3, 4, 6]).output("y").noise("w", &[5, 2, 2, 3]).node("Conv", "x w", "y");
     assert_error(&channels.refused(), ErrorKind::ShapeMismatch, Some("n1"), Some("W"));
-    let batch =
-        Model::new().input("x", &[2, 2, 4, 6]).output("y").noise("w", &[5, 2, 2, 3]).node("Conv", "x w", "y");
-    assert_error(&batch.refused(), ErrorKind::ShapeMismatch, None, Some("x"));
     let ragged = strides(
         Model::new().input("x", &[1, 2, 4, 7]).output("y").noise("w", &[5, 2, 2, 3]).node("Conv", "x w", "y"),
     );

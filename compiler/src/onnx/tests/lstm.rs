@@ -217,7 +217,7 @@ fn hidden_states_after_the_last_step() {
             m.node("LSTM", inputs, "Y h").string("direction", direction).int("hidden_size", H).output("h")
         };
         let graph = finish(read(base(count), "xt w r b"), count).check();
-        assert_eq!(graph.outputs[1].dims, [count as usize, 1, H as usize]);
+        assert_eq!(graph.port_dims(&graph.outputs[1]), [count as usize, 1, H as usize]);
         // Over a sequence that is turned round, the last step is the first token's.
         let flipped = base(count)
             .i64s("start", &[-1])

@@ -183,14 +183,17 @@ impl Model {
             .iter()
             .enumerate()
             .map(|(seed, port)| {
-                noise(seed as u64 + 7, port.dims.iter().product()).iter().map(|v| 4.0 * v).collect()
+                noise(seed as u64 + 7, graph.port_dims(port).iter().product())
+                    .iter()
+                    .map(|v| 4.0 * v)
+                    .collect()
             })
             .collect();
         let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
         let got = ir::eval::outputs(&graph, &slices).unwrap();
         let expected = rten::run(&self.bytes(), &graph, &inputs);
         for ((got, (dims, expected)), port) in got.iter().zip(&expected).zip(&graph.outputs) {
-            assert_eq!(*dims, port.dims, "dimensions of `{}`", port.name);
+            assert_eq!(*dims, graph.port_dims(port), "dimensions of `{}`", port.name);
             assert_eq!(got.len(), expected.len());
             for (got, expected) in got.iter().zip(expected) {
                 let error = (got - f64::from(*expected)).abs();
@@ -225,6 +228,9 @@ fn ops(graph: &Graph) -> Vec<&'static str> {
     let short = |op: &Op| match op {
         Op::PatchEmbed { .. } => "patch_embed",
         Op::Constant(_) => "constant",
+        Op::Positions(_) => "positions",
+        Op::Embedding { .. } => "embedding",
+        Op::Normalize { .. } => "normalize",
         Op::ConcatRows => "concat_rows",
         Op::ConcatCols => "concat_cols",
         Op::SliceRows { .. } => "slice_rows",
@@ -240,6 +246,11 @@ fn ops(graph: &Graph) -> Vec<&'static str> {
         Op::MeanRows => "mean_rows",
     };
     graph.nodes.iter().map(|node| short(&node.op)).collect()
+}
+
+/// Dimensions that are the same in every call.
+fn fixed(dims: &[usize]) -> Vec<ir::Dim> {
+    dims.iter().map(|dim| ir::Dim::Fixed(*dim)).collect()
 }
 
 /// Kind, node and field of an error.

@@ -9,7 +9,7 @@ use crate::ir::Graph;
 pub(super) fn run(model: &[u8], graph: &Graph, inputs: &[Vec<f32>]) -> Vec<(Vec<usize>, Vec<f32>)> {
     let model = rten::Model::load(unpack(model, "model")).unwrap();
     let inputs = graph.inputs.iter().zip(inputs).map(|(port, data)| {
-        let value = rten::Value::from_shape(&port.dims, data.clone()).unwrap();
+        let value = rten::Value::from_shape(&graph.port_dims(port), data.clone()).unwrap();
         (model.node_id(&port.name).unwrap(), value.into())
     });
     let outputs = model.run(inputs.collect(), model.output_ids(), None).unwrap();

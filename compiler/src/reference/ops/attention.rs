@@ -1,6 +1,6 @@
-//! `Attention`, as far as a model without masks and earlier keys has it.
+//! `Attention`, as far as a model without earlier keys has it.
 
-use ndarray::{Array4, ArrayViewD, Ix4};
+use ndarray::{Array4, ArrayViewD, Ix4, IxDyn};
 
 use super::check_work;
 use crate::error::Result;
@@ -8,11 +8,12 @@ use crate::reference::node::Node;
 use crate::reference::tensor::{Tensor, checked_len};
 
 /// `softmax(scale · Q·Kᵀ) · V` of each head: `[batch, heads, tokens, width]`, or `[batch, tokens, heads · width]` with the
-/// numbers of heads as attributes. A head of keys serves as many heads of queries as there are more of these.
+/// numbers of heads as attributes. A head of keys serves as many heads of queries as there are more of these. A mask is
+/// added to the scores; one of truth values takes those away that it is false for.
 pub(super) fn attention(node: &Node<'_>) -> Result<Tensor> {
-    for index in 3..7 {
+    for index in 4..7 {
         if node.optional(index).is_some() {
-            return Err(node.shape_error("masks and earlier keys are not known", "3 inputs", &(index + 1)));
+            return Err(node.shape_error("earlier keys are not known", "at most 4 inputs", &(index + 1)));
         }
     }
     for name in ["is_causal", "qk_matmul_output_mode"] {
@@ -39,6 +40,8 @@ pub(super) fn attention(node: &Node<'_>) -> Result<Tensor> {
     }
     checked_len(&[b, h, t, width])?;
     check_work(&[b, h, t, s, d.max(width)])?;
+    checked_len(&[b, h, t, s])?;
+    let mask = node.optional(3).map(|mask| additive(node, mask, [b, h, t, s])).transpose()?;
     let scale = node.float("scale")?.unwrap_or(1.0 / (d as f64).sqrt());
     let mut y = Array4::zeros((b, h, t, width));
     for batch in 0..b {
@@ -49,7 +52,8 @@ pub(super) fn attention(node: &Node<'_>) -> Result<Tensor> {
                     (0..d).map(|i| q[[batch, head, query, i]] * k[[batch, of_keys, key, i]]).sum::<f64>()
                         * scale
                 };
-                let scores: Vec<f64> = (0..s).map(score).collect();
+                let masked = |key: usize| mask.as_ref().map_or(0.0, |mask| mask[[batch, head, query, key]]);
+                let scores: Vec<f64> = (0..s).map(|key| score(key) + masked(key)).collect();
                 let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|x| (x - max).exp()).collect();
                 let total: f64 = weights.iter().sum();
@@ -65,6 +69,17 @@ pub(super) fn attention(node: &Node<'_>) -> Result<Tensor> {
     }
     let joined = y.permuted_axes([0, 2, 1, 3]).iter().copied().collect();
     Tensor::real(&[b, t, h * width], joined)
+}
+
+/// What a mask adds to each score.
+fn additive(node: &Node<'_>, mask: &Tensor, shape: [usize; 4]) -> Result<Array4<f64>> {
+    let wrong = || node.shape_error("the mask does not fit the scores", format!("{shape:?}"), mask.shape());
+    let wide = match mask {
+        Tensor::Bool(x) => x.mapv(|kept| if kept { 0.0 } else { f64::NEG_INFINITY }),
+        other => other.as_real()?.to_owned(),
+    };
+    let wide = wide.broadcast(IxDyn(&shape)).ok_or_else(wrong)?.to_owned();
+    wide.into_dimensionality::<Ix4>().map_err(|_| wrong())
 }
 
 /// `[batch, heads, tokens, width]` of either form.

@@ -154,6 +154,8 @@ pub(super) fn function(node: &Node<'_>) -> Result<Tensor> {
         "Sigmoid" => sigmoid,
         "Relu" => relu,
         "Exp" => f64::exp,
+        "Floor" => f64::floor,
+        "Ceil" => f64::ceil,
         _ => f64::ln,
     };
     Ok(real(node.input(0)?.as_real()?.mapv(f)))
@@ -193,6 +195,42 @@ pub(super) fn gelu(node: &Node<'_>) -> Result<Tensor> {
         "tanh" => Ok(real(x.mapv(tanh))),
         other => Err(node.bad_attribute("approximate", &format!("must be none or tanh, not `{other}`"))),
     }
+}
+
+/// `Clip`: at least the lower bound, then at most the upper one; each is optional. Attributes before operator set 11.
+pub(super) fn clip(node: &Node<'_>) -> Result<Tensor> {
+    fn bounded<T: PartialOrd + Copy>(x: &T, low: Option<T>, high: Option<T>) -> T {
+        let raised = low.filter(|low| *x < *low).unwrap_or(*x);
+        high.filter(|high| raised > *high).unwrap_or(raised)
+    }
+    let one = |index: usize, tensor: &Tensor| match tensor.len() {
+        1 => Ok(()),
+        _ => Err(node.shape_error(format!("input {index} must be one number"), "1", tensor.shape())),
+    };
+    for (index, bound) in [(1, node.optional(1)), (2, node.optional(2))] {
+        bound.map_or(Ok(()), |bound| one(index, bound))?;
+    }
+    match node.input(0)? {
+        Tensor::Int(x) => {
+            let bound = |tensor: Option<&Tensor>| -> Result<Option<i64>> {
+                tensor.map_or(Ok(None), |tensor| Ok(tensor.as_int()?.first().copied()))
+            };
+            let (low, high) = (bound(node.optional(1))?, bound(node.optional(2))?);
+            Ok(Tensor::Int(x.mapv(|v| bounded(&v, low, high)).into_shared()))
+        }
+        x => {
+            let bound = |tensor: Option<&Tensor>| -> Result<Option<f64>> {
+                tensor.map_or(Ok(None), |tensor| Ok(tensor.as_real()?.first().copied()))
+            };
+            let (low, high) = (bound(node.optional(1))?, bound(node.optional(2))?);
+            Ok(real(x.as_real()?.mapv(|v| bounded(&v, low, high))))
+        }
+    }
+}
+
+/// `IsNaN`.
+pub(super) fn is_nan(node: &Node<'_>) -> Result<Tensor> {
+    Ok(Tensor::Bool(node.input(0)?.as_real()?.mapv(f64::is_nan).into_shared()))
 }
 
 /// `Where`: condition ? x : y.

@@ -36,18 +36,21 @@ fn run_single(node: &Node<'_>) -> Result<Tensor> {
         "Pow" => elementwise::pow(node),
         "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" => elementwise::compare(node),
         "And" | "Or" | "Not" => elementwise::logic(node),
-        "Sqrt" | "Reciprocal" | "Erf" | "Tanh" | "Sigmoid" | "Relu" | "Exp" | "Log" => {
+        "Sqrt" | "Reciprocal" | "Erf" | "Tanh" | "Sigmoid" | "Relu" | "Exp" | "Log" | "Floor" | "Ceil" => {
             elementwise::function(node)
         }
         "Neg" | "Abs" => elementwise::sign(node),
         "Gelu" => elementwise::gelu(node),
+        "Clip" => elementwise::clip(node),
+        "IsNaN" => elementwise::is_nan(node),
         "Where" => elementwise::select(node),
         "Cast" => elementwise::cast(node),
         "MatMul" => matmul::matmul(node),
         "Attention" => attention::attention(node),
         "Gemm" => matmul::gemm(node),
         "Conv" => conv::conv(node),
-        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" => reduce::reduce(node),
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2" => reduce::reduce(node),
+        "LpNormalization" => reduce::lp_normalization(node),
         "Softmax" => reduce::softmax(node),
         "Identity" => Ok(node.input(0)?.clone()),
         "Reshape" => arrange::reshape(node),
@@ -57,6 +60,7 @@ fn run_single(node: &Node<'_>) -> Result<Tensor> {
         "Transpose" => arrange::transpose(node),
         "Expand" => arrange::expand(node),
         "Shape" => arrange::shape(node),
+        "Size" => Tensor::int(&[], vec![i64::try_from(node.input(0)?.len()).unwrap_or(i64::MAX)]),
         "Constant" => arrange::constant(node),
         "ConstantOfShape" => arrange::constant_of_shape(node),
         "Range" => arrange::range(node),

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reference::node::Node;
 use crate::reference::tensor::Tensor;
 
-/// `ReduceMean`, `ReduceSum`, `ReduceMax`, `ReduceMin`. The axes moved from an attribute to an input with operator set
+/// `ReduceMean`, `ReduceSum`, `ReduceMax`, `ReduceMin`, `ReduceL2`. The axes moved from an attribute to an input with operator set
 /// 13 (`ReduceSum`) or 18 (the others).
 pub(super) fn reduce(node: &Node<'_>) -> Result<Tensor> {
     let x = node.input(0)?;
@@ -31,7 +31,7 @@ pub(super) fn reduce(node: &Node<'_>) -> Result<Tensor> {
                 "ReduceSum" => lane.iter().try_fold(0i64, |sum, &v| sum.checked_add(v)).ok_or_else(overflow),
                 "ReduceMax" => lane.iter().copied().max().ok_or_else(|| nothing(node)),
                 "ReduceMin" => lane.iter().copied().min().ok_or_else(|| nothing(node)),
-                _ => Err(Error::new(ErrorKind::UnsupportedOp, "`ReduceMean` of integers")),
+                other => Err(Error::new(ErrorKind::UnsupportedOp, format!("`{other}` of integers"))),
             })?;
             Ok(Tensor::Int(out.into_shared()))
         }
@@ -41,6 +41,7 @@ pub(super) fn reduce(node: &Node<'_>) -> Result<Tensor> {
                 match node.op() {
                     "ReduceSum" => Ok(sum),
                     "ReduceMean" => Ok(sum / lane.len() as f64),
+                    "ReduceL2" => Ok(lane.iter().map(|v| v * v).sum::<f64>().sqrt()),
                     "ReduceMax" => lane.iter().copied().reduce(f64::max).ok_or_else(|| nothing(node)),
                     _ => lane.iter().copied().reduce(f64::min).ok_or_else(|| nothing(node)),
                 }
@@ -76,6 +77,22 @@ fn along<T: Copy>(
         }
     }
     Ok(out)
+}
+
+/// `LpNormalization`: divided by the norm of order 1 or 2 along an axis.
+pub(super) fn lp_normalization(node: &Node<'_>) -> Result<Tensor> {
+    let mut x = node.input(0)?.as_real()?.to_owned();
+    let axis = node.axis(node.int("axis", -1)?, x.ndim())?;
+    let norm = match node.int("p", 2)? {
+        1 => |lane: &[f64]| lane.iter().map(|v| v.abs()).sum::<f64>(),
+        2 => |lane: &[f64]| lane.iter().map(|v| v * v).sum::<f64>().sqrt(),
+        other => return Err(node.bad_attribute("p", &format!("must be 1 or 2, not `{other}`"))),
+    };
+    for mut lane in x.lanes_mut(Axis(axis)) {
+        let length = norm(&lane.to_vec());
+        lane.mapv_inplace(|v| v / length);
+    }
+    Ok(Tensor::Real(x.into_shared()))
 }
 
 /// `Softmax` along an axis; before operator set 13, over all axes from it on.

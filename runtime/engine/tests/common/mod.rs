@@ -1,5 +1,7 @@
 //! Small models by hand, and sessions of every kind to run them.
-#![allow(dead_code, unreachable_pub)] // each test file uses its part
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test file uses its part
+
+mod text;
 
 use std::sync::Arc;
 
@@ -7,11 +9,13 @@ use far_engine::{Isa, Model, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len};
 use far_format::plan::{
-    Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place, Plan, Port, Step, StepOp,
-    Tensor,
+    Attention, Dim, Dtype, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place, Plan, Port,
+    Step, StepOp, Tensor,
 };
 use far_format::{ArtifactParts, write};
 use far_kernels::Kernels;
+
+pub use text::{COLS, Call, Text, VOCAB};
 
 /// A plan under construction.
 #[derive(Default)]
@@ -25,22 +29,22 @@ impl Builder {
         Builder::default()
     }
 
-    fn tensor(&mut self, place: Place, rows: usize, cols: usize, stride: usize) -> Operand {
+    pub fn tensor(&mut self, place: Place, rows: usize, cols: usize, stride: usize) -> Operand {
         let tensor = self.plan.tensors.len() as u32;
         let (rows, cols) = (rows as u32, cols as u32);
-        self.plan.tensors.push(Tensor { place, rows, cols, stride: stride as u32 });
+        self.plan.tensors.push(Tensor { place, rows, cols, stride: stride as u32, tokens: false });
         Operand { tensor, row: 0, col: 0, rows, cols }
     }
 
     pub fn input(&mut self, rows: usize, cols: usize) -> Operand {
         let n = self.plan.inputs.len();
-        self.plan.inputs.push(Port { name: format!("in{n}"), dims: vec![rows as u32, cols as u32] });
+        self.plan.inputs.push(port(format!("in{n}"), rows, cols));
         self.tensor(Place::Input(n as u32), rows, cols, cols)
     }
 
     pub fn output(&mut self, rows: usize, cols: usize) -> Operand {
         let n = self.plan.outputs.len();
-        self.plan.outputs.push(Port { name: format!("out{n}"), dims: vec![rows as u32, cols as u32] });
+        self.plan.outputs.push(port(format!("out{n}"), rows, cols));
         self.tensor(Place::Output(n as u32), rows, cols, cols)
     }
 
@@ -88,6 +92,10 @@ impl Builder {
     pub fn model(&self) -> Arc<Model> {
         Model::from_bytes(&self.artifact()).unwrap()
     }
+}
+
+fn port(name: String, rows: usize, cols: usize) -> Port {
+    Port { name, dtype: Dtype::F32, dims: vec![Dim::Fixed(rows as u32), Dim::Fixed(cols as u32)] }
 }
 
 /// Every step once, with room around operands so that changed numbers can still be legal.
@@ -145,7 +153,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<f32> {
 
 /// Runs once with new buffers.
 pub fn run(session: &mut Session, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
-    let lens: Vec<usize> = session.model().outputs().iter().map(|port| port.elements()).collect();
+    let lens: Vec<usize> = session.model().outputs().iter().map(|port| port.elements(1, 0)).collect();
     let mut outputs: Vec<Vec<f32>> = lens.iter().map(|len| vec![f32::NAN; *len]).collect();
     let mut slices: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     session.run(inputs, &mut slices).unwrap();

@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use super::{Sizes, Stop, cut, element, positive};
 use crate::bytes::reserve;
-use crate::check::written::Written;
+use crate::check::written::{Area, Written};
 use crate::error::Problem;
 use crate::layout::{attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden};
-use crate::plan::{Attention, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
+use crate::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
 use crate::region::{Region, Space};
 
 /// Most heads of one attention.
@@ -36,51 +36,55 @@ impl Checker<'_> {
             StepOp::LayerNorm(norm) => self.layer_norm(norm),
             StepOp::Attention(attention) => self.attention(attention),
             StepOp::Patches(patches) => self.patches(patches),
-            StepOp::Map { act: _, x, out } => {
-                let (x, out) = (self.operand("x", x)?, self.target("out", out)?);
-                shape("out", &out, x.shape())?;
-                in_place(("out", &out), ("x", &x))?;
-                self.read("x", &x)?;
-                self.write(&out);
-                Ok(())
+            StepOp::Embed(embed) => self.embed(embed),
+            StepOp::Map { act: _, x, out } => self.by_row(x, out),
+            StepOp::Normalize { x, out, eps } => {
+                positive_float("eps", *eps)?;
+                self.by_row(x, out)
             }
             StepOp::Add { a, b, out } => {
                 let (a, b, out) = (self.operand("a", a)?, self.operand("b", b)?, self.target("out", out)?);
-                shape("b", &b, a.shape())?;
-                shape("out", &out, a.shape())?;
+                same_shape("b", &b, &a)?;
+                same_shape("out", &out, &a)?;
                 in_place(("out", &out), ("a", &a))?;
                 in_place(("out", &out), ("b", &b))?;
                 self.read("a", &a)?;
                 self.read("b", &b)?;
-                self.write(&out);
-                Ok(())
+                self.write(&out)
             }
             StepOp::Copy { x, out } => {
                 let (x, out) = (self.operand("x", x)?, self.target("out", out)?);
-                shape("out", &out, x.shape())?;
+                same_shape("out", &out, &x)?;
                 apart(("out", &out), ("x", &x))?;
                 self.read("x", &x)?;
-                self.write(&out);
-                Ok(())
+                self.write(&out)
             }
             StepOp::MeanRows { x, out } => {
                 let (x, out) = (self.operand("x", x)?, self.target("out", out)?);
-                shape("out", &out, (1, x.cols as u64))?;
+                shape("out", &out, (1, x.cols as u64), false)?;
                 apart(("out", &out), ("x", &x))?;
                 self.read("x", &x)?;
-                self.write(&out);
-                Ok(())
+                self.write(&out)
             }
         }
     }
 
+    /// Each row of `out` from that of `x`.
+    fn by_row(&mut self, x: &Operand, out: &Operand) -> Checked {
+        let (x, out) = (self.operand("x", x)?, self.target("out", out)?);
+        same_shape("out", &out, &x)?;
+        in_place(("out", &out), ("x", &x))?;
+        self.read("x", &x)?;
+        self.write(&out)
+    }
+
     fn gemm(&mut self, gemm: &Gemm) -> Checked {
         let (a, out) = (self.operand("a", &gemm.a)?, self.target("out", &gemm.out)?);
-        shape("out", &out, (a.rows as u64, out.cols as u64))?;
+        shape("out", &out, (a.rows as u64, out.cols as u64), a.tokens)?;
         apart(("out", &out), ("a", &a))?;
         let residual = gemm.residual.as_ref().map(|r| self.operand("residual", r)).transpose()?;
         if let Some(residual) = &residual {
-            shape("residual", residual, out.shape())?;
+            same_shape("residual", residual, &out)?;
             in_place(("out", &out), ("residual", residual))?;
         }
         if gemm.groups.is_empty() {
@@ -100,15 +104,13 @@ impl Checker<'_> {
             }
         }
         disjoint("group.out_col", gemm.groups.iter().map(|g| (g.out_col, g.n)))?;
-        for group in &gemm.groups {
-            self.write(&out.columns(group.out_col as usize, group.n as usize));
-        }
-        Ok(())
+        let mut written = gemm.groups.iter().map(|g| out.columns(g.out_col as usize, g.n as usize));
+        written.try_for_each(|columns| self.write(&columns))
     }
 
     fn lstm(&mut self, lstm: &Lstm) -> Checked {
         let (gates, out) = (self.operand("gates", &lstm.gates)?, self.target("out", &lstm.out)?);
-        shape("out", &out, (gates.rows as u64, out.cols as u64))?;
+        shape("out", &out, (gates.rows as u64, out.cols as u64), gates.tokens)?;
         apart(("out", &out), ("gates", &gates))?;
         if lstm.units.is_empty() {
             return Err(Stop::Rule("units", Problem::Value { expected: "1 or more", found: 0 }));
@@ -124,28 +126,29 @@ impl Checker<'_> {
             self.read("gates", &gates.columns(unit.gate_col as usize, cols))?;
         }
         disjoint("unit.out_col", lstm.units.iter().map(|u| (u.out_col, u.hidden)))?;
-        for unit in &lstm.units {
-            self.write(&out.columns(unit.out_col as usize, unit.hidden as usize));
-        }
-        Ok(())
+        let mut written = lstm.units.iter().map(|u| out.columns(u.out_col as usize, u.hidden as usize));
+        written.try_for_each(|columns| self.write(&columns))
     }
 
     fn layer_norm(&mut self, norm: &LayerNorm) -> Checked {
-        let (x, out) = (self.operand("x", &norm.x)?, self.target("out", &norm.out)?);
-        shape("out", &out, x.shape())?;
-        in_place(("out", &out), ("x", &x))?;
-        if !(norm.eps.is_finite() && norm.eps > 0.0) {
-            return Err(Stop::Rule(
-                "eps",
-                Problem::Float { expected: "finite and above 0", found: norm.eps },
-            ));
-        }
+        positive_float("eps", norm.eps)?;
         if let Some(offset) = norm.affine {
-            self.weights("affine", offset, x.cols.saturating_mul(2))?;
+            let cols = self.operand("x", &norm.x)?.cols;
+            self.weights("affine", offset, cols.saturating_mul(2))?;
         }
-        self.read("x", &x)?;
-        self.write(&out);
-        Ok(())
+        self.by_row(&norm.x, &norm.out)
+    }
+
+    fn embed(&mut self, embed: &Embed) -> Checked {
+        let out = self.target("out", &embed.out)?;
+        let missing = Problem::Index { count: self.sizes.inputs.len() as u64, found: u64::from(embed.input) };
+        let input = self.sizes.inputs.get(embed.input as usize).ok_or(Stop::Rule("input", missing))?;
+        // Of one token there is nothing to cut: its row is like any other.
+        let tokens = if self.sizes.tokens > 1 { out.tokens } else { input.tokens };
+        input.numbers(out.rows as u64, tokens).map_err(|problem| Stop::Rule("input", problem))?;
+        positive("vocab", embed.vocab)?;
+        self.weights("table", embed.table, (embed.vocab as usize).saturating_mul(out.cols))?;
+        self.write(&out)
     }
 
     fn attention(&mut self, attention: &Attention) -> Checked {
@@ -163,22 +166,24 @@ impl Checker<'_> {
         }
         let bytes = attention_work_bytes(q.rows, heads, q.cols / heads);
         let work = self.span("work", "the arena", attention.work, bytes / 4, self.sizes.arena)?;
-        let work = Region::run(Space::Arena, work, bytes / 4);
+        let work = Area::run(Space::Arena, work, bytes / 4);
         apart(("work", &work), ("out", &out))?;
         for (name, operand) in [("q", &q), ("k", &k), ("v", &v)] {
-            shape(name, operand, q.shape())?;
+            same_shape(name, operand, &q)?;
             apart(("out", &out), (name, operand))?;
             apart(("work", &work), (name, operand))?;
             self.read(name, operand)?;
         }
-        shape("out", &out, q.shape())?;
-        self.written.set(&work, false);
-        self.write(&out);
-        Ok(())
+        same_shape("out", &out, &q)?;
+        self.written.forget(&work);
+        self.write(&out)
     }
 
     fn patches(&mut self, patches: &Patches) -> Checked {
         let (image, out) = (self.operand("image", &patches.image)?, self.target("out", &patches.out)?);
+        if image.tokens {
+            return Err(Stop::Rule("image", Problem::Tokens { expected: false }));
+        }
         let divides = |field, part: u32, whole: usize, expected| {
             if part == 0 || !whole.is_multiple_of(part as usize) {
                 return Err(Stop::Rule(field, Problem::Value { expected, found: u64::from(part) }));
@@ -191,37 +196,37 @@ impl Checker<'_> {
         // Divisors of the image's rows and columns: the products are at most its number of elements.
         let cols =
             u64::from(patches.channels) * u64::from(patches.patch_height) * u64::from(patches.patch_width);
-        shape("out", &out, (down as u64 * across as u64, cols))?;
+        shape("out", &out, (down as u64 * across as u64, cols), false)?;
         apart(("out", &out), ("image", &image))?;
         self.read("image", &image)?;
-        self.write(&out);
-        Ok(())
+        self.write(&out)
     }
 
-    fn operand(&self, field: &'static str, operand: &Operand) -> Checked<Region> {
+    fn operand(&self, field: &'static str, operand: &Operand) -> Checked<Area> {
         let missing = Problem::Index { count: self.tensors.len() as u64, found: u64::from(operand.tensor) };
         let tensor = self.tensors.get(operand.tensor as usize).ok_or(Stop::Rule(field, missing))?;
-        cut(tensor, operand).map_err(|problem| Stop::Rule(field, problem))
+        let region = cut(tensor, operand).map_err(|problem| Stop::Rule(field, problem))?;
+        Ok(Area::new(region, *tensor))
     }
 
     /// An operand that will be written.
-    fn target(&self, field: &'static str, operand: &Operand) -> Checked<Region> {
-        let region = self.operand(field, operand)?;
-        match region.space {
-            Space::Arena | Space::Output(_) => Ok(region),
+    fn target(&self, field: &'static str, operand: &Operand) -> Checked<Area> {
+        let area = self.operand(field, operand)?;
+        match area.space {
+            Space::Arena | Space::Output(_) => Ok(area),
             Space::Input(_) | Space::Weights => Err(Stop::Rule(field, Problem::ReadOnly)),
         }
     }
 
-    fn read(&self, field: &'static str, region: &Region) -> Checked {
-        if self.written.all(region) {
+    fn read(&self, field: &'static str, area: &Area) -> Checked {
+        if self.written.all(area) {
             return Ok(());
         }
-        Err(Stop::Rule(field, Problem::Unwritten { region: *region }))
+        Err(Stop::Rule(field, Problem::Unwritten { region: **area }))
     }
 
-    fn write(&mut self, region: &Region) {
-        self.written.set(region, true);
+    fn write(&mut self, area: &Area) -> Checked {
+        self.written.write(area).map_err(Stop::Failed)
     }
 
     /// `len` elements of the weights section.
@@ -247,28 +252,43 @@ impl Checker<'_> {
     }
 }
 
-fn shape(field: &'static str, region: &Region, expected: (u64, u64)) -> Checked {
-    if region.shape() == expected {
-        return Ok(());
+/// Rows × columns, and whether the rows are tokens.
+fn shape(field: &'static str, area: &Area, expected: (u64, u64), tokens: bool) -> Checked {
+    if area.shape() != expected {
+        return Err(Stop::Rule(field, Problem::Shape { expected, found: area.shape() }));
     }
-    Err(Stop::Rule(field, Problem::Shape { expected, found: region.shape() }))
+    if area.tokens != tokens {
+        return Err(Stop::Rule(field, Problem::Tokens { expected: tokens }));
+    }
+    Ok(())
 }
 
-fn within(field: &'static str, at: u32, len: u64, region: &Region) -> Checked {
-    let end = u64::from(at).saturating_add(len);
-    if end <= region.cols as u64 {
+fn same_shape(field: &'static str, area: &Area, other: &Area) -> Checked {
+    shape(field, area, other.shape(), other.tokens)
+}
+
+fn positive_float(field: &'static str, found: f32) -> Checked {
+    if found.is_finite() && found > 0.0 {
         return Ok(());
     }
-    Err(Stop::Rule(field, Problem::Outside { of: "the operand's columns", size: region.cols as u64, end }))
+    Err(Stop::Rule(field, Problem::Float { expected: "finite and above 0", found }))
+}
+
+fn within(field: &'static str, at: u32, len: u64, area: &Area) -> Checked {
+    let end = u64::from(at).saturating_add(len);
+    if end <= area.cols as u64 {
+        return Ok(());
+    }
+    Err(Stop::Rule(field, Problem::Outside { of: "the operand's columns", size: area.cols as u64, end }))
 }
 
 /// They share no element.
-fn apart((field, a): (&'static str, &Region), (with, b): (&'static str, &Region)) -> Checked {
+fn apart((field, a): (&'static str, &Area), (with, b): (&'static str, &Area)) -> Checked {
     if a.overlaps(b) { Err(Stop::Rule(field, Problem::Overlap { with })) } else { Ok(()) }
 }
 
 /// They share no element, or are the same elements in the same order.
-fn in_place(a: (&'static str, &Region), b: (&'static str, &Region)) -> Checked {
+fn in_place(a: (&'static str, &Area), b: (&'static str, &Area)) -> Checked {
     if a.1.is_same(b.1) { Ok(()) } else { apart(a, b) }
 }
 

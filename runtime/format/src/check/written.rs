@@ -1,51 +1,166 @@
-//! Which elements of the arena and of the outputs have been written so far: a bit each.
-//! May import: `region`, `error`.
+//! Which elements of the arena and of the outputs have been written so far: a bit each, and another for elements that
+//! were written as part of a token, which a run of fewer tokens may not have. May import: `region`, `error`.
 
 use alloc::vec::Vec;
+use core::ops::Deref;
 
+use super::Sizes;
+use super::ports::PortSize;
 use crate::bytes::reserve;
 use crate::error::Result;
 use crate::region::{Region, Space};
 
+/// A region and the tensor that it is part of.
+#[derive(Clone, Copy)]
+pub(super) struct Area {
+    region: Region,
+    tensor: Region,
+}
+
+impl Area {
+    pub(super) fn new(region: Region, tensor: Region) -> Area {
+        Area { region, tensor }
+    }
+
+    /// A region of no tensor.
+    pub(super) fn run(space: Space, start: usize, len: usize) -> Area {
+        let region = Region::run(space, start, len);
+        Area { region, tensor: region }
+    }
+
+    /// All of an output.
+    pub(super) fn output(n: usize, size: &PortSize, tokens: u32) -> Area {
+        let whole = Region::run(Space::Output(n), 0, size.len as usize);
+        if !size.tokens || tokens < 2 {
+            return Area { region: whole, tensor: whole };
+        }
+        let (rows, cols) = (tokens as usize, whole.cols / tokens as usize);
+        let region = Region { rows, cols, stride: cols, tokens: true, ..whole };
+        Area { region, tensor: region }
+    }
+
+    /// The columns from `col` on, `cols` of them.
+    pub(super) fn columns(&self, col: usize, cols: usize) -> Area {
+        Area { region: self.region.columns(col, cols), tensor: self.tensor }
+    }
+}
+
+impl Deref for Area {
+    type Target = Region;
+    fn deref(&self) -> &Region {
+        &self.region
+    }
+}
+
 /// The elements written so far.
 pub(super) struct Written {
-    arena: Bits,
-    outputs: Vec<Bits>,
+    arena: Layers,
+    outputs: Vec<Layers>,
+    /// Tensors whose tokens the second layers hold: of any two that meet, only the one that was written last.
+    tensors: Vec<Region>,
+}
+
+/// The bits of one memory.
+struct Layers {
+    /// Written in every run.
+    always: Bits,
+    /// Written by the runs that have the token. Empty where the number of tokens is fixed.
+    tokens: Bits,
 }
 
 impl Written {
-    pub(super) fn new(arena: u64, outputs: &[u64]) -> Result<Written> {
-        let mut bits = Vec::new();
-        reserve(&mut bits, outputs.len())?;
-        for len in outputs {
-            bits.push(Bits::new(*len)?);
+    pub(super) fn new(sizes: &Sizes) -> Result<Written> {
+        let layers = |len: u64| {
+            let tokens = Bits::new(if sizes.tokens > 1 { len } else { 0 })?;
+            Ok(Layers { always: Bits::new(len)?, tokens })
+        };
+        let mut outputs = Vec::new();
+        reserve(&mut outputs, sizes.outputs.len())?;
+        for output in &sizes.outputs {
+            outputs.push(layers(output.len)?);
         }
-        Ok(Written { arena: Bits::new(arena)?, outputs: bits })
+        Ok(Written { arena: layers(sizes.arena)?, outputs, tensors: Vec::new() })
     }
 
-    /// Whether every element of the region has been; inputs and weights always are.
-    pub(super) fn all(&self, region: &Region) -> bool {
-        let bits = match region.space {
+    /// Whether every run has written every element of the area that it has; inputs and weights always are.
+    pub(super) fn all(&self, area: &Area) -> bool {
+        let layers = match area.space {
             Space::Arena => &self.arena,
             Space::Output(n) => &self.outputs[n],
             Space::Input(_) | Space::Weights => return true,
         };
-        runs(region).all(|(start, end)| bits.all(start, end))
+        if area.tokens && self.tensors.iter().any(|tensor| is_same_grid(tensor, &area.tensor)) {
+            runs(area).all(|(start, end)| layers.always.all_or(&layers.tokens, start, end))
+        } else {
+            runs(area).all(|(start, end)| layers.always.all(start, end))
+        }
     }
 
-    /// From now on they are, or, with `yes` false, are not.
-    pub(super) fn set(&mut self, region: &Region, yes: bool) {
-        let bits = match region.space {
-            Space::Arena => &mut self.arena,
+    /// From now on they are.
+    pub(super) fn write(&mut self, area: &Area) -> Result<()> {
+        if area.tokens {
+            // Every run has the first token.
+            self.layers(area.space).always.set(area.start, area.start + area.cols, true);
+            self.claim(&area.tensor)?;
+            let layers = self.layers(area.space);
+            runs(area).for_each(|(start, end)| layers.tokens.set(start, end, true));
+        } else {
+            let layers = self.layers(area.space);
+            runs(area).for_each(|(start, end)| layers.always.set(start, end, true));
+        }
+        Ok(())
+    }
+
+    /// From now on they are not.
+    pub(super) fn forget(&mut self, area: &Area) {
+        let layers = self.layers(area.space);
+        let Layers { always, tokens } = layers;
+        for bits in [always, tokens].into_iter().filter(|bits| !bits.0.is_empty()) {
+            runs(area).for_each(|(start, end)| bits.set(start, end, false));
+        }
+    }
+
+    /// Makes a tensor the only one of those that meet it whose tokens are known.
+    fn claim(&mut self, tensor: &Region) -> Result<()> {
+        let Written { arena, outputs, tensors } = self;
+        let mut known = false;
+        tensors.retain(|other| {
+            let same = is_same_grid(other, tensor);
+            known |= same;
+            let meets =
+                other.space == tensor.space && other.start < tensor.end() && tensor.start < other.end();
+            if meets && !same {
+                let layers = match other.space {
+                    Space::Output(n) => &mut outputs[n],
+                    _ => &mut *arena,
+                };
+                layers.tokens.set(other.start, other.end(), false);
+            }
+            same || !meets
+        });
+        if !known {
+            reserve(tensors, 1)?;
+            tensors.push(*tensor);
+        }
+        Ok(())
+    }
+
+    /// The bits of a memory that may be written.
+    fn layers(&mut self, space: Space) -> &mut Layers {
+        match space {
             Space::Output(n) => &mut self.outputs[n],
-            Space::Input(_) | Space::Weights => return,
-        };
-        runs(region).for_each(|(start, end)| bits.set(start, end, yes));
+            _ => &mut self.arena,
+        }
     }
 }
 
+/// Whether both have the same rows at the same places: where one has the first tokens, the other has them too.
+fn is_same_grid(a: &Region, b: &Region) -> bool {
+    a.space == b.space && a.start == b.start && a.stride == b.stride && a.end() == b.end()
+}
+
 /// Start and end of each row; one run where the rows follow each other without a gap.
-fn runs(region: &Region) -> impl Iterator<Item = (usize, usize)> {
+fn runs(region: &Region) -> impl Iterator<Item = (usize, usize)> + use<> {
     let dense = region.rows == 1 || region.stride == region.cols;
     let Region { start, rows, cols, stride, .. } = *region;
     let (count, len) = if dense { (1, rows * cols) } else { (rows, cols) };
@@ -74,6 +189,11 @@ impl Bits {
 
     fn all(&self, start: usize, end: usize) -> bool {
         Self::words(start, end).all(|(word, mask)| self.0[word] & mask == mask)
+    }
+
+    /// Whether each is in one of the two; `other` is of the same memory.
+    fn all_or(&self, other: &Bits, start: usize, end: usize) -> bool {
+        Self::words(start, end).all(|(word, mask)| (self.0[word] | other.0[word]) & mask == mask)
     }
 
     fn set(&mut self, start: usize, end: usize, yes: bool) {

@@ -4,8 +4,8 @@
 use far_format::cpu::{Arch, Features};
 use far_format::layout::Activation;
 use far_format::plan::{
-    Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place, Plan, Port, Step, StepOp,
-    Tensor,
+    Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place,
+    Plan, Port, Step, StepOp, Tensor,
 };
 use far_format::{ArtifactParts, write};
 
@@ -26,7 +26,7 @@ pub fn operand(tensor: u32, row: u32, col: u32, rows: u32, cols: u32) -> Operand
 
 /// Two tokens of width four.
 pub fn plan() -> Plan {
-    let tensor = |place, rows, cols| Tensor { place, rows, cols, stride: cols };
+    let tensor = |place, rows, cols| Tensor { place, rows, cols, stride: cols, tokens: false };
     let whole = |t| operand(t, 0, 0, 2, 4);
     let group = |k, n, weights| GemmGroup { a_col: 0, k, out_col: 0, n, weights };
     let ops = vec![
@@ -82,10 +82,62 @@ pub fn plan() -> Plan {
             tensor(Place::Output(0), 1, 4),
             tensor(Place::Weights(0), 2, 4),
         ],
-        inputs: vec![Port { name: "image".into(), dims: vec![1, 1, 2, 4] }],
-        outputs: vec![Port { name: "logits".into(), dims: vec![1, 4] }],
+        inputs: vec![port("image", &[1, 1, 2, 4])],
+        outputs: vec![port("logits", &[1, 4])],
         steps: ops.into_iter().enumerate().map(|(i, op)| Step { name: format!("blocks.{i}"), op }).collect(),
         arena_bytes: 1216,
+        ..Plan::default()
+    }
+}
+
+/// A port of f32 and fixed dimensions.
+pub fn port(name: &str, dims: &[u32]) -> Port {
+    Port { name: name.into(), dtype: Dtype::F32, dims: dims.iter().copied().map(Dim::Fixed).collect() }
+}
+
+/// Indices of the tensors of [`text`].
+pub const E: u32 = 0;
+pub const TABLE: u32 = 1;
+pub const STATES: u32 = 2;
+pub const POOLED: u32 = 3;
+pub const CLS: u32 = 4;
+
+/// Up to six tokens of width four, in batches of up to three, with an attention mask: embeddings and positions, copied
+/// to an output; the mean, normalised in place; the first token.
+pub fn text() -> Plan {
+    let tensor = |place, rows, tokens| Tensor { place, rows, cols: 4, stride: 4, tokens };
+    let all = |t| operand(t, 0, 0, 6, 4);
+    let row = |t| operand(t, 0, 0, 1, 4);
+    let ops = vec![
+        StepOp::Embed(Embed { input: 0, table: 128, vocab: 10, out: all(E) }),
+        StepOp::Add { a: all(E), b: all(TABLE), out: all(E) },
+        StepOp::Copy { x: all(E), out: all(STATES) },
+        StepOp::MeanRows { x: all(E), out: row(POOLED) },
+        StepOp::Normalize { x: row(POOLED), out: row(POOLED), eps: 1e-12 },
+        StepOp::Copy { x: row(E), out: row(CLS) },
+    ];
+    let numbers = |name: &str, dtype| Port { name: name.into(), dtype, dims: vec![Dim::Batch, Dim::Tokens] };
+    let floats = |name: &str, dims: &[Dim]| Port { name: name.into(), dtype: Dtype::F32, dims: dims.into() };
+    Plan {
+        model: "text".into(),
+        tensors: vec![
+            tensor(Place::Arena(0), 6, true),
+            tensor(Place::Weights(0), 6, true),
+            tensor(Place::Output(0), 6, true),
+            tensor(Place::Output(1), 1, false),
+            tensor(Place::Output(2), 1, false),
+        ],
+        inputs: vec![numbers("ids", Dtype::I64), numbers("mask", Dtype::I32)],
+        outputs: vec![
+            floats("states", &[Dim::Batch, Dim::Tokens, Dim::Fixed(4)]),
+            floats("pooled", &[Dim::Batch, Dim::Fixed(4)]),
+            floats("cls", &[Dim::Batch, Dim::Fixed(1), Dim::Fixed(4)]),
+        ],
+        steps: ops.into_iter().enumerate().map(|(i, op)| Step { name: format!("step.{i}"), op }).collect(),
+        arena_bytes: 192,
+        tokens: 6,
+        batch: Batch { most: 3, fixed: false },
+        lengths: Some(1),
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) use lstm::lstm;
 pub(crate) use softmax::softmax;
 
 /// Lanes over which a reduction runs.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Combines lane l with lane l + half, for half = 8, 4, 2, 1.
 #[inline(always)]

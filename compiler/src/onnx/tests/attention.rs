@@ -1,5 +1,8 @@
 //! Softmax attention as exporters spell it.
 
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+
 use super::{Model, assert_error, ops};
 use crate::error::ErrorKind;
 use crate::ir::{Graph, Op};
@@ -205,4 +208,32 @@ fn what_the_operator_may_not_have() {
         .int("q_num_heads", 2)
         .int("kv_num_heads", 1);
     assert_error(&fewer_keys.refused(), ErrorKind::UnsupportedOp, Some("n2"), None);
+}
+
+#[test]
+fn the_operator_may_have_the_models_mask() {
+    let masked = |to: i64| {
+        let open = |rest: &[i64]| {
+            std::iter::once(None).chain(rest.iter().map(|d| Some(Dim::DimValue(*d)))).collect::<Vec<_>>()
+        };
+        Model::with_opset(23)
+            .declared_input("x", DataType::Float, open(&[T, 6]))
+            .declared_input("m", DataType::Int64, open(&[T]))
+            .output("y")
+            .noise("w", &[6, 18])
+            .i64s("axes", &[1, 2])
+            .node("MatMul", "x w", "qkv")
+            .node("Split", "qkv", "q k v")
+            .int("axis", 2)
+            .node("Cast", "m", "numbers")
+            .int("to", to)
+            .node("Unsqueeze", "numbers axes", "mask")
+            .node("Attention", "q k v mask", "y")
+            .int("q_num_heads", 2)
+            .int("kv_num_heads", 2)
+    };
+    assert_attention(&masked(DataType::Bool as i64).import().unwrap());
+    // Ones and zeros that are added to the scores mask nothing.
+    let added = masked(DataType::Float as i64).refused();
+    assert_error(&added, ErrorKind::UnsupportedOp, Some("n5"), None);
 }

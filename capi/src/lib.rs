@@ -3,7 +3,7 @@
 //!
 //! `ffi` holds what a boundary needs (panics, NULL, ownership, structs of several versions), `message` the last error
 //! of each thread; `info`, `model`, `session`, `tensor` and `status` are the header's sections; `port` checks a
-//! caller's tensors against the model's.
+//! caller's tensors against the model's, `extent` is what they say of a call.
 //! May import: the engine, and what its interface mentions of format and kernels.
 #![allow(
     unsafe_code,
@@ -15,6 +15,7 @@
 #[cfg(test)]
 extern crate self as far;
 
+mod extent;
 mod ffi;
 mod info;
 mod message;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use far_engine::Model;
 
+use crate::extent::Extents;
 use crate::ffi::{
     Failure, Out, Versioned, bytes, c_string, free_handle, guard, into_handle, read_struct, reference,
     vec_of, write_struct,
 };
 use crate::info::FAR_ABI_VERSION;
-use crate::port::{Extents, Port};
+use crate::port::Port;
 use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
 use crate::tensor::far_tensor_info;
 

@@ -1,11 +1,13 @@
 //! The inputs and outputs that a model has, and the check of what a caller gives against them.
-//! May import: `ffi`, `status`, `info`, `tensor`, the engine's ports and calls.
+//! May import: `extent`, `ffi`, `status`, `info`, `tensor`, the engine's ports and
+//! inputs.
 
 use std::ffi::{CStr, CString, c_void};
 use std::fmt;
 
-use far_engine::{Dim, Dtype, Extent, Input, Model};
+use far_engine::{Dtype, Input};
 
+use crate::extent::Extents;
 use crate::ffi::{Failure, Versioned, c_string, read_struct, reference, struct_size};
 use crate::info::FAR_MAX_RANK;
 use crate::status::{
@@ -13,8 +15,8 @@ use crate::status::{
     FAR_ERROR_NULL_POINTER, FAR_ERROR_OVERLAP, FAR_ERROR_SHAPE, FAR_ERROR_SIZE, FAR_ERROR_STRUCT_SIZE,
 };
 use crate::tensor::{
-    FAR_DIM_BATCH, FAR_DIM_FIXED, FAR_DIM_TOKENS, FAR_DTYPE_F32, FAR_DTYPE_I32, FAR_DTYPE_I64, Given,
-    far_dim, far_dtype, far_output, far_tensor_info,
+    FAR_DIM_FIXED, FAR_DTYPE_F32, FAR_DTYPE_I32, FAR_DTYPE_I64, Given, far_dim, far_dtype, far_output,
+    far_tensor_info,
 };
 
 /// One input or output of a model as C sees it.
@@ -42,12 +44,7 @@ impl Port {
             ));
         };
         for ((len, kind), dim) in known.iter_mut().zip(&mut kinds).zip(&port.dims) {
-            *len = dim.of(extents.most.batch, extents.most.tokens) as u64;
-            *kind = match dim {
-                Dim::Batch if extents.batch.is_none() => FAR_DIM_BATCH,
-                Dim::Tokens if extents.tokens.is_none() => FAR_DIM_TOKENS,
-                _ => FAR_DIM_FIXED,
-            };
+            (*len, *kind) = extents.describe(*dim);
         }
         Ok(Port { name: c_string(format_args!("{}", port.name))?, dtype: port.dtype, rank, dims, kinds })
     }
@@ -69,15 +66,10 @@ impl Port {
 
     /// Each dimension: what it is in a call, as far as that is known, or the most; and what it depends on.
     fn dims(&self, extents: &Extents) -> impl Iterator<Item = (Option<u64>, u64, far_dim)> {
-        let known = |kind| match kind {
-            FAR_DIM_BATCH => extents.batch,
-            FAR_DIM_TOKENS => extents.tokens,
-            _ => None,
-        };
         let dims = self.dims.iter().zip(&self.kinds).take(self.rank as usize);
         dims.map(move |(most, kind)| match *kind {
             FAR_DIM_FIXED => (Some(*most), *most, FAR_DIM_FIXED),
-            kind => (known(kind), *most, kind),
+            kind => (extents.of(kind), *most, kind),
         })
     }
 }
@@ -88,40 +80,6 @@ fn dtype(dtype: Dtype) -> (far_dtype, &'static str) {
         Dtype::F32 => (FAR_DTYPE_F32, "FAR_DTYPE_F32"),
         Dtype::I32 => (FAR_DTYPE_I32, "FAR_DTYPE_I32"),
         Dtype::I64 => (FAR_DTYPE_I64, "FAR_DTYPE_I64"),
-    }
-}
-
-/// How large a call is, as far as it is known.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Extents {
-    batch: Option<u64>,
-    tokens: Option<u64>,
-    most: Extent,
-}
-
-impl Extents {
-    /// Of a call of which nothing is known yet.
-    pub(crate) fn new(model: &Model) -> Extents {
-        let (plan, most) = (model.plan(), model.most());
-        Extents {
-            batch: (plan.batch.fixed || most.batch == 1).then_some(most.batch as u64),
-            tokens: (most.tokens <= 1).then_some(most.tokens as u64),
-            most,
-        }
-    }
-
-    /// That of a call whose inputs fit; what no input says is the most.
-    pub(crate) fn extent(&self) -> Extent {
-        let or = |found: Option<u64>, most| found.map_or(most, |found| found as usize); // no more than the most
-        Extent { batch: or(self.batch, self.most.batch), tokens: or(self.tokens, self.most.tokens) }
-    }
-
-    fn set(&mut self, kind: far_dim, found: u64) {
-        match kind {
-            FAR_DIM_BATCH => self.batch = Some(found),
-            FAR_DIM_TOKENS => self.tokens = Some(found),
-            _ => {}
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Judges an artifact against its source model: the same inputs through the artifact and through the
 //! [reference](crate::reference), output by output and, where names allow, layer by layer. May import: `reference`,
-//! `error`; far-format, far-engine.
+//! `error`; far-format, far-engine, far-tool (arrays).
 
 mod compare;
 mod inputs;
@@ -9,7 +9,7 @@ mod runner;
 
 pub use far_engine::Extent;
 use far_format::plan::Port;
-use ndarray::ArrayD;
+use far_tool::npy::{self, Data};
 use serde::Serialize;
 
 pub use compare::Difference;
@@ -28,18 +28,7 @@ pub struct Sample {
     /// Tokens that each element of the batch has; all of the call's unless a mask says less.
     pub lengths: Vec<usize>,
     /// For each input of the artifact its elements, row-major.
-    pub inputs: Vec<Elements>,
-}
-
-/// Elements of a tensor, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Elements {
-    /// Floats.
-    F32(Vec<f32>),
-    /// Integers of 32 bits.
-    I32(Vec<i32>),
-    /// Integers of 64 bits.
-    I64(Vec<i64>),
+    pub inputs: Vec<Data>,
 }
 
 /// How to verify.
@@ -70,18 +59,7 @@ pub struct Given {
     /// Which; the next in the model's order unless named.
     pub name: Option<String>,
     /// Its elements.
-    pub values: Array,
-}
-
-/// A tensor of the user's.
-#[derive(Clone, Debug)]
-pub enum Array {
-    /// Floats.
-    F32(ArrayD<f32>),
-    /// Integers of 32 bits.
-    I32(ArrayD<i32>),
-    /// Integers of 64 bits.
-    I64(ArrayD<i64>),
+    pub values: npy::Array,
 }
 
 /// What came of it.
@@ -162,7 +140,7 @@ pub fn run(
     check_outputs(&ran, &samples, &plan.outputs)?;
 
     let mut comparisons: Vec<Comparison> = plan.outputs.iter().map(|_| Comparison::default()).collect();
-    // Elements that were run alone, in the order of the comparisons.
+    // Data that were run alone, in the order of the comparisons.
     let mut parts = Vec::new();
     for (sample, outputs) in samples.iter().zip(&ran.outputs) {
         for part in sample.parts(&plan, !plan.batch.fixed) {
@@ -228,9 +206,9 @@ impl Sample {
         }
         let part = |element: usize| {
             let tokens = self.lengths.get(element).copied().unwrap_or(self.extent.tokens);
-            let cut = |(port, values): (&Port, &Elements)| {
+            let cut = |(port, values): (&Port, &Data)| {
                 let whole = port.elements(1, self.extent.tokens);
-                values.range(element * whole..element * whole + port.elements(1, tokens))
+                range(values, element * whole..element * whole + port.elements(1, tokens))
             };
             let sample = Sample {
                 extent: Extent { batch: 1, tokens },
@@ -243,39 +221,23 @@ impl Sample {
     }
 }
 
-impl Elements {
-    /// How many.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::I32(values) => values.len(),
-            Self::I64(values) => values.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Some of them; none where there are fewer.
-    fn range(&self, range: std::ops::Range<usize>) -> Self {
-        match self {
-            Self::F32(values) => Self::F32(values.get(range).unwrap_or_default().to_vec()),
-            Self::I32(values) => Self::I32(values.get(range).unwrap_or_default().to_vec()),
-            Self::I64(values) => Self::I64(values.get(range).unwrap_or_default().to_vec()),
-        }
+/// Some of the elements; none where there are fewer.
+fn range(data: &Data, range: std::ops::Range<usize>) -> Data {
+    match data {
+        Data::F32(values) => Data::F32(values.get(range).unwrap_or_default().to_vec()),
+        Data::I32(values) => Data::I32(values.get(range).unwrap_or_default().to_vec()),
+        Data::I64(values) => Data::I64(values.get(range).unwrap_or_default().to_vec()),
     }
 }
 
 /// A sample as the reference takes it.
 fn feeds<'a>(ports: &'a [Port], sample: &Sample) -> Result<Vec<(&'a str, Tensor)>> {
-    let feed = |(port, values): (&'a Port, &Elements)| {
+    let feed = |(port, values): (&'a Port, &Data)| {
         let shape = shape(port, sample.extent);
         let tensor = match values {
-            Elements::F32(values) => Tensor::real(&shape, values.iter().map(|&v| f64::from(v)).collect())?,
-            Elements::I32(values) => Tensor::int(&shape, values.iter().map(|&v| i64::from(v)).collect())?,
-            Elements::I64(values) => Tensor::int(&shape, values.clone())?,
+            Data::F32(values) => Tensor::real(&shape, values.iter().map(|&v| f64::from(v)).collect())?,
+            Data::I32(values) => Tensor::int(&shape, values.iter().map(|&v| i64::from(v)).collect())?,
+            Data::I64(values) => Tensor::int(&shape, values.clone())?,
         };
         Ok((port.name.as_str(), tensor))
     };

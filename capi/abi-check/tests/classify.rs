@@ -8,7 +8,7 @@ use far_abi_check::{capi, libraries, succeed};
 use far_format::ArtifactParts;
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, gemm_weight_len};
-use far_format::plan::{Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_format::plan::{Dim, Dtype, Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,9 +20,13 @@ const IMAGES: [[f32; PIXELS]; 3] = [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], 
 
 /// The logit of class `n` is pixel `n` plus half of the last pixel.
 fn classifier() -> Vec<u8> {
-    let tensor = |place, cols: usize| Tensor { place, rows: 1, cols: cols as u32, stride: cols as u32 };
+    let tensor =
+        |place, cols: usize| Tensor { place, rows: 1, cols: cols as u32, stride: cols as u32, tokens: false };
     let whole = |tensor, cols: usize| Operand { tensor, row: 0, col: 0, rows: 1, cols: cols as u32 };
-    let port = |name: &str, dims: &[u32]| Port { name: name.to_string(), dims: dims.to_vec() };
+    let port = |name: &str, dims: &[u32]| {
+        let dims = dims.iter().copied().map(Dim::Fixed).collect();
+        Port { name: name.to_string(), dtype: Dtype::F32, dims }
+    };
     let group = GemmGroup { a_col: 0, k: PIXELS as u32, out_col: 0, n: CLASSES as u32, weights: 0 };
     let (a, out) = (whole(0, PIXELS), whole(1, CLASSES));
     let linear = Gemm { a, out, residual: None, act: Activation::None, groups: vec![group] };
@@ -32,7 +36,7 @@ fn classifier() -> Vec<u8> {
         inputs: vec![port("image", &[1, 1, 2, 2])],
         outputs: vec![port("logits", &[1, CLASSES as u32])],
         steps: vec![Step { name: "head".to_string(), op: StepOp::Gemm(linear) }],
-        arena_bytes: 0,
+        ..Plan::default()
     };
     let mut weights = vec![0.0; gemm_weight_len(PIXELS, CLASSES)];
     let weight = |k, n| if k == n { 1.0 } else { f32::from(k == PIXELS - 1) / 2.0 };

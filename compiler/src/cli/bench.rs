@@ -6,7 +6,7 @@ use far_engine::SessionOptions;
 use far_tool::bench::{self, Options, Report};
 use farc::error::Result;
 
-use super::run::{SessionArgs, open};
+use super::run::{SessionArgs, SizeArgs, open};
 use super::{Reply, foreign, tool_error};
 
 /// Time an artifact; under QEMU if it is for another architecture, where times mean nothing
@@ -15,6 +15,8 @@ pub(super) struct Args {
     /// The artifact
     #[arg(value_name = "ARTIFACT.far")]
     artifact: PathBuf,
+    #[command(flatten)]
+    size: SizeArgs,
     #[command(flatten)]
     session: SessionArgs,
     /// Timed runs
@@ -37,6 +39,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         {
             arguments.extend([option.into(), n.to_string().into()]);
         }
+        arguments.extend(args.size.arguments());
         for (option, wanted) in [("--profile", args.profile), ("--json", json)] {
             arguments.extend(wanted.then(|| option.into()));
         }
@@ -45,7 +48,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let threads = args.session.threads;
     let session = SessionOptions { threads, profile: args.profile, ..SessionOptions::default() };
     let (mut session, load) = open(&args.artifact, &session)?;
-    let options = Options { runs: args.runs, warmup: args.warmup };
+    let options = Options { runs: args.runs, warmup: args.warmup, size: args.size.size() };
     let times = bench::run(&mut session, options).map_err(tool_error)?;
     let report = Report::new(&session, options, times, load);
     Ok(Reply::Text(if json { format!("{}\n", report.json()) } else { report.text() }))

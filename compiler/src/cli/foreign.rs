@@ -10,11 +10,11 @@ use std::process::Command;
 use far_format::Header;
 use far_format::cpu::Arch;
 use far_format::plan::Plan;
-use far_tool::npy;
+use far_tool::npy::{self, Array, Data};
 use farc::emit::Sdk;
 use farc::error::{Error, ErrorKind, Result};
 use farc::target::{self, Target};
-use farc::verify::{Elements, Ran, Runner, Sample};
+use farc::verify::{Ran, Runner, Sample};
 
 /// What an artifact says about itself, proved.
 pub(super) fn header(path: &Path) -> Result<Header> {
@@ -134,8 +134,8 @@ impl QemuRunner {
                 Some(first) => *first *= samples.len(),
                 None => shape.push(samples.len()),
             }
-            let inputs: Vec<&Elements> = samples.iter().filter_map(|sample| sample.inputs.get(i)).collect();
-            write_npy(&path, shape, &inputs)?;
+            let inputs: Vec<&Data> = samples.iter().filter_map(|sample| sample.inputs.get(i)).collect();
+            fs::write(&path, npy::write(&Array { shape, data: joined(&inputs) })).map_err(temporary)?;
             arguments.extend(["--input".into(), path.into()]);
         }
         for i in 0..plan.outputs.len() {
@@ -145,9 +145,10 @@ impl QemuRunner {
         let mut made = vec![Vec::with_capacity(plan.outputs.len()); samples.len()];
         for (i, port) in plan.outputs.iter().enumerate() {
             let bytes = fs::read(file(format!("out{i}.npy"))).map_err(temporary)?;
-            let array = npy::read(&bytes).map_err(|e| Error::new(ErrorKind::Internal, e))?;
+            let data = npy::read(&bytes).and_then(|array| array.data.into_f32());
+            let data = data.map_err(|e| Error::new(ErrorKind::Internal, e))?;
             let len = port.elements(extent.batch, extent.tokens).max(1);
-            for (sample, values) in made.iter_mut().zip(array.data.chunks_exact(len)) {
+            for (sample, values) in made.iter_mut().zip(data.chunks_exact(len)) {
                 sample.push(values.to_vec());
             }
         }
@@ -160,26 +161,19 @@ fn temporary(e: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, format!("a temporary file can't be used: {e}"))
 }
 
-/// Elements one after the other, as one array.
-fn write_npy(path: &Path, shape: Vec<usize>, parts: &[&Elements]) -> Result<()> {
-    fn write<T: ndarray_npy::WritableElement>(path: &Path, shape: Vec<usize>, data: Vec<T>) -> Result<()> {
-        let internal = |e: String| Error::new(ErrorKind::Internal, format!("samples can't be stacked: {e}"));
-        let array = ndarray::ArrayD::from_shape_vec(shape, data).map_err(|e| internal(e.to_string()))?;
-        ndarray_npy::write_npy(path, &array).map_err(|e| internal(e.to_string()))
-    }
+/// Elements one after the other.
+fn joined(parts: &[&Data]) -> Data {
     macro_rules! joined {
-        ($kind:ident) => {
-            parts
-                .iter()
-                .flat_map(|part| if let Elements::$kind(v) = part { &v[..] } else { &[] })
-                .copied()
-                .collect()
-        };
+        ($kind:ident) => {{
+            let parts =
+                parts.iter().map(|part| if let Data::$kind(values) = part { &values[..] } else { &[] });
+            Data::$kind(parts.flatten().copied().collect())
+        }};
     }
     match parts.first() {
-        Some(Elements::I64(_)) => write::<i64>(path, shape, joined!(I64)),
-        Some(Elements::I32(_)) => write::<i32>(path, shape, joined!(I32)),
-        _ => write::<f32>(path, shape, joined!(F32)),
+        Some(Data::I64(_)) => joined!(I64),
+        Some(Data::I32(_)) => joined!(I32),
+        _ => joined!(F32),
     }
 }
 

@@ -25,6 +25,12 @@ pub(super) struct Args {
     /// Say which parameter of the ONNX model each entry of a mask file fits, and how that was found
     #[arg(long, value_name = "FILE", conflicts_with = "ir")]
     masks: Option<PathBuf>,
+    /// Most tokens of a call, where the model leaves their number open
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Elements of a batch, where the model leaves their number open
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
 }
 
 pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
@@ -84,12 +90,14 @@ fn detail(op: &StepOp) -> String {
             units.join(" ")
         }
         StepOp::Attention(attention) => format!("{} heads", attention.heads),
+        StepOp::Embed(embed) => format!("{} rows", embed.vocab),
         _ => String::new(),
     }
 }
 
 fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
-    let options = ImportOptions::default();
+    let options =
+        ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
     if args.ir {
         let graph = onnx::import(bytes, &options)?;
         let text = text::print(&graph, Detail::Summary);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use far_engine::{Model, Session, SessionOptions};
+use far_tool::batch::Size;
 use farc::error::Result;
 
 use super::{Reply, foreign, tool_error};
@@ -15,15 +16,41 @@ pub(super) struct Args {
     /// The artifact
     #[arg(value_name = "ARTIFACT.far")]
     artifact: PathBuf,
-    /// An input: .npy (f32), or bare little-endian f32 under any other name; without NAME in order of the model's
-    /// inputs. A leading dimension that is a multiple of the model's is run part by part
+    /// An input: .npy (f32, i32 or i64), or bare little-endian elements under any other name; without NAME in order of the
+    /// model's inputs. A leading dimension that is a multiple of the model's is run part by part
     #[arg(long, value_name = "[NAME=]FILE", required = true)]
     input: Vec<OsString>,
     /// Where an output goes, as .npy; outputs without a file are not written
     #[arg(long, value_name = "[NAME=]FILE")]
     output: Vec<OsString>,
     #[command(flatten)]
+    size: SizeArgs,
+    #[command(flatten)]
     session: SessionArgs,
+}
+
+/// How large a call is, where that varies.
+#[derive(clap::Args)]
+pub(super) struct SizeArgs {
+    /// Elements of a call; by default as many as there are and the model takes, to time it one
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Tokens of an element, where their number varies; by default what the inputs' shapes say, to time it the most
+    #[arg(long, value_name = "N")]
+    tokens: Option<usize>,
+}
+
+impl SizeArgs {
+    pub(super) fn size(&self) -> Size {
+        Size { batch: self.batch, tokens: self.tokens }
+    }
+
+    /// As the board's command takes them.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        let options = [("--batch", self.batch), ("--tokens", self.tokens)];
+        let given = options.into_iter().filter_map(|(option, n)| Some([option.to_owned(), n?.to_string()]));
+        given.flatten().map(OsString::from).collect()
+    }
 }
 
 /// How a session runs.
@@ -44,6 +71,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         for output in &args.output {
             arguments.extend(["--output".into(), output.clone()]);
         }
+        arguments.extend(args.size.arguments());
         arguments.extend(["--threads".into(), args.session.threads.to_string().into()]);
         if json {
             arguments.push("--json".into());
@@ -52,7 +80,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     }
     let options = SessionOptions { threads: args.session.threads, ..SessionOptions::default() };
     let (mut session, load) = open(&args.artifact, &options)?;
-    let report = far_tool::run::run(&mut session, load, &args.input, &args.output).map_err(tool_error)?;
+    let report = far_tool::run::run(&mut session, load, &args.input, &args.output, args.size.size())
+        .map_err(tool_error)?;
     Ok(Reply::Text(if json { format!("{}\n", report.json()) } else { report.text() }))
 }
 

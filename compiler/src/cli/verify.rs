@@ -8,8 +8,7 @@ use far_tool::npy;
 use farc::error::{Error, ErrorKind, Result};
 use farc::masks::{Masks, Match};
 use farc::onnx::{self, ImportOptions, Imported};
-use farc::verify::{self, Array, Given, HostRunner, Options, Runner, Verdict};
-use ndarray::ArrayD;
+use farc::verify::{self, Given, HostRunner, Options, Runner, Verdict};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::foreign::{self, QemuRunner};
@@ -31,7 +30,8 @@ pub(super) struct Args {
     /// The pruning masks that the artifact was compiled with
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
-    /// An input: .npy (f32); without it seeded noise
+    /// An input: .npy (f32, i32 or i64 as the model's); without it seeded noise, token ids and masks. Where sizes vary the
+    /// shape says how many tokens and elements
     #[arg(long, value_name = "[NAME=]FILE")]
     input: Vec<String>,
     /// Seed of the inputs that are made
@@ -95,7 +95,7 @@ fn masks(args: &Args, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
     let bytes = super::read(path, "mask file")?;
     let masks = Masks::from_bytes(&bytes).map_err(in_masks)?;
     let Imported { mut graph, origins } =
-        onnx::import_parameters(model, &ImportOptions::default()).map_err(|e| e.in_file(&args.model))?;
+        onnx::import_parameters(model, &import_options(args)?).map_err(|e| e.in_file(&args.model))?;
     let expanded = masks.expanded(&graph, &origins).map_err(in_masks)?;
     let report = masks.apply(&mut graph, &origins).map_err(in_masks)?;
     let by_path = report.masks.iter().all(|mask| mask.matched == Match::Path);
@@ -107,6 +107,16 @@ fn masks(args: &Args, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
+/// Sizes that the model leaves open, as the artifact has them.
+fn import_options(args: &Args) -> Result<ImportOptions> {
+    let artifact = super::read(&args.artifact, "artifact")?;
+    let plan = far_format::read(&artifact)
+        .map_err(|e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}")))?
+        .plan;
+    let max_tokens = (plan.tokens > 0).then_some(plan.tokens as usize);
+    Ok(ImportOptions { max_tokens, ..ImportOptions::default() })
+}
+
 /// `[NAME=]FILE`; a file of that whole name goes before a name.
 fn given(argument: &str) -> Result<Given> {
     let (name, path) = match argument.split_once('=') {
@@ -114,9 +124,8 @@ fn given(argument: &str) -> Result<Given> {
         _ => (None, argument),
     };
     let bad = |message: String| Error::new(ErrorKind::BadInput, message).in_file(path);
-    let array = npy::read(&super::read(Path::new(path), "input")?).map_err(bad)?;
-    let values = ArrayD::from_shape_vec(array.shape, array.data).map_err(|e| bad(e.to_string()))?;
-    Ok(Given { name, values: Array::F32(values) })
+    let values = npy::read(&super::read(Path::new(path), "input")?).map_err(bad)?;
+    Ok(Given { name, values })
 }
 
 fn text(verdict: &Verdict) -> String {

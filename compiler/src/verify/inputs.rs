@@ -4,8 +4,9 @@ mod given;
 
 use far_engine::Extent;
 use far_format::plan::{Dtype, Plan, Port, StepOp};
+use far_tool::npy::Data;
 
-use super::{Elements, Options, Sample};
+use super::{Options, Sample};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Model;
 
@@ -72,8 +73,8 @@ fn seeded(plan: &Plan, open: Open, seed: u64, count: usize) -> Vec<Sample> {
         .collect()
 }
 
-/// Elements of an input: a mask of these lengths, rows of a table, or numbers close to normal.
-fn noise(plan: &Plan, input: usize, extent: Extent, lengths: &[usize], rng: &mut fastrand::Rng) -> Elements {
+/// Data of an input: a mask of these lengths, rows of a table, or numbers close to normal.
+fn noise(plan: &Plan, input: usize, extent: Extent, lengths: &[usize], rng: &mut fastrand::Rng) -> Data {
     let port: &Port = &plan.inputs[input];
     let count = port.elements(extent.batch, extent.tokens);
     let vocabulary = vocabulary(plan, input);
@@ -85,12 +86,10 @@ fn noise(plan: &Plan, input: usize, extent: Extent, lengths: &[usize], rng: &mut
         _ => rng.i64(0..i64::from(vocabulary)),
     };
     match port.dtype {
-        Dtype::I64 => Elements::I64((0..count).map(integer).collect()),
-        Dtype::I32 => Elements::I32((0..count).map(|i| i32::try_from(integer(i)).unwrap_or(0)).collect()),
+        Dtype::I64 => Data::I64((0..count).map(integer).collect()),
+        Dtype::I32 => Data::I32((0..count).map(|i| i32::try_from(integer(i)).unwrap_or(0)).collect()),
         // Twelve uniforms: mean 6, variance 1, close to normal.
-        Dtype::F32 => {
-            Elements::F32((0..count).map(|_| (0..12).map(|_| rng.f32()).sum::<f32>() - 6.0).collect())
-        }
+        Dtype::F32 => Data::F32((0..count).map(|_| (0..12).map(|_| rng.f32()).sum::<f32>() - 6.0).collect()),
     }
 }
 

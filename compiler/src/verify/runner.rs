@@ -1,8 +1,9 @@
 //! What runs an artifact. May import: `verify`'s types, `error`; far-engine.
 
 use far_engine::{Input, Model, Session, SessionOptions};
+use far_tool::npy::Data;
 
-use super::{Elements, Sample};
+use super::Sample;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a run of an artifact gave.
@@ -38,7 +39,7 @@ impl Runner for HostRunner {
             Session::new(model, &self.options).map_err(|e| failed("the artifact can't run here", e))?;
         let mut outputs = Vec::new();
         for sample in samples {
-            let inputs: Vec<Input<'_>> = sample.inputs.iter().map(Elements::view).collect();
+            let inputs: Vec<Input<'_>> = sample.inputs.iter().map(Data::as_input).collect();
             let (batch, tokens) = (sample.extent.batch, sample.extent.tokens);
             // What a run does not write must not look like a result.
             let mut results: Vec<Vec<f32>> = session
@@ -55,16 +56,5 @@ impl Runner for HostRunner {
         }
         let kernels = session.kernels().into_iter().map(str::to_owned).collect();
         Ok(Ran { outputs, isa: session.isa().to_string(), kernels })
-    }
-}
-
-impl Elements {
-    /// As the engine takes them.
-    fn view(&self) -> Input<'_> {
-        match self {
-            Self::F32(values) => Input::F32(values),
-            Self::I32(values) => Input::I32(values),
-            Self::I64(values) => Input::I64(values),
-        }
     }
 }

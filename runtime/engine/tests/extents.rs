@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Builder, COLS, Call, Text, VOCAB, noise};
 use far_engine::{Axis, Dtype, Error, ErrorKind, Extent, Input, Model, Session, SessionOptions};
-use far_format::plan::{Batch, Dim, StepOp};
+use far_format::plan::{Batch, Dim, Embed, Place, Port, StepOp};
 use far_kernels::Kernels;
 
 const MOST: usize = 100;
@@ -62,6 +62,49 @@ fn elements_of_a_padded_batch_give_what_they_give_alone() {
                         );
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Steps over single rows, of enough tokens for several threads.
+#[test]
+fn rows_are_shared_whatever_their_number() {
+    let (most, cols, vocab) = (1000, 256, 20);
+    let mut b = Builder::new();
+    (b.plan.tokens, b.plan.lengths) = (most as u32, None);
+    let dims = |inner: &[Dim]| [&[Dim::Tokens], inner].concat();
+    b.plan.inputs.push(Port { name: "ids".into(), dtype: Dtype::I32, dims: dims(&[]) });
+    b.plan.outputs.push(Port {
+        name: "sums".into(),
+        dtype: Dtype::F32,
+        dims: dims(&[Dim::Fixed(cols as u32)]),
+    });
+    let (table, positions) = (noise(1, vocab * cols), noise(2, most * cols));
+    let (words, places) = (b.weights(&table), b.weights(&positions));
+    let arena = b.work(4 * most * cols);
+    let [x, out, places] = [Place::Arena(arena), Place::Output(0), Place::Weights(places)].map(|place| {
+        let operand = b.tensor(place, most, cols, cols);
+        b.plan.tensors.last_mut().unwrap().tokens = true;
+        operand
+    });
+    b.step(StepOp::Embed(Embed { input: 0, table: words, vocab: vocab as u32, out: x }));
+    b.step(StepOp::Add { a: x, b: places, out: x });
+    b.step(StepOp::Copy { x, out });
+
+    let model = b.model();
+    let ids: Vec<i32> = (0..most as i32).map(|i| i * 7 % vocab as i32).collect();
+    for threads in 1..=4 {
+        let mut session = session(&model, threads);
+        assert_eq!(session.threads(), threads);
+        for tokens in [most, 1, 999, 600, 513, 3] {
+            let mut found = vec![f32::NAN; tokens * cols];
+            let extent = Extent { batch: 1, tokens };
+            session.run_extent(extent, &[Input::I32(&ids[..tokens])], &mut [&mut found]).unwrap();
+            for (t, row) in found.chunks(cols).enumerate() {
+                let word = &table[ids[t] as usize * cols..][..cols];
+                let sums = word.iter().zip(&positions[t * cols..]).map(|(a, b)| a + b);
+                assert!(row.iter().copied().eq(sums), "token {t} of {tokens}, {threads} threads");
             }
         }
     }

@@ -339,6 +339,23 @@ fn rows_that_a_run_lacks_are_not_read() {
     push(&mut plan, read(all(A, 4)));
     assert!(unwritten(plan));
 
+    // Wherever it reaches: here it covers all of it.
+    let mut plan = with_tensors(&[(1024, 4, true), (1024, 8, true)]);
+    push(&mut plan, write(A));
+    push(&mut plan, StepOp::Embed(Embed { input: 0, table: 0, vocab: 1, out: all(B, 8) }));
+    push(&mut plan, read(all(A, 4)));
+    assert!(unwritten(plan));
+
+    // What is written of them later is there again, and only that.
+    for (col, accepted) in [(0, true), (2, false)] {
+        let mut plan = with_tensors(&[(1024, 4, true), (1088, 4, true)]);
+        push(&mut plan, write(A));
+        push(&mut plan, write(B));
+        push(&mut plan, StepOp::Copy { x: all(E, 2), out: all(A, 2) });
+        push(&mut plan, read(operand(A, 0, col, 6, 2)));
+        assert_eq!(!unwritten(plan), accepted, "columns from {col}");
+    }
+
     // And so are those where attention worked.
     let mut plan = with_tensors(&[(1024, 4, true)]);
     push(&mut plan, write(A));

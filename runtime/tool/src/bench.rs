@@ -1,11 +1,14 @@
-//! How long a model takes. May import: `error`, `json`.
+//! How long a model takes. May import: `batch`, `error`, `json`, `npy`.
 
 use std::time::{Duration, Instant};
 
-use far_engine::{Port, Session};
+use far_engine::{Dtype, Extent, Input, Model, Port, Session};
+use far_format::plan::StepOp;
 
+use crate::batch::Size;
 use crate::error::Result;
 use crate::json::Json;
+use crate::npy::Data;
 
 /// How often to run.
 #[derive(Clone, Copy, Debug)]
@@ -14,11 +17,13 @@ pub struct Options {
     pub warmup: usize,
     /// Runs that are timed, at least one.
     pub runs: usize,
+    /// How large each is: one element of the most tokens unless this says otherwise.
+    pub size: Size,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { warmup: 5, runs: 50 }
+        Options { warmup: 5, runs: 50, size: Size::default() }
     }
 }
 
@@ -35,25 +40,34 @@ pub struct Times {
     pub p99_ms: f64,
 }
 
-/// Runs the session on numbers in (−1, 1) that look random and are always the same.
+/// How large the runs of a model are.
+fn extent(model: &Model, size: Size) -> Result<Extent> {
+    let batch = size.batch(model)?.unwrap_or(1);
+    Ok(Extent { batch, tokens: size.tokens(model)?.unwrap_or(model.most().tokens) })
+}
+
+/// Runs the session on numbers in (−1, 1) that look random and are always the same, on ids of any of the model's words,
+/// and on masks of ones.
 ///
 /// # Errors
-/// A run that fails.
+/// A size that the model can't have, or a run that fails.
 pub fn run(session: &mut Session, options: Options) -> Result<Times> {
     let model = session.model().clone();
-    let inputs: Vec<Vec<f32>> = model.inputs().iter().map(|port| noise(port.elements(1, 0))).collect();
-    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-    let mut outputs: Vec<Vec<f32>> =
-        model.outputs().iter().map(|port: &Port| port.elements(1, 0)).map(|len| vec![0.0; len]).collect();
+    let extent = extent(&model, options.size)?;
+    let len = |port: &Port| port.elements(extent.batch, extent.tokens);
+    let inputs: Vec<Data> =
+        model.inputs().iter().enumerate().map(|(i, port)| numbers(&model, i, port, len(port))).collect();
+    let inputs: Vec<Input<'_>> = inputs.iter().map(Data::as_input).collect();
+    let mut outputs: Vec<Vec<f32>> = model.outputs().iter().map(|port| vec![0.0; len(port)]).collect();
     let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     for _ in 0..options.warmup {
-        session.run(&inputs, &mut outputs)?;
+        session.run_extent(extent, &inputs, &mut outputs)?;
     }
     session.reset_profile();
     let mut times = Vec::with_capacity(options.runs.max(1));
     for _ in 0..options.runs.max(1) {
         let start = Instant::now();
-        session.run(&inputs, &mut outputs)?;
+        session.run_extent(extent, &inputs, &mut outputs)?;
         times.push(start.elapsed());
     }
     Ok(Times::of(times))
@@ -74,6 +88,10 @@ pub struct Report {
     pub kernels: Vec<&'static str>,
     /// Threads, the caller's included.
     pub threads: usize,
+    /// Elements of each run.
+    pub batch: usize,
+    /// Tokens of each element; `None` where their number is fixed.
+    pub tokens: Option<usize>,
     /// Timed runs.
     pub runs: usize,
     /// Times of single runs.
@@ -92,6 +110,8 @@ impl Report {
     /// Of a session that [`run`] timed. `load` is how long it took to open the model and make the session.
     pub fn new(session: &Session, options: Options, times: Times, load: Duration) -> Report {
         let (header, plan) = (session.model().header(), session.model().plan());
+        let most = session.model().most();
+        let extent = extent(session.model(), options.size).unwrap_or(most); // it was run, so it can be
         let steps = session.profile().map_or(Vec::new(), |profile| {
             let runs = profile.runs().max(1) as f64;
             plan.steps
@@ -107,6 +127,8 @@ impl Report {
             isa: session.isa().name(),
             kernels: session.kernels(),
             threads: session.threads(),
+            batch: extent.batch,
+            tokens: (extent.tokens > 0).then_some(extent.tokens),
             runs: options.runs.max(1),
             times,
             load_ms: ms(load),
@@ -129,6 +151,8 @@ impl Report {
             ("isa", self.isa.into()),
             ("kernels", Json::list(self.kernels.iter().copied())),
             ("threads", self.threads.into()),
+            ("batch", self.batch.into()),
+            ("tokens", self.tokens.into()),
             ("runs", self.runs.into()),
             ("min_ms", self.times.min_ms.into()),
             ("p50_ms", self.times.p50_ms.into()),
@@ -147,9 +171,11 @@ impl Report {
     /// For people.
     pub fn text(&self) -> String {
         let Times { min_ms, p50_ms, p90_ms, p99_ms } = self.times;
+        let tokens = self.tokens.map_or(String::new(), |tokens| format!(", {tokens} tokens"));
         let mut lines = vec![
             format!("model    {} for {}", self.model, self.target),
             format!("ran      {} runs on {} ({}), {} threads", self.runs, self.arch, self.isa, self.threads),
+            format!("call     batch {}{tokens}", self.batch),
             format!("kernels  {}", self.kernels.join(", ")),
             format!(
                 "run      min {min_ms:.3} ms, p50 {p50_ms:.3} ms, p90 {p90_ms:.3} ms, p99 {p99_ms:.3} ms"
@@ -186,6 +212,24 @@ pub fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What a run reads from an input.
+fn numbers(model: &Model, input: usize, port: &Port, len: usize) -> Data {
+    let plan = model.plan();
+    let tables = plan.steps.iter().filter_map(|step| match &step.op {
+        StepOp::Embed(embed) if embed.input as usize == input => Some(embed.vocab),
+        _ => None,
+    });
+    let words = tables.min().unwrap_or(1) as f32;
+    let is_mask = plan.lengths.is_some_and(|mask| mask as usize == input);
+    // Of a table's numbers, any but those that rounding would make too large.
+    let number = |x: f32| if is_mask { 1 } else { ((x + 1.0) / 2.0 * (words - 1.0)) as i32 };
+    match port.dtype {
+        Dtype::F32 => Data::F32(noise(len)),
+        Dtype::I32 => Data::I32(noise(len).into_iter().map(number).collect()),
+        Dtype::I64 => Data::I64(noise(len).into_iter().map(|x| i64::from(number(x))).collect()),
+    }
 }
 
 fn noise(len: usize) -> Vec<f32> {

@@ -20,14 +20,17 @@ far: runs compiled models on this machine
 
 Usage:
   far info MODEL.far [--json]
-  far run MODEL.far --input [NAME=]FILE ... [--output [NAME=]FILE.npy ...] [--threads N] [--json]
-  far bench MODEL.far [--threads N] [--runs N] [--warmup N] [--profile] [--json]
+  far run MODEL.far --input [NAME=]FILE ... [--output [NAME=]FILE.npy ...] [--batch N] [--tokens N] [--threads N]
+          [--json]
+  far bench MODEL.far [--batch N] [--tokens N] [--threads N] [--runs N] [--warmup N] [--profile] [--json]
   far doctor [--json]
 
-Input files are .npy (f32, little-endian, C order) or, by any other name, bare little-endian f32. Files without a NAME go
-to the inputs or outputs in order. An input whose leading dimension is a multiple of the model's is run part by part, and
-the outputs are stacked.
+Input files are .npy (f32, i32 or i64, little-endian, C order) or, by any other name, bare little-endian numbers of the
+input's type. Files without a NAME go to the inputs or outputs in order. An input of more elements than a call can have, or
+whose leading dimension is a multiple of the model's, is run part by part, and the outputs are stacked.
 
+  --batch N     elements of a call; by default as many as there are and the model takes, in `bench` one
+  --tokens N    tokens of an element, where their number varies; by default what the inputs' shapes say, in `bench` the most
   --threads N   threads to use; 0, the default, is one on each CPU
   --runs N      timed runs (default 50)
   --warmup N    runs before the clock starts (default 5)
@@ -48,8 +51,10 @@ pub(crate) fn run(mut parser: Parser) -> Result<String> {
     let (command, options): (Command, &[&str]) = match parser.next().map_err(usage)? {
         Some(Value(command)) => match command.to_str() {
             Some("info") => (info::run, &["MODEL.far"]),
-            Some("run") => (run::run, &["MODEL.far", "input", "output", "threads"]),
-            Some("bench") => (bench::run, &["MODEL.far", "threads", "runs", "warmup", "profile"]),
+            Some("run") => (run::run, &["MODEL.far", "input", "output", "batch", "tokens", "threads"]),
+            Some("bench") => {
+                (bench::run, &["MODEL.far", "batch", "tokens", "threads", "runs", "warmup", "profile"])
+            }
             Some("doctor") => (doctor::run, &[]),
             Some("help") => return Ok(HELP.into()),
             _ => {

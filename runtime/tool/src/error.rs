@@ -40,6 +40,13 @@ pub enum Error {
         /// What is there.
         found: String,
     },
+    /// An array whose elements aren't those of its port.
+    Element {
+        /// The port.
+        port: String,
+        /// What is wrong with them.
+        message: String,
+    },
     /// Arrays for different numbers of runs.
     Runs {
         /// The port of the array that differs.
@@ -108,6 +115,7 @@ impl fmt::Display for Error {
             Error::Shape { port, expected, found } => {
                 write!(f, "input `{port}`: expected shape `{expected}`, got `{found}`")
             }
+            Error::Element { port, message } => write!(f, "input `{port}`: {message}"),
             Error::Runs { port, expected, found } => {
                 write!(
                     f,

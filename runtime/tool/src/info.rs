@@ -1,7 +1,7 @@
 //! What an artifact says about itself. May import: `json`.
 
 use far_format::Artifact;
-use far_format::plan::{Port, StepOp};
+use far_format::plan::{Dim, Port, StepOp};
 
 use crate::json::Json;
 
@@ -22,19 +22,22 @@ pub fn op_name(op: &StepOp) -> &'static str {
     }
 }
 
-fn dims(port: &Port) -> Vec<usize> {
-    port.dims.iter().map(|dim| dim.of(1, 0)).collect()
-}
-
 /// For programs.
 pub fn json(artifact: &Artifact<'_>) -> Json {
     let (header, plan) = (&artifact.header, &artifact.plan);
     let port = |port: &Port| {
+        let dims = port.dims.iter().map(|dim| match dim {
+            Dim::Fixed(len) => (*len).into(),
+            dim => dim.to_string().as_str().into(),
+        });
         Json::Object(vec![
             ("name", port.name.as_str().into()),
-            ("dims", Json::list(port.dims.iter().map(|dim| dim.of(1, 0)))),
+            ("dtype", port.dtype.name().into()),
+            ("dims", Json::List(dims.collect())),
         ])
     };
+    let batch = vec![("most", plan.batch.most.into()), ("fixed", plan.batch.fixed.into())];
+    let lengths = plan.lengths.and_then(|n| plan.inputs.get(n as usize));
     let steps = plan.steps.iter();
     let steps = steps.map(|step| {
         Json::Object(vec![("name", step.name.as_str().into()), ("op", op_name(&step.op).into())])
@@ -47,6 +50,9 @@ pub fn json(artifact: &Artifact<'_>) -> Json {
         ("features", Json::list(header.features.names())),
         ("inputs", Json::List(plan.inputs.iter().map(port).collect())),
         ("outputs", Json::List(plan.outputs.iter().map(port).collect())),
+        ("batch", Json::Object(batch)),
+        ("tokens", (plan.tokens > 0).then_some(plan.tokens).into()),
+        ("lengths", lengths.map(|port| port.name.as_str()).into()),
         ("arena_bytes", plan.arena_bytes.into()),
         ("weights_bytes", artifact.weights.len().into()),
         ("tensors", plan.tensors.len().into()),
@@ -64,8 +70,18 @@ pub fn text(artifact: &Artifact<'_>) -> String {
     ];
     for (side, ports) in [("input ", &plan.inputs), ("output", &plan.outputs)] {
         for port in ports {
-            lines.push(format!("{side}    {} {} {:?}", port.name, port.dtype, dims(port)));
+            let dims: Vec<String> = port.dims.iter().map(Dim::to_string).collect();
+            lines.push(format!("{side}    {} {} [{}]", port.name, port.dtype, dims.join(", ")));
         }
+    }
+    if plan.batch.most > 1 {
+        let least = if plan.batch.fixed { plan.batch.most } else { 1 };
+        lines.push(format!("batch     {least} to {}", plan.batch.most));
+    }
+    if plan.tokens > 0 {
+        let mask = plan.lengths.and_then(|n| plan.inputs.get(n as usize));
+        let mask = mask.map_or(String::new(), |port| format!(", an element's own by {}", port.name));
+        lines.push(format!("tokens    1 to {}{mask}", plan.tokens));
     }
     lines.push(format!("weights   {} bytes", artifact.weights.len()));
     lines.push(format!("arena     {} bytes", plan.arena_bytes));

@@ -11,6 +11,8 @@ pub enum Json {
     Count(u64),
     /// A measure; `null` where it isn't finite.
     Number(f64),
+    /// Yes or no.
+    Bool(bool),
     /// A string.
     Text(String),
     /// A list.
@@ -29,6 +31,12 @@ impl Json {
 impl From<&str> for Json {
     fn from(text: &str) -> Json {
         Json::Text(text.into())
+    }
+}
+
+impl From<bool> for Json {
+    fn from(yes: bool) -> Json {
+        Json::Bool(yes)
     }
 }
 
@@ -67,6 +75,7 @@ impl fmt::Display for Json {
         match self {
             Json::Null => f.write_str("null"),
             Json::Count(count) => write!(f, "{count}"),
+            Json::Bool(yes) => write!(f, "{yes}"),
             Json::Number(number) if number.is_finite() => write!(f, "{number:?}"),
             Json::Number(_) => f.write_str("null"),
             Json::Text(text) => string(f, text),

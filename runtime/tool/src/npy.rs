@@ -1,11 +1,13 @@
-//! f32 arrays in NumPy's format: versions 1 to 3, little-endian, C order; and the header of any array. Reads hostile
-//! files without harm.
-//! May import: nothing of this crate.
+//! Arrays of f32, i32 or i64 in NumPy's format: versions 1 to 3, little-endian, C order; and the header of any array.
+//! Reads hostile files without harm.
+//! May import: nothing of this crate; the engine's element types.
+
+use far_engine::{Dtype, Input};
 
 /// What a file begins with.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
-/// Longest header that is looked at: shapes of f32 arrays take a few dozen bytes.
+/// Longest header that is looked at: shapes of arrays take a few dozen bytes.
 const MAX_HEADER: usize = 64 * 1024;
 
 /// Most dimensions, as in NumPy.
@@ -17,7 +19,110 @@ pub struct Array {
     /// Lengths of its dimensions; their product is the length of `data`.
     pub shape: Vec<usize>,
     /// Its elements.
-    pub data: Vec<f32>,
+    pub data: Data,
+}
+
+/// The elements of an array.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Floats.
+    F32(Vec<f32>),
+    /// Integers of 32 bits.
+    I32(Vec<i32>),
+    /// Integers of 64 bits.
+    I64(Vec<i64>),
+}
+
+impl Data {
+    /// Their type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Data::F32(_) => Dtype::F32,
+            Data::I32(_) => Dtype::I32,
+            Data::I64(_) => Dtype::I64,
+        }
+    }
+
+    /// Their number.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(data) => data.len(),
+            Data::I32(data) => data.len(),
+            Data::I64(data) => data.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, for a run.
+    pub fn as_input(&self) -> Input<'_> {
+        match self {
+            Data::F32(data) => Input::F32(data),
+            Data::I32(data) => Input::I32(data),
+            Data::I64(data) => Input::I64(data),
+        }
+    }
+
+    /// The same numbers as elements of another type; integers become others where they fit, and no floats.
+    ///
+    /// # Errors
+    /// What doesn't fit.
+    pub fn into_dtype(self, dtype: Dtype) -> Result<Data, String> {
+        match (self, dtype) {
+            (Data::I32(data), Dtype::I64) => Ok(Data::I64(data.into_iter().map(i64::from).collect())),
+            (Data::I64(data), Dtype::I32) => {
+                let narrow =
+                    |n: i64| i32::try_from(n).map_err(|_| format!("expected numbers of i32, got `{n}`"));
+                data.into_iter().map(narrow).collect::<Result<_, _>>().map(Data::I32)
+            }
+            (data, dtype) if data.dtype() == dtype => Ok(data),
+            (data, dtype) => Err(format!("element type: expected {dtype}, got {}", data.dtype())),
+        }
+    }
+
+    /// The floats that they are.
+    ///
+    /// # Errors
+    /// They are integers.
+    pub fn into_f32(self) -> Result<Vec<f32>, String> {
+        match self {
+            Data::F32(data) => Ok(data),
+            data => Err(format!("element type: expected f32, got {}", data.dtype())),
+        }
+    }
+
+    fn from_le_bytes(bytes: &[u8], dtype: Dtype) -> Result<Data, String> {
+        fn numbers<const N: usize, T>(bytes: &[u8], from: fn([u8; N]) -> T) -> Result<Vec<T>, String> {
+            let mut data = Vec::new();
+            data.try_reserve_exact(bytes.len() / N)
+                .map_err(|_| format!("out of memory for `{}` bytes", bytes.len()))?;
+            data.extend(bytes.as_chunks().0.iter().map(|one| from(*one)));
+            Ok(data)
+        }
+        Ok(match dtype {
+            Dtype::F32 => Data::F32(numbers(bytes, f32::from_le_bytes)?),
+            Dtype::I32 => Data::I32(numbers(bytes, i32::from_le_bytes)?),
+            Dtype::I64 => Data::I64(numbers(bytes, i64::from_le_bytes)?),
+        })
+    }
+}
+
+impl From<Vec<f32>> for Data {
+    fn from(data: Vec<f32>) -> Data {
+        Data::F32(data)
+    }
+}
+
+/// A type in NumPy's notation.
+fn descr(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "<f4",
+        Dtype::I32 => "<i4",
+        Dtype::I64 => "<i8",
+    }
 }
 
 /// What a file says about the elements that follow.
@@ -60,15 +165,19 @@ pub fn header(file: &[u8]) -> Result<(Header<'_>, &[u8]), String> {
 /// # Errors
 /// What is wrong, with what was expected and what is there.
 pub fn read(file: &[u8]) -> Result<Array, String> {
-    let (Header { descr, fortran_order, shape }, data) = header(file)?;
-    if descr != "<f4" {
-        return Err(format!("element type: expected `<f4` (little-endian f32), got `{}`", clip(descr)));
-    }
+    let (Header { descr: found, fortran_order, shape }, data) = header(file)?;
+    let known = [Dtype::F32, Dtype::I32, Dtype::I64];
+    let dtype = known.into_iter().find(|dtype| descr(*dtype) == found).ok_or_else(|| {
+        format!(
+            "element type: expected `<f4`, `<i4` or `<i8` (little-endian f32, i32, i64), got `{}`",
+            clip(found)
+        )
+    })?;
     if fortran_order {
         return Err("order: expected C order, got Fortran order".into());
     }
     let elements = shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim));
-    let bytes = elements.and_then(|elements| elements.checked_mul(4));
+    let bytes = elements.and_then(|elements| elements.checked_mul(dtype.bytes()));
     if bytes != Some(data.len()) {
         let expected = bytes.map_or("more than can be counted".into(), |bytes| bytes.to_string());
         return Err(format!(
@@ -77,38 +186,44 @@ pub fn read(file: &[u8]) -> Result<Array, String> {
             data.len()
         ));
     }
-    Ok(Array { shape, data: floats(data)? })
+    Ok(Array { shape, data: Data::from_le_bytes(data, dtype)? })
 }
 
-/// Little-endian f32 without a header, as one dimension.
+/// Little-endian numbers without a header, as one dimension.
 ///
 /// # Errors
-/// The length is no multiple of 4, or memory is short.
-pub fn read_raw(file: &[u8]) -> Result<Array, String> {
-    if !file.len().is_multiple_of(4) {
-        return Err(format!("f32 data: expected a multiple of `4` bytes, got `{}`", file.len()));
+/// The length is no multiple of an element's, or memory is short.
+pub fn read_raw(file: &[u8], dtype: Dtype) -> Result<Array, String> {
+    let size = dtype.bytes();
+    if !file.len().is_multiple_of(size) {
+        return Err(format!("{dtype} data: expected a multiple of `{size}` bytes, got `{}`", file.len()));
     }
-    Ok(Array { shape: vec![file.len() / 4], data: floats(file)? })
+    Ok(Array { shape: vec![file.len() / size], data: Data::from_le_bytes(file, dtype)? })
 }
 
 /// The bytes of a file, version 1.
 pub fn write(array: &Array) -> Vec<u8> {
     let comma = if array.shape.len() == 1 { "," } else { "" };
     let dims: Vec<String> = array.shape.iter().map(usize::to_string).collect();
-    let mut header =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}{comma}), }}", dims.join(", "));
+    let (dtype, shape) = (descr(array.data.dtype()), dims.join(", "));
+    let mut header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}{comma}), }}");
     // Data begins at a multiple of 64, the line ends with a newline.
     let prefix = MAGIC.len() + 4;
     let padding = (prefix + header.len() + 1).next_multiple_of(64) - (prefix + header.len() + 1);
     header.extend(std::iter::repeat_n(' ', padding));
     header.push('\n');
-    let mut file = Vec::with_capacity(prefix + header.len() + array.data.len() * 4);
+    let bytes = array.data.len() * array.data.dtype().bytes();
+    let mut file = Vec::with_capacity(prefix + header.len() + bytes);
     file.extend_from_slice(MAGIC);
     file.extend_from_slice(&[1, 0]);
     // At most 64 dimensions of 20 digits: far below 65,536.
     file.extend_from_slice(&(header.len() as u16).to_le_bytes());
     file.extend_from_slice(header.as_bytes());
-    file.extend(array.data.iter().flat_map(|x| x.to_le_bytes()));
+    match &array.data {
+        Data::F32(data) => file.extend(data.iter().flat_map(|x| x.to_le_bytes())),
+        Data::I32(data) => file.extend(data.iter().flat_map(|x| x.to_le_bytes())),
+        Data::I64(data) => file.extend(data.iter().flat_map(|x| x.to_le_bytes())),
+    }
     file
 }
 
@@ -116,14 +231,6 @@ pub fn write(array: &Array) -> Vec<u8> {
 pub fn text(shape: &[usize]) -> String {
     let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("[{}]", dims.join(", "))
-}
-
-fn floats(bytes: &[u8]) -> Result<Vec<f32>, String> {
-    let mut data = Vec::new();
-    data.try_reserve_exact(bytes.len() / 4)
-        .map_err(|_| format!("out of memory for `{}` bytes", bytes.len()))?;
-    data.extend(bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)));
-    Ok(data)
 }
 
 /// A header is a Python dictionary literal with three known keys.
@@ -252,17 +359,24 @@ mod tests {
     fn round_trip() {
         for shape in [vec![], vec![3], vec![2, 3], vec![1, 0, 4]] {
             let len = shape.iter().product();
-            let array = Array { shape, data: (0..len).map(|i| i as f32 - 0.5).collect() };
-            let file = write(&array);
-            assert_eq!(read(&file), Ok(array.clone()));
-            assert!((file.len() - array.data.len() * 4).is_multiple_of(64));
+            let data = [
+                Data::F32((0..len).map(|i| i as f32 - 0.5).collect()),
+                Data::I32((0..len as i32).map(|i| 1 - i).collect()),
+                Data::I64((0..len as i64).map(|i| i64::MIN + i).collect()),
+            ];
+            for data in data {
+                let array = Array { shape: shape.clone(), data };
+                let file = write(&array);
+                assert_eq!(read(&file), Ok(array.clone()));
+                assert!((file.len() - len * array.data.dtype().bytes()).is_multiple_of(64));
+            }
         }
     }
 
     #[test]
     fn versions_and_spellings() {
         let data: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
-        let expected = Array { shape: vec![2, 1], data: vec![1.5, -2.0] };
+        let expected = Array { shape: vec![2, 1], data: Data::F32(vec![1.5, -2.0]) };
         let other = "{\"shape\":(2,1),\"fortran_order\":False,\"descr\":\"<f4\"}";
         for version in [1, 2, 3] {
             assert_eq!(read(&file(version, GOOD, &data)).as_ref(), Ok(&expected));
@@ -278,7 +392,7 @@ mod tests {
             (file(1, GOOD, &[0; 7]), "data of shape `[2, 1]`: expected `8` bytes, got `7`"),
             (
                 file(1, &GOOD.replace("<f4", "<f8"), &[0; 16]),
-                "element type: expected `<f4` (little-endian f32), got `<f8`",
+                "element type: expected `<f4`, `<i4` or `<i8` (little-endian f32, i32, i64), got `<f8`",
             ),
             (file(1, &GOOD.replace("False", "True"), &[0; 8]), "order: expected C order, got Fortran order"),
             (file(1, &GOOD.replace("2, 1", "2, -1"), &[]), "shape: expected a number, got ``"),
@@ -303,8 +417,24 @@ mod tests {
         for len in 0..good.len() {
             assert!(read(&good[..len]).is_err(), "{len} bytes");
         }
-        assert_eq!(read_raw(&[0; 6]), Err("f32 data: expected a multiple of `4` bytes, got `6`".into()));
-        assert_eq!(read_raw(&[0; 8]), Ok(Array { shape: vec![2], data: vec![0.0; 2] }));
+        let odd = read_raw(&[0; 6], Dtype::F32);
+        assert_eq!(odd, Err("f32 data: expected a multiple of `4` bytes, got `6`".into()));
+        let odd = read_raw(&[0; 12], Dtype::I64);
+        assert_eq!(odd, Err("i64 data: expected a multiple of `8` bytes, got `12`".into()));
+        let two = Array { shape: vec![2], data: Data::F32(vec![0.0; 2]) };
+        assert_eq!(read_raw(&[0; 8], Dtype::F32), Ok(two));
+    }
+
+    #[test]
+    fn integers_become_others_where_they_fit() {
+        let long = Data::I64(vec![-1, 7]);
+        assert_eq!(long.clone().into_dtype(Dtype::I32), Ok(Data::I32(vec![-1, 7])));
+        assert_eq!(Data::I32(vec![-1, 7]).into_dtype(Dtype::I64), Ok(long.clone()));
+        assert_eq!(
+            Data::I64(vec![0, 1 << 31]).into_dtype(Dtype::I32),
+            Err("expected numbers of i32, got `2147483648`".into())
+        );
+        assert_eq!(long.into_dtype(Dtype::F32), Err("element type: expected f32, got i64".into()));
     }
 
     proptest! {

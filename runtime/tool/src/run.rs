@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use far_engine::{Port, Session};
 
-use crate::batch;
+use crate::batch::{self, Size};
 use crate::error::{Error, Result};
 use crate::json::Json;
 use crate::npy::{self, Array};
@@ -27,7 +27,7 @@ pub struct Report {
     pub kernels: Vec<&'static str>,
     /// Threads, the caller's included.
     pub threads: usize,
-    /// How often the model ran.
+    /// Calls of the model.
     pub runs: usize,
     /// Opening, proving and making a session.
     pub load_ms: f64,
@@ -49,6 +49,7 @@ pub fn run(
     load: Duration,
     inputs: &[OsString],
     outputs: &[OsString],
+    size: Size,
 ) -> Result<Report> {
     let model = session.model().clone();
     let sources = assign("--input", inputs, model.inputs())?;
@@ -63,10 +64,11 @@ pub fn run(
     if !missing.is_empty() {
         return Err(Error::Inputs { missing });
     }
-    let inputs = sources.into_iter().flatten().map(read_array).collect::<Result<Vec<Array>>>()?;
+    let sources = model.inputs().iter().zip(sources.into_iter().flatten());
+    let inputs = sources.map(|(port, path)| read_array(port, path)).collect::<Result<Vec<Array>>>()?;
 
     let start = Instant::now();
-    let (results, runs) = batch::run(session, &inputs)?;
+    let (results, runs) = batch::run(session, inputs, size)?;
     let run_ms = start.elapsed().as_secs_f64() * 1e3;
 
     let mut outputs = Vec::new();
@@ -161,9 +163,9 @@ fn assign(option: &str, arguments: &[OsString], ports: &[Port]) -> Result<Vec<Op
     Ok(paths)
 }
 
-fn read_array(path: PathBuf) -> Result<Array> {
+fn read_array(port: &Port, path: PathBuf) -> Result<Array> {
     let bytes = fs::read(&path).map_err(|source| Error::File { write: false, path: path.clone(), source })?;
     let numpy = path.extension().is_some_and(|extension| extension == "npy");
-    let array = if numpy { npy::read(&bytes) } else { npy::read_raw(&bytes) };
+    let array = if numpy { npy::read(&bytes) } else { npy::read_raw(&bytes, port.dtype) };
     array.map_err(|message| Error::Array { path, message })
 }

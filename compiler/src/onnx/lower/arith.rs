@@ -117,6 +117,14 @@ impl Importer {
         constant_first: bool,
     ) -> Result<View> {
         let x = self.padded(x, constant.dims().len())?;
+        if x.merged > 1 {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "arithmetic on a batch that is one axis with channels",
+            )
+            .expected("the batch as an axis of its own")
+            .got(format!("{:?}", x.dims)));
+        }
         let (rows, data) = by_columns(constant, &x, self.max_elements)?;
         let negated = || data.iter().map(|v| -v).collect::<Vec<f32>>();
         let minus_one = || vec![-1.0; x.cols.len()];
@@ -181,7 +189,7 @@ impl Importer {
             .expected("a sum, or a known function spelled out in primitives")
             .got(format!("{op:?}")));
         }
-        if a.batch != b.batch {
+        if (a.batch, a.merged) != (b.batch, b.merged) {
             return Err(Error::new(
                 ErrorKind::UnsupportedOp,
                 "two tensors whose batches run along different axes are added",

@@ -23,7 +23,7 @@ impl Importer {
             && q.dims.len() == rank
             && heads(&q).is_some()
             && k.tokens == (rank - 1..rank)
-            && k.batch == q.batch;
+            && (k.batch, k.merged) == (q.batch, q.merged);
         if !fits || q.rows != k.rows {
             return Err(not_attention(&q, &k));
         }
@@ -131,7 +131,8 @@ impl Importer {
 
     fn attention(&mut self, scores: &Scores, v: &View) -> Result<View> {
         let Scores { q, k, scale } = scores;
-        let same = |v: &View| v.dims == q.dims && v.rows == k.rows && v.batch == q.batch;
+        let same =
+            |v: &View| v.dims == q.dims && v.rows == k.rows && (v.batch, v.merged) == (q.batch, q.merged);
         let count = heads(v).filter(|count| Some(*count) == heads(q) && same(v));
         let heads = count.ok_or_else(|| not_attention(q, v))?;
         let same_way = q.reversed == k.reversed && k.reversed == v.reversed;

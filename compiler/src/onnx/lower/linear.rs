@@ -116,7 +116,7 @@ impl Importer {
         dims.pop();
         dims.push(cols);
         let made = View::whole(output, x.rows, count * cols, dims, x.tokens.clone()).with_batch(x.batch);
-        Ok(View { reversed: x.reversed, ..made })
+        Ok(View { reversed: x.reversed, merged: x.merged, ..made })
     }
 
     /// Makes `shift` the bias of the linear layer, or the shift of the LayerNorm, that made `x` for this use alone.
@@ -197,6 +197,9 @@ impl Weight {
             return Err(wrong());
         }
         let each = batch.iter().any(|d| *d > 1);
+        if each && x.merged > 1 {
+            return Err(wrong());
+        }
         if each {
             // One matrix for each group of channels: the tokens are the rows of each product.
             let lead = front.len().checked_sub(1).filter(|axis| x.tokens == (*axis..axis + 1));

@@ -160,7 +160,10 @@ fn refuse_variants(attributes: &Attributes<'_>, directions: usize) -> Result<()>
 fn sequence(x: &View, batch_first: bool) -> Result<View> {
     let (time, batch) = if batch_first { (1, 0) } else { (0, 1) };
     let shape = if batch_first { "[batch, T, D]" } else { "[T, batch, D]" };
-    let elements = |axis: usize| if x.batch.is_none() { x.dims[axis] == 1 } else { x.batch == Some(axis) };
+    let elements = |axis: usize| match x.batch {
+        None => x.dims[axis] == 1,
+        Some(batch) => batch == axis && x.merged == 1,
+    };
     if x.dims.len() != 3 || !elements(batch) {
         return Err(Error::new(ErrorKind::ShapeMismatch, "unsupported shape of the input of an LSTM")
             .at_field("X")

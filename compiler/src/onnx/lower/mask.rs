@@ -156,7 +156,8 @@ impl Importer {
         if !mask.bits.selects() {
             return Err(unknown_mask("tokens are multiplied by other numbers than one and zero"));
         }
-        if rearrange::broadcast(&mask.x.dims, &view.dims)? != view.dims || !aligned(&mask.x, &view) {
+        let fits = rearrange::broadcast(&mask.x.dims, &view.dims)? == view.dims && view.merged == 1;
+        if !fits || !aligned(&mask.x, &view) {
             return Err(unknown_mask("it is multiplied with something else than the tokens it is of"));
         }
         Ok(View { fresh: false, ..view })
@@ -274,6 +275,7 @@ pub(super) fn over_keys(scores: &Scores, mask: &Mask, masks: bool) -> Result<()>
     let fits = shift.is_some_and(|shift| {
         mask.x.tokens.clone().map(|axis| axis + shift).eq(keys..keys + 1)
             && mask.x.batch.is_none_or(|batch| scores.q.batch == Some(batch + shift))
+            && scores.q.merged == 1
     });
     if rearrange::broadcast(&mask.x.dims, &dims)? != dims || !fits || mask.x.reversed != scores.k.reversed {
         return Err(unknown_mask("it is not over the keys of the scores"));

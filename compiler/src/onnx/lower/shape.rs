@@ -152,7 +152,7 @@ impl Importer {
             });
         }
         let aligned = |view: View| view.with_tokens_along(axis).ok_or_else(|| different_tokens(axis));
-        if views.iter().any(|view| view.batch != batch) {
+        if views.iter().any(|view| view.batch != batch || view.merged > 1) {
             return Err(different_tokens(axis));
         }
         if along_rows {

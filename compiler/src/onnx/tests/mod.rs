@@ -8,6 +8,7 @@ mod lstm;
 mod names;
 mod rten;
 mod shape;
+mod text;
 
 use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use far_engine::Extent;
-use far_format::plan::{Dim, Dtype, Plan, Port};
+use far_format::plan::{Dim, Plan, Port};
+use far_tool::npy::{Array, Data};
 
-use super::super::{Array, Elements, Given, Sample};
+use super::super::{Given, Sample, range};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One sample for each part of the leading dimensions that makes a call.
@@ -27,10 +28,10 @@ pub(super) fn samples(plan: &Plan, inputs: &[Given], most: usize) -> Result<Vec<
         let array = array.ok_or_else(|| {
             bad(format!("input `{}` is missing", port.name)).hint("give all inputs, or none for seeded ones")
         })?;
-        if array.dtype() != port.dtype {
+        if array.data.dtype() != port.dtype {
             return Err(bad(format!("input `{}` is of another type", port.name))
                 .expected(port.dtype.to_string())
-                .got(array.dtype().to_string()));
+                .got(array.data.dtype().to_string()));
         }
         arrays.push(array);
     }
@@ -47,24 +48,24 @@ pub(super) fn samples(plan: &Plan, inputs: &[Given], most: usize) -> Result<Vec<
     Ok(starts.map(|start| sample(plan, &arrays, tokens, start..(start + each).min(elements))).collect())
 }
 
-/// The elements `range` of all.
-fn sample(plan: &Plan, arrays: &[&Array], tokens: usize, range: Range<usize>) -> Sample {
+/// Some elements of all.
+fn sample(plan: &Plan, arrays: &[&Array], tokens: usize, elements: Range<usize>) -> Sample {
     let cut = |(port, array): (&Port, &&Array)| {
         let one = port.elements(1, tokens);
-        array.elements(range.start * one..range.end * one)
+        range(&array.data, elements.start * one..elements.end * one)
     };
-    let inputs: Vec<Elements> = plan.inputs.iter().zip(arrays).map(cut).collect();
+    let inputs: Vec<Data> = plan.inputs.iter().zip(arrays).map(cut).collect();
     let length = |element: usize| {
         let ones =
             |values: &mut dyn Iterator<Item = i64>| values.take(tokens).take_while(|v| *v == 1).count();
         match plan.lengths.and_then(|input| inputs.get(input as usize)) {
-            Some(Elements::I64(mask)) => ones(&mut mask.iter().skip(element * tokens).copied()),
-            Some(Elements::I32(mask)) => ones(&mut mask.iter().skip(element * tokens).map(|v| i64::from(*v))),
+            Some(Data::I64(mask)) => ones(&mut mask.iter().skip(element * tokens).copied()),
+            Some(Data::I32(mask)) => ones(&mut mask.iter().skip(element * tokens).map(|v| i64::from(*v))),
             _ => tokens,
         }
     };
-    let lengths = (0..range.len()).map(length).collect();
-    Sample { extent: Extent { batch: range.len(), tokens }, lengths, inputs }
+    let lengths = (0..elements.len()).map(length).collect();
+    Sample { extent: Extent { batch: elements.len(), tokens }, lengths, inputs }
 }
 
 /// Tokens of the call, where their number varies.
@@ -72,7 +73,7 @@ fn tokens(ports: &[Port], arrays: &[&Array]) -> Result<usize> {
     let mut found: Option<usize> = None;
     for (port, array) in ports.iter().zip(arrays) {
         let Some(axis) = port.dims.iter().position(|dim| *dim == Dim::Tokens) else { continue };
-        let size = array.shape().get(axis).copied().ok_or_else(|| misfit(port, array))?;
+        let size = array.shape.get(axis).copied().ok_or_else(|| misfit(port, array))?;
         if found.is_some_and(|found| found != size) {
             return Err(bad("inputs have different numbers of tokens".into())
                 .expected(found.unwrap_or(0).to_string())
@@ -83,18 +84,18 @@ fn tokens(ports: &[Port], arrays: &[&Array]) -> Result<usize> {
     Ok(found.unwrap_or(0))
 }
 
-/// Elements of the batch in all, the same in every input. A port whose leading dimension is 1 takes any number.
+/// Data of the batch in all, the same in every input. A port whose leading dimension is 1 takes any number.
 fn elements(plan: &Plan, arrays: &[&Array], tokens: usize) -> Result<usize> {
     let mut count: Option<usize> = None;
     for (port, array) in plan.inputs.iter().zip(arrays) {
         let dims: Vec<usize> = port.dims.iter().map(|dim| dim.of(1, tokens)).collect();
-        let shape = array.shape();
+        let shape = &array.shape[..];
         let fits = shape == dims
             || (dims.first() == Some(&1) && shape.len() == dims.len() && shape[1..] == dims[1..]);
         if !fits {
             return Err(misfit(port, array));
         }
-        let elements = array.len() / dims.iter().product::<usize>().max(1);
+        let elements = array.data.len() / dims.iter().product::<usize>().max(1);
         if count.is_some_and(|count| count != elements) {
             return Err(bad(format!("input `{}` holds another number of runs", port.name))
                 .expected(count.unwrap_or(0).to_string())
@@ -113,7 +114,7 @@ fn misfit(port: &Port, array: &Array) -> Error {
     let dims: Vec<String> = port.dims.iter().map(ToString::to_string).collect();
     bad(format!("input `{}` has another shape", port.name))
         .expected(format!("[{}]", dims.join(", ")))
-        .got(format!("{:?}", array.shape()))
+        .got(format!("{:?}", array.shape))
 }
 
 fn no_such_input(ports: &[Port], input: &Given) -> Error {
@@ -123,38 +124,5 @@ fn no_such_input(ports: &[Port], input: &Given) -> Error {
             bad(format!("no such input `{name}`")).expected(names.join(", ")).got(format!("`{name}`"))
         }
         None => bad("more inputs than the model has".into()).expected(ports.len().to_string()).got("more"),
-    }
-}
-
-impl Array {
-    /// Its dimensions.
-    pub fn shape(&self) -> &[usize] {
-        match self {
-            Self::F32(array) => array.shape(),
-            Self::I32(array) => array.shape(),
-            Self::I64(array) => array.shape(),
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.shape().iter().product()
-    }
-
-    fn dtype(&self) -> Dtype {
-        match self {
-            Self::F32(_) => Dtype::F32,
-            Self::I32(_) => Dtype::I32,
-            Self::I64(_) => Dtype::I64,
-        }
-    }
-
-    /// Some of its elements, row-major.
-    fn elements(&self, range: Range<usize>) -> Elements {
-        let (start, len) = (range.start, range.len());
-        match self {
-            Self::F32(array) => Elements::F32(array.iter().skip(start).take(len).copied().collect()),
-            Self::I32(array) => Elements::I32(array.iter().skip(start).take(len).copied().collect()),
-            Self::I64(array) => Elements::I64(array.iter().skip(start).take(len).copied().collect()),
-        }
     }
 }

@@ -1,8 +1,8 @@
 use far_format::plan::{Batch, Dim, Embed, Operand, Step};
-use ndarray::ArrayD;
+use far_tool::npy::Array;
 
 use super::*;
-use crate::verify::{Array, Given};
+use crate::verify::Given;
 
 const OPEN: Open = Open { batch: true, tokens: true };
 
@@ -34,8 +34,8 @@ fn text() -> Plan {
 
 fn input(name: Option<&str>, shape: &[usize]) -> Given {
     let len = shape.iter().product::<usize>();
-    let values = ArrayD::from_shape_vec(shape, (0..len).map(|v| v as f32).collect()).expect("fits");
-    Given { name: name.map(Into::into), values: Array::F32(values) }
+    let data = Data::F32((0..len).map(|v| v as f32).collect());
+    Given { name: name.map(Into::into), values: Array { shape: shape.to_vec(), data } }
 }
 
 fn with(inputs: Vec<Given>) -> Result<Vec<Sample>> {
@@ -44,8 +44,8 @@ fn with(inputs: Vec<Given>) -> Result<Vec<Sample>> {
 }
 
 fn floats(sample: &Sample) -> Vec<Vec<f32>> {
-    let floats = |elements: &Elements| match elements {
-        Elements::F32(values) => values.clone(),
+    let floats = |elements: &Data| match elements {
+        Data::F32(values) => values.clone(),
         other => panic!("{other:?}"),
     };
     sample.inputs.iter().map(floats).collect()
@@ -73,7 +73,7 @@ fn sizes_vary_and_integers_fit() {
     assert_eq!(extents, [(1, 9), (3, 1), (1, 5), (3, 8)]);
     assert!(samples.iter().any(|s| s.lengths.windows(2).any(|pair| pair[0] != pair[1])), "padded");
     for sample in &samples {
-        let [Elements::I64(ids), Elements::I32(mask)] = &sample.inputs[..] else { panic!("{sample:?}") };
+        let [Data::I64(ids), Data::I32(mask)] = &sample.inputs[..] else { panic!("{sample:?}") };
         assert!(ids.iter().all(|id| (0..7).contains(id)));
         for (row, length) in mask.chunks(sample.extent.tokens).zip(&sample.lengths) {
             let expected: Vec<i32> = (0..row.len()).map(|i| i32::from(i < *length)).collect();
@@ -97,13 +97,12 @@ fn given_inputs_are_cut_into_samples() {
 
 #[test]
 fn given_batches_are_cut_as_the_model_takes_them() {
-    let ids = ArrayD::from_shape_vec(vec![4, 2], (0..8).collect()).expect("fits");
-    let mask = ArrayD::from_shape_vec(vec![4, 2], vec![1, 1, 1, 0, 1, 1, 1, 0]).expect("fits");
-    let given = |values| Given { name: None, values };
-    let inputs = vec![given(Array::I64(ids)), given(Array::I32(mask))];
+    let given = |data| Given { name: None, values: Array { shape: vec![4, 2], data } };
+    let mask = Data::I32(vec![1, 1, 1, 0, 1, 1, 1, 0]);
+    let inputs = vec![given(Data::I64((0..8).collect())), given(mask)];
     let cut = samples(&text(), OPEN, &Options { inputs, ..Options::default() }).expect("valid");
     assert_eq!(cut.iter().map(|s| s.lengths.clone()).collect::<Vec<_>>(), [vec![2, 1, 2], vec![1]]);
-    assert_eq!(cut[1].inputs[0], Elements::I64(vec![6, 7]));
+    assert_eq!(cut[1].inputs[0], Data::I64(vec![6, 7]));
 }
 
 #[test]
@@ -117,7 +116,7 @@ fn inputs_that_dont_fit_are_errors() {
         vec![input(None, &[1, 3]), input(None, &[3])],
         vec![input(None, &[0, 2]), input(None, &[3])],
     ] {
-        let shapes: Vec<_> = inputs.iter().map(|i| (i.name.clone(), i.values.shape().to_vec())).collect();
+        let shapes: Vec<_> = inputs.iter().map(|i| (i.name.clone(), i.values.shape.clone())).collect();
         assert_eq!(with(inputs).expect_err("does not fit").kind, ErrorKind::BadInput, "{shapes:?}");
     }
     let ids = vec![input(None, &[1, 2]), input(None, &[1, 2])];

@@ -56,6 +56,7 @@ pub(super) struct Element {
 /// The memory of one call.
 pub(super) struct Memory<'a> {
     model: &'a Model,
+    weights: &'a [f32],
     arena: *mut f32,
     extent: Extent,
     inputs: Inputs<'a>,
@@ -71,7 +72,7 @@ unsafe impl Sync for Memory<'_> {}
 struct Part<'m> {
     memory: &'m Memory<'m>,
     element: Element,
-    /// The first of the tokens, and how many they are.
+    /// The first of the tokens, and how many they are; none where no rows of the task are tokens.
     rows: (usize, usize),
 }
 
@@ -91,7 +92,8 @@ impl<'a> Memory<'a> {
             Output { start: output.as_mut_ptr(), len }
         }));
         let arena = arena.as_mut_slice().as_mut_ptr();
-        Memory { model, arena, extent, inputs, outputs: &pointers.0, written: PhantomData }
+        let weights = model.weights();
+        Memory { model, weights, arena, extent, inputs, outputs: &pointers.0, written: PhantomData }
     }
 
     /// Zeros in the rows of outputs that are past an element's own tokens.
@@ -119,9 +121,12 @@ impl<'a> Memory<'a> {
     /// # Safety
     /// (A), (B) and (C) hold, no other thread runs this task, and the element has no more tokens than the call.
     pub(super) unsafe fn run(&self, task: &Task, element: Element, kernels: Kernels, scratch: &mut [f32]) {
-        let rows = task.share.of(element.tokens);
-        if rows.1 == 0 && task.work.has_tokens() {
-            return;
+        let mut rows = (0, 0);
+        if task.work.has_tokens() {
+            rows = task.share.of(element.tokens);
+            if rows.1 == 0 {
+                return; // of few tokens none is the task's
+            }
         }
         // SAFETY: as this function's own.
         unsafe { Part { memory: self, element, rows }.run(&task.work, kernels, scratch) };
@@ -144,7 +149,7 @@ impl<'m> Part<'m> {
         super::tests::touch(rows * cols);
         let base = match space {
             Space::Arena => self.memory.arena.cast_const(),
-            Space::Weights => self.memory.model.weights().as_ptr(),
+            Space::Weights => self.memory.weights.as_ptr(),
             Space::Input(n) => match self.input(n) {
                 Input::F32(values) => values.as_ptr(),
                 _ => unreachable!("a checked plan has no tensor in a port of integers"),
@@ -193,7 +198,7 @@ impl<'m> Part<'m> {
     }
 
     fn weights(self, range: &Range<usize>) -> &'m [f32] {
-        &self.memory.model.weights()[range.clone()]
+        &self.memory.weights[range.clone()]
     }
 
     /// Packed keys or values in the arena, to read.

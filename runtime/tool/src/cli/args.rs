@@ -1,4 +1,4 @@
-//! Options, the same for every command that takes them. May import: `far_tool`.
+//! Options, the same for every command that takes them. May import: `far_tool`, `far_format`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,13 @@ impl Args {
                 Long("input") => args.inputs.push(parser.value().map_err(usage)?),
                 Long("output") => args.outputs.push(parser.value().map_err(usage)?),
                 Long("threads") => args.session.threads = number("--threads", parser, 0, MAX_THREADS)?,
+                Long("batch") => {
+                    args.bench.size.batch =
+                        Some(number("--batch", parser, 1, far_format::MAX_BATCH as usize)?);
+                }
+                Long("tokens") => {
+                    args.bench.size.tokens = Some(number("--tokens", parser, 1, u32::MAX as usize)?);
+                }
                 Long("runs") => args.bench.runs = number("--runs", parser, 1, 1_000_000)?,
                 Long("warmup") => args.bench.warmup = number("--warmup", parser, 0, 1_000_000)?,
                 Long("profile") => args.session.profile = true,

@@ -3,7 +3,7 @@
 use super::super::names;
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step, broadcast};
-use super::super::recognise::{Partial, Tensor};
+use super::super::recognise::{Binary, Partial, Tensor};
 use super::super::tensor::Const;
 use super::super::view::{View, check_size};
 use super::matrix::Selection;
@@ -25,6 +25,13 @@ impl Importer {
             }
             (x, Tensor::Const(weight)) => {
                 let x = self.tokens(x)?;
+                if weight.dims().len() == 1 {
+                    // A vector is a matrix of one column, which goes again.
+                    let column = rearrange::apply(weight, &[Step::InsertAxis(1)]);
+                    let y = self.linear(&x, &Weight::of(&x, &column)?, None)?;
+                    let last = Step::SplitAxis { axis: y.dims.len() - 1, dims: Vec::new() };
+                    return self.view_steps(&y, &[last]).map(Tensor::Tokens);
+                }
                 let weight = Weight::of(&x, weight)?;
                 self.linear(&x, &weight, None).map(Tensor::Tokens)
             }
@@ -53,21 +60,16 @@ impl Importer {
         let mut weight = Weight::of(&x, &b)?;
         weight.data.iter_mut().for_each(|w| *w *= alpha);
         let cols = weight.cols;
-        let bias = match call.constant(2, "C")? {
-            None => None,
-            Some(c) if broadcast(c.dims(), &[1, cols])? == [1, cols] => {
-                let c = c.f32s()?;
-                let wide = c.broadcast(ndarray::IxDyn(&[1, cols])).expect("checked by `broadcast`");
-                Some(wide.iter().map(|v| beta * v).collect())
-            }
-            Some(c) => {
-                return Err(Error::new(ErrorKind::ShapeMismatch, "the bias differs from row to row")
-                    .at_field("C")
-                    .expected(format!("[{cols}]"))
-                    .got(format!("{:?}", c.dims())));
-            }
+        let Some(c) = call.constant(2, "C")? else {
+            return self.linear(&x, &weight, None).map(Tensor::Tokens);
         };
-        self.linear(&x, &weight, bias).map(Tensor::Tokens)
+        let c = Const::from(c.f32s()?.mapv(|v| beta * v)).with_origin(c.origin.clone());
+        if broadcast(c.dims(), &[1, cols])? == [1, cols] {
+            let wide = c.f32s()?.broadcast(ndarray::IxDyn(&[1, cols])).expect("checked by `broadcast`");
+            return self.linear(&x, &weight, Some(wide.iter().copied().collect())).map(Tensor::Tokens);
+        }
+        let product = self.linear(&x, &weight, None)?;
+        self.with_constant(Binary::Add, &product, &c, false).map(Tensor::Tokens)
     }
 
     /// `x · W + b` over the last axis of `x`.

@@ -90,7 +90,7 @@ impl Importer {
     }
 
     /// The tensor as a mask. An input of integers that is one is the model's attention mask from now on.
-    fn as_mask(&mut self, tensor: &Tensor) -> Result<Mask> {
+    pub(super) fn as_mask(&mut self, tensor: &Tensor) -> Result<Mask> {
         match tensor {
             Tensor::Partial(Partial::Mask(mask)) => Ok(mask.clone()),
             Tensor::Ids { x, input } => {
@@ -268,7 +268,7 @@ pub(super) fn layout(x: &View, steps: &[Step]) -> Result<View> {
 }
 
 /// Refuses a mask that is not one over the keys of these scores.
-fn over_keys(scores: &Scores, mask: &Mask, masks: bool) -> Result<()> {
+pub(super) fn over_keys(scores: &Scores, mask: &Mask, masks: bool) -> Result<()> {
     let dims = scores.dims();
     let shift = dims.len().checked_sub(mask.x.dims.len());
     let keys = dims.len() - 1;

@@ -105,7 +105,16 @@ impl Importer {
             true => (vec![y.elements(), directions.len(), hidden], 0),
         };
         let batch = y.batch.map(|_| batch);
-        Ok(View { dims, batch, tokens: 0..0, rows: 1, cols: cols.into(), reversed: false, fresh: false })
+        Ok(View {
+            dims,
+            batch,
+            tokens: 0..0,
+            rows: 1,
+            cols: cols.into(),
+            reversed: false,
+            fresh: false,
+            ..y.clone()
+        })
     }
 }
 

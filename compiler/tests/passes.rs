@@ -38,8 +38,9 @@ proptest! {
         let original = far::random_text(seed);
         verify(&original).unwrap();
         let mut graph = original.clone();
+        let costs = CostModel::of(&far::target());
         for pass in PASSES {
-            pass.run(&mut graph).unwrap();
+            pass.run(&mut graph, &costs).unwrap();
             assert_same_meaning(&original, &graph, pass.name);
         }
         prop_assert_eq!(&parse(&print(&graph, Detail::Full)).unwrap(), &graph);

@@ -242,7 +242,7 @@ fn random_encoders_compute_what_they_mean() {
     for seed in 0..60 {
         let graph = far::random_text(seed);
         let mut compiled = graph.clone();
-        passes::run(&mut compiled, &PassOptions::default(), &mut Report::default()).unwrap();
+        passes::run(&mut compiled, &target, &PassOptions::default(), &mut Report::default()).unwrap();
         for graph in [&graph, &compiled] {
             let scheduled = schedule::plan(graph, &target).unwrap_or_else(|e| panic!("{seed}: {e}"));
             let bytes = emit::artifact(&scheduled, &target).unwrap_or_else(|e| panic!("{seed}: {e}"));

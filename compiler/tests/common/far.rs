@@ -63,7 +63,7 @@ pub(crate) fn random_text(seed: u64) -> Graph {
         mlp: 1 + numbers.below(24),
     };
     let graph = Graph { tokens: size.tokens, ..Graph::default() };
-    let mut builder = Builder { graph, numbers, size };
+    let mut builder = Builder { graph, numbers, size, ghosts: false };
     builder.text();
     builder.graph
 }

@@ -19,6 +19,7 @@ pub mod report;
 pub mod schedule;
 pub mod target;
 pub mod verify;
+mod wire;
 
 use error::Result;
 use masks::Masks;

@@ -34,6 +34,19 @@ proptest! {
     }
 
     #[test]
+    fn each_pass_keeps_the_meaning_of_random_text_encoders(seed: u64) {
+        let original = far::random_text(seed);
+        verify(&original).unwrap();
+        let mut graph = original.clone();
+        let costs = CostModel::of(&far::target());
+        for pass in PASSES {
+            pass.run(&mut graph, &costs).unwrap();
+            assert_same_meaning(&original, &graph, pass.name);
+        }
+        prop_assert_eq!(&parse(&print(&graph, Detail::Full)).unwrap(), &graph);
+    }
+
+    #[test]
     fn passes_do_not_depend_on_each_other(seed: u64, off in prop::collection::vec(0..PASSES.len(), 1..5)) {
         let original = far::random(seed);
         let mut graph = original.clone();

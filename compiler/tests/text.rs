@@ -1,6 +1,10 @@
 //! Text encoders, and batches of image models, through compiler and engine: against the judge at every length that
 //! matters, and each element of a padded batch against itself alone, bit for bit.
 
+mod common;
+#[path = "common/far.rs"]
+mod far;
+
 use std::sync::Arc;
 
 use far_engine::{Extent, Input, Model, Session};
@@ -8,8 +12,9 @@ use far_models::text::{self, Ids, Mask, Pooling, PositionIds, Types};
 use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size};
 use farc::error::{Error, ErrorKind};
 use farc::onnx::ImportOptions;
+use farc::passes::{self, PassOptions, Report};
 use farc::reference::{self, Keep, Tensor};
-use farc::target;
+use farc::{emit, schedule, target};
 
 /// Most tokens.
 const MOST: usize = 9;
@@ -227,6 +232,45 @@ fn blocks_in_every_form() {
         Config { opset: 20, decomposed: true, ..small().blocks },
     ] {
         assert_right(&format!("{blocks:?}"), &text::Config { blocks, ..small() });
+    }
+}
+
+/// Random graphs through passes, schedule and engine, at every length, against what they mean.
+#[test]
+fn random_encoders_compute_what_they_mean() {
+    let target = target::host().expect("the host is known");
+    for seed in 0..60 {
+        let graph = far::random_text(seed);
+        let mut compiled = graph.clone();
+        passes::run(&mut compiled, &target, &PassOptions::default(), &mut Report::default()).unwrap();
+        for graph in [&graph, &compiled] {
+            let scheduled = schedule::plan(graph, &target).unwrap_or_else(|e| panic!("{seed}: {e}"));
+            let bytes = emit::artifact(&scheduled, &target).unwrap_or_else(|e| panic!("{seed}: {e}"));
+            let model = Model::from_bytes(&bytes).unwrap();
+            let mut session = Session::new(Arc::clone(&model), &Default::default()).unwrap();
+            for tokens in 1..=graph.tokens {
+                let mut inputs = common::inputs(graph, tokens, &mut common::Numbers::new(seed));
+                if let Some(mask) = graph.lengths {
+                    inputs[mask] = vec![1.0; tokens];
+                }
+                let views: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+                let expected = farc::ir::eval::outputs(graph, &views).unwrap();
+                let ids: Vec<Vec<i64>> =
+                    inputs.iter().map(|v| v.iter().map(|x| *x as i64).collect()).collect();
+                let ids: Vec<Input<'_>> = ids.iter().map(|v| Input::I64(v)).collect();
+                let mut outputs: Vec<Vec<f32>> = expected.iter().map(|y| vec![f32::NAN; y.len()]).collect();
+                let mut views: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+                session.run_extent(Extent { batch: 1, tokens }, &ids, &mut views).unwrap();
+                for (got, expected) in outputs.iter().zip(&expected) {
+                    let range = expected.iter().fold(1e-3f64, |most, x| most.max(x.abs()));
+                    for (got, expected) in got.iter().zip(expected) {
+                        let error = (f64::from(*got) - expected).abs();
+                        // A LayerNorm of nearly equal numbers amplifies rounding.
+                        assert!(error <= 2e-3 * range, "{seed}, {tokens} tokens: {got} for {expected}");
+                    }
+                }
+            }
+        }
     }
 }
 

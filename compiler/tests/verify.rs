@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use far_format::ArtifactParts;
 use far_format::plan::{Step, StepOp};
-use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size};
+use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size, text};
 use farc::error::ErrorKind;
 use farc::masks::Masks;
 use farc::target::Target;
@@ -228,4 +228,53 @@ fn artifacts_of_other_passes_are_compared_where_they_have_the_same_steps() {
     let other = generated(&Config { size: Size { classes: 8, ..small().size }, ..small() });
     let error = against(side(&trimmed), side(&compile(&other, None)), &Options::default());
     assert_eq!(error.expect_err("other outputs").kind, ErrorKind::Mismatch);
+}
+
+fn encoder() -> text::Config {
+    let size = Size { width: 24, heads: 3, hidden: 8, depth: 2, mlp: 40, ..text::Config::MINILM };
+    let plain = text::Config::new(size);
+    let blocks = Config { replaced: Blocks::Only(vec![1]), seed: 5, ..plain.blocks };
+    text::Config { blocks, vocabulary: 40, positions: 16, features: true, ..plain }
+}
+
+fn compiled_text(onnx: &[u8], max_tokens: Option<usize>, batch: Option<usize>) -> Vec<u8> {
+    let target = Target::resolve("host").expect("the host is known");
+    let import = farc::onnx::ImportOptions { max_tokens, batch, ..Default::default() };
+    let options = farc::Options { import, ..Default::default() };
+    farc::compile(onnx, None, &target, &options).unwrap_or_else(|e| panic!("{e} {e:?}")).artifact
+}
+
+#[test]
+fn text_encoders_are_right_at_every_size() {
+    for (config, batch) in [
+        (encoder(), Some(3)),
+        (encoder(), None),
+        (text::Config { mask: None, lengths: false, ..encoder() }, Some(2)),
+        (text::Config { tokens: Some(9), ..encoder() }, None),
+        (text::Config { batch: Some(2), ..encoder() }, None),
+    ] {
+        let onnx = text::generate(&config).expect("valid").onnx;
+        let artifact = compiled_text(&onnx, config.tokens.is_none().then_some(9), batch);
+        let options = Options { samples: Some(6), ..Options::default() };
+        let verdict = run(&onnx, None, &artifact, &options, &HostRunner::default())
+            .unwrap_or_else(|e| panic!("{e} {e:?}"));
+        let layers = if config.batch.is_some() { 0 } else { 6 };
+        assert_right(&format!("{config:?}"), &verdict, layers);
+        let elements = if batch.is_some() { 6 + 3 * (batch.unwrap_or(1) - 1) } else { 6 };
+        assert!(config.batch.is_some() || verdict.samples == elements, "{} of {elements}", verdict.samples);
+    }
+}
+
+#[test]
+fn damage_to_a_table_is_found() {
+    let onnx = text::generate(&encoder()).expect("valid").onnx;
+    let table = |step: &Step| match &step.op {
+        StepOp::Embed(embed) => Some(embed.table),
+        _ => None,
+    };
+    let (bad, _) = damaged(&compiled_text(&onnx, Some(9), Some(2)), table);
+    // A few ids in forty are damaged: some call has one.
+    let options = Options { samples: Some(8), ..Options::default() };
+    let verdict = run(&onnx, None, &bad, &options, &HostRunner::default()).expect("a run");
+    assert!(!verdict.passed, "{:?}", verdict.outputs);
 }

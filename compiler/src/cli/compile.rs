@@ -17,6 +17,7 @@ use farc::target::Target;
 use farc::{Options, compile};
 use indicatif::ProgressBar;
 
+use super::model::ModelArgs;
 use super::{Reply, show};
 
 /// Compile an ONNX model for a target
@@ -25,6 +26,8 @@ pub(super) struct Args {
     /// The model
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
+    #[command(flatten)]
+    external: ModelArgs,
     /// A board, an architecture, `host`, or a path to a YAML file; `farc targets` lists them
     #[arg(long, value_name = "TARGET")]
     target: String,
@@ -72,7 +75,7 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
             passes = passes.without(pass.name)?;
         }
     }
-    let model = super::read(&args.model, "model")?;
+    let model = args.external.read(&args.model)?;
     let masks = args.masks.as_deref().map(Masks::read).transpose()?;
     let import = ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
     let options = Options { import, passes };

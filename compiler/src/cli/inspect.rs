@@ -9,6 +9,7 @@ use farc::masks::{MaskReport, Masks};
 use farc::onnx::{self, ImportOptions, Imported, ModelInfo, TensorInfo};
 use farc::report;
 
+use super::model::ModelArgs;
 use super::{Reply, show, why};
 
 /// Say what is in an ONNX model or an artifact
@@ -16,6 +17,8 @@ use super::{Reply, show, why};
 pub(super) struct Args {
     /// An ONNX model or a `.far` artifact
     file: PathBuf,
+    #[command(flatten)]
+    external: ModelArgs,
     /// Import the ONNX model and print its graph, constants as shape and checksum
     #[arg(long)]
     ir: bool,
@@ -38,7 +41,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
-    let bytes = super::read(&args.file, "file")?;
+    let bytes = args.external.read(&args.file)?;
     let text = match bytes.starts_with(&far_format::MAGIC) {
         true => artifact(args, &bytes, json),
         false => model(args, &bytes, json),
@@ -108,7 +111,8 @@ fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
         return Ok(if json { format!("{}\n", serde_json::json!({ "ir": text })) } else { text });
     }
     if args.why {
-        return why::run(bytes, args.masks.as_deref(), args.target.as_deref().unwrap_or("host"), json);
+        let target = args.target.as_deref().unwrap_or("host");
+        return why::run(bytes, options, args.masks.as_deref(), target, json);
     }
     if let Some(path) = &args.masks {
         let Imported { mut graph, origins } = onnx::import_parameters(bytes, &options)?;

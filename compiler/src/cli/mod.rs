@@ -8,6 +8,7 @@ mod bench;
 mod compile;
 mod foreign;
 mod inspect;
+mod model;
 mod profile;
 mod prune;
 mod render;
@@ -107,13 +108,16 @@ fn fail(error: &Error, json: bool) -> ExitCode {
 
 /// Reads a file of the user's.
 fn read(path: &Path, what: &str) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|e| {
-        let error = Error::new(ErrorKind::Io, format!("the {what} can't be read: {e}")).in_file(path);
-        match e.kind() {
-            io::ErrorKind::NotFound => error.hint("check the path; it is relative to the current folder"),
-            _ => error,
-        }
-    })
+    fs::read(path).map_err(|e| unreadable(path, what, &e))
+}
+
+/// The error of a file that can't be read.
+fn unreadable(path: &Path, what: &str, e: &io::Error) -> Error {
+    let error = Error::new(ErrorKind::Io, format!("the {what} can't be read: {e}")).in_file(path);
+    match e.kind() {
+        io::ErrorKind::NotFound => error.hint("check the path; it is relative to the current folder"),
+        _ => error,
+    }
 }
 
 /// An error of what the board's command shares with this one.

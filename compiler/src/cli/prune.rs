@@ -8,6 +8,7 @@ use farc::onnx::ImportOptions;
 use farc::prune::{self, Goal, Importance, Options, Part, Report, Row};
 use farc::target::Target;
 
+use super::model::ModelArgs;
 use super::{Reply, show};
 
 /// Make pruning masks: drop the hidden units that matter least until a goal is met
@@ -16,6 +17,8 @@ pub(super) struct Args {
     /// The model
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
+    #[command(flatten)]
+    external: ModelArgs,
     #[command(flatten)]
     goal: GoalArgs,
     /// What the cost is predicted for: a board, an architecture, `host` (unless said), or a path to a YAML file
@@ -104,7 +107,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let goal =
         goal.ok_or_else(|| Error::new(ErrorKind::Internal, "a command line without a goal was let through"))?;
     let target = Target::resolve(args.target.as_deref().unwrap_or("host"))?;
-    let model = super::read(&args.model, "model")?;
+    let model = args.external.read(&args.model)?;
     let importance = if args.absolute { Importance::Absolute } else { Importance::Relative };
     let options = Options { goal, importance, mlp: args.mlp, import: ImportOptions::default() };
     let pruned = prune::prune(&model, &target, &options).map_err(|e| e.in_file(&args.model))?;

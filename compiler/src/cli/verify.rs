@@ -15,6 +15,7 @@ use farc::verify::{
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::foreign::{self, QemuRunner};
+use super::model::ModelArgs;
 use super::run::SessionArgs;
 use super::{Reply, show};
 
@@ -24,6 +25,8 @@ pub(super) struct Args {
     /// The model
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
+    #[command(flatten)]
+    external: ModelArgs,
     /// The artifact, of whatever architecture
     #[arg(value_name = "ARTIFACT.far")]
     artifact: PathBuf,
@@ -55,7 +58,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
-    let model = super::read(&args.model, "model")?;
+    let model = args.external.read(&args.model)?;
     let artifact = super::read(&args.artifact, "artifact")?;
     let masks = args.masks.as_deref().map(|path| masks(args, path, &model)).transpose()?;
     let header = foreign::header(&args.artifact)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use farc::error::{ErrorKind, Result};
 use farc::masks::Masks;
+use farc::onnx::ImportOptions;
 use farc::passes::Saved;
 use farc::report::Report;
 use farc::target::Target;
@@ -12,14 +13,23 @@ use farc::{Options, compile};
 use super::show;
 
 /// Compiles a model without writing it, and says why it became what it is.
-pub(super) fn run(model: &[u8], masks: Option<&Path>, target: &str, json: bool) -> Result<String> {
+pub(super) fn run(
+    model: &[u8],
+    import: ImportOptions,
+    masks: Option<&Path>,
+    target: &str,
+    json: bool,
+) -> Result<String> {
     let target = Target::resolve(target)?;
     let read = masks.map(Masks::read).transpose()?;
-    let report = compile(model, read.as_ref(), &target, &Options::default()).map(|compiled| compiled.report);
-    let report = report.map_err(|e| match masks {
-        Some(path) if e.kind == ErrorKind::BadMask => e.in_file(path),
-        _ => e,
-    })?;
+    let options = Options { import, ..Options::default() };
+    let report =
+        compile(model, read.as_ref(), &target, &options).map(|compiled| compiled.report).map_err(|e| {
+            match masks {
+                Some(path) if e.kind == ErrorKind::BadMask => e.in_file(path),
+                _ => e,
+            }
+        })?;
     if !json {
         return Ok(text(&report, &target));
     }

@@ -136,3 +136,56 @@ fn use_lists_know_every_reader() {
     verify(&graph).unwrap();
     assert_eq!(graph.use_lists()[y.0 as usize], [Use::Output(0)]);
 }
+
+const TEXT: &str = r#"graph "text"
+tokens 5
+batch 1..4
+input "ids" %ids : Txid dims BxT i64
+input "mask" %mask : Txid dims BxT i32
+input "kind" %kind : 2xid dims Bx2 i64
+lengths "mask"
+%k = embedding %kind @0 : 2x2
+%x = embedding %ids @0 : Tx2
+%p = positions @1 : Tx2
+%s = add %x %p : Tx2
+%n = normalize %s eps=1e-12 : Tx2
+%t = slice_rows %n 0..1 : 1x2
+output "y" %n dims BxTx2
+output "t" %t dims Bx2
+output "k" %k dims Bx2x2
+@0: 3x2 = [1 2 3 4 5 6]
+@1: 5x2 = [1 2 3 4 5 6 7 8 9 10]
+"#;
+
+#[test]
+fn rows_that_vary_are_kept_apart_from_others() {
+    let graph = parse(TEXT).unwrap();
+    verify(&graph).unwrap();
+    assert_eq!(parse(&print(&graph, Detail::Full)).unwrap(), graph);
+    for (old, new, what) in [
+        ("tokens 5", "tokens 6", "another number of rows"),
+        ("tokens 5\n", "", "impossible shape"),
+        ("batch 1..4", "batch 0", "impossible batch"),
+        ("batch 1..4\n", "", "the batch is not the outermost"),
+        ("ids : Txid dims BxT i64", "ids : Txid dims TxB i64", "the batch is not the outermost"),
+        ("ids : Txid dims BxT i64", "ids : Txid dims Bx5 i64", "vary otherwise"),
+        ("ids : Txid dims BxT i64", "ids : Txid dims BxT", "another type"),
+        ("kind : 2xid dims Bx2 i64", "kind : 2xid dims Bx2 f32", "another type"),
+        ("lengths \"mask\"", "lengths \"kind\"", "mask of another shape"),
+        ("embedding %ids", "embedding %mask", "the attention mask is read"),
+        ("add %x %p : Tx2", "embedding %x @0 : Tx2", "ids are needed"),
+        ("add %x %p", "add %x %k", "inputs differ in shape"),
+        ("normalize %s", "normalize %ids", "a matrix is needed"),
+        ("eps=1e-12", "eps=0", "epsilon"),
+        ("slice_rows %n 0..1 : 1x2", "slice_rows %n 0..2 : 2x2", "rows out of range"),
+        ("slice_rows %n 0..1 : 1x2", "slice_rows %n 0..1 : Tx2", "output of the wrong shape"),
+        ("slice_rows %n 0..1 : 1x2", "concat_rows %n %n : 1x2", "whose number varies"),
+        ("slice_rows %n 0..1 : 1x2", "concat_cols %n %k : 1x2", "fit together"),
+        ("y\" %n dims BxTx2", "y\" %n dims Bx5x2", "vary otherwise"),
+    ] {
+        let text = TEXT.replace(old, new);
+        assert_ne!(text, TEXT, "{old:?} is not there");
+        let error = parse(&text).and_then(|graph| verify(&graph)).unwrap_err();
+        assert!(error.to_string().contains(what), "{new:?}: {error}");
+    }
+}

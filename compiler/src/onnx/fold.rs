@@ -2,6 +2,7 @@
 
 use ndarray::{ArcArray, ArrayD, ArrayViewD, Axis, IxDyn, Zip};
 use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::prelude::f16;
 
 use super::node::Node;
 use super::rearrange::{self, broadcast, check_size};
@@ -27,11 +28,21 @@ pub(super) fn fold(
         ("Shape", None, None) => shape_of(node, first.dims())?,
         ("Size", None, None) => Const::ints_1d(vec![first.len() as i64]).scalar_shaped(),
         ("Cast", None, None) => cast(node, first)?,
+        ("CastLike", Some(like), None) => cast_like(node, first, like)?,
         ("ConstantOfShape", None, None) => constant_of_shape(node, first, max)?,
         ("Concat", ..) => {
             let axis = node.attributes(&["axis"])?.int("axis")?.ok_or_else(|| no_attribute("axis"))?;
             let parts: Vec<&Const> = inputs.iter().copied().flatten().collect();
             concat(&parts, axis, max)?
+        }
+        ("Sum", ..) => {
+            node.attributes(&[])?;
+            let mut sum = Const::clone(first);
+            for part in rest.iter().copied().flatten() {
+                let Some(next) = binary("Add", &sum, part, max)? else { return Ok(None) };
+                sum = next;
+            }
+            sum
         }
         ("Range", Some(limit), Some(delta)) => range(first, limit, delta, max)?,
         ("Where", Some(a), Some(b)) => {
@@ -107,6 +118,7 @@ fn constant_of_shape(node: &Node, dims: &Const, max: usize) -> Result<Const> {
     };
     Ok(match &value.data {
         Data::F32(a) if a.len() == 1 => ArrayD::from_elem(dims, *a.first().ok_or_else(wrong)?).into(),
+        Data::F16(a) if a.len() == 1 => ArrayD::from_elem(dims, *a.first().ok_or_else(wrong)?).into(),
         Data::I64(a) if a.len() == 1 => ArrayD::from_elem(dims, *a.first().ok_or_else(wrong)?).into(),
         Data::Bool(a) if a.len() == 1 => ArrayD::from_elem(dims, *a.first().ok_or_else(wrong)?).into(),
         _ => return Err(wrong()),
@@ -115,35 +127,68 @@ fn constant_of_shape(node: &Node, dims: &Const, max: usize) -> Result<Const> {
 
 /// The Cast operator for a constant.
 fn cast(node: &Node, value: &Const) -> Result<Const> {
-    let to = node.attributes(&["to", "saturate"])?.int("to")?.ok_or_else(|| no_attribute("to"))?;
+    let to =
+        node.attributes(&["to", "saturate", "round_mode"])?.int("to")?.ok_or_else(|| no_attribute("to"))?;
     let r#type = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok());
+    let unknown = || {
+        super::node::unsupported(
+            "to",
+            "FLOAT, FLOAT16, DOUBLE, INT64, INT32 or BOOL",
+            to,
+            "export the model in f32",
+        )
+    };
+    cast_to(r#type.ok_or_else(unknown)?, value)?.ok_or_else(unknown)
+}
+
+/// The CastLike operator for two constants.
+fn cast_like(node: &Node, value: &Const, like: &Const) -> Result<Const> {
+    node.attributes(&["saturate", "round_mode"])?;
+    let r#type = match like.data {
+        Data::F32(_) => DataType::Float,
+        Data::F16(_) => DataType::Float16,
+        Data::I64(_) => DataType::Int64,
+        Data::Bool(_) => DataType::Bool,
+    };
+    let unknown = || {
+        Error::new(ErrorKind::UnsupportedOp, "an unsupported cast of a constant")
+            .expected(like.type_name())
+            .got(value.type_name())
+    };
+    cast_to(r#type, value)?.ok_or_else(unknown)
+}
+
+/// A constant cast to the type of the tokens.
+pub(super) fn cast_to_f32(value: &Const) -> Result<Const> {
+    let unknown = || Error::new(ErrorKind::UnsupportedOp, "a constant that can't be cast to f32");
+    cast_to(DataType::Float, value)?.ok_or_else(unknown)
+}
+
+/// A constant with its elements as another type, if that is one of ours.
+fn cast_to(r#type: DataType, value: &Const) -> Result<Option<Const>> {
+    if let (Data::F16(a), false) = (&value.data, r#type == DataType::Float16) {
+        return cast_to(r#type, &a.mapv(f16::to_f32).into());
+    }
     let int = |v: i64| match r#type {
-        Some(DataType::Int32) => i32::try_from(v).map(i64::from).map_err(|_| {
+        DataType::Int32 => i32::try_from(v).map(i64::from).map_err(|_| {
             Error::new(ErrorKind::UnsupportedOp, "a cast overflows").expected("an i32").got(v.to_string())
         }),
         _ => Ok(v),
     };
-    Ok(match (r#type, &value.data) {
-        (Some(DataType::Float | DataType::Double), Data::F32(a)) => a.to_owned().into(),
-        (Some(DataType::Float | DataType::Double), Data::I64(a)) => a.mapv(|v| v as f32).into(),
-        (Some(DataType::Float | DataType::Double), Data::Bool(a)) => {
-            a.mapv(|v| f32::from(u8::from(v))).into()
-        }
-        (Some(DataType::Int64 | DataType::Int32), Data::F32(a)) => map(a, |v| int(v as i64))?.into(),
-        (Some(DataType::Int64 | DataType::Int32), Data::I64(a)) => map(a, int)?.into(),
-        (Some(DataType::Int64 | DataType::Int32), Data::Bool(a)) => a.mapv(i64::from).into(),
-        (Some(DataType::Bool), Data::F32(a)) => a.mapv(|v| v != 0.0).into(),
-        (Some(DataType::Bool), Data::I64(a)) => a.mapv(|v| v != 0).into(),
-        (Some(DataType::Bool), Data::Bool(a)) => a.to_owned().into(),
-        _ => {
-            return Err(super::node::unsupported(
-                "to",
-                "FLOAT, DOUBLE, INT64, INT32 or BOOL",
-                to,
-                "export the model in f32",
-            ));
-        }
-    })
+    Ok(Some(match (r#type, &value.data) {
+        (DataType::Float | DataType::Double, Data::F32(a)) => a.to_owned().into(),
+        (DataType::Float | DataType::Double, Data::I64(a)) => a.mapv(|v| v as f32).into(),
+        (DataType::Float | DataType::Double, Data::Bool(a)) => a.mapv(|v| f32::from(u8::from(v))).into(),
+        (DataType::Float16, Data::F16(a)) => a.to_owned().into(),
+        (DataType::Float16, Data::F32(a)) => a.mapv(f16::from_f32).into(),
+        (DataType::Int64 | DataType::Int32, Data::F32(a)) => map(a, |v| int(v as i64))?.into(),
+        (DataType::Int64 | DataType::Int32, Data::I64(a)) => map(a, int)?.into(),
+        (DataType::Int64 | DataType::Int32, Data::Bool(a)) => a.mapv(i64::from).into(),
+        (DataType::Bool, Data::F32(a)) => a.mapv(|v| v != 0.0).into(),
+        (DataType::Bool, Data::I64(a)) => a.mapv(|v| v != 0).into(),
+        (DataType::Bool, Data::Bool(a)) => a.to_owned().into(),
+        _ => return Ok(None),
+    }))
 }
 
 fn map<T: Clone, U>(array: &ArcArray<T, IxDyn>, f: impl Fn(T) -> Result<U>) -> Result<ArrayD<U>> {
@@ -169,6 +214,11 @@ pub(super) fn concat(parts: &[&Const], axis: i64, max: usize) -> Result<Const> {
         Data::I64(_) => join(
             axis,
             parts.iter().map(|p| if let Data::I64(a) = &p.data { Some(a.view()) } else { None }).collect(),
+        )
+        .map(Into::into),
+        Data::F16(_) => join(
+            axis,
+            parts.iter().map(|p| if let Data::F16(a) = &p.data { Some(a.view()) } else { None }).collect(),
         )
         .map(Into::into),
         Data::Bool(_) => join(
@@ -246,6 +296,11 @@ fn binary(op: &str, a: &Const, b: &Const, max: usize) -> Result<Option<Const>> {
                 _ => return Ok(None),
             };
             zip(a, b, max, |a, b| f(*a, *b).ok_or_else(overflow))?.into()
+        }
+        (Data::F16(_), _) | (_, Data::F16(_)) => {
+            a.f32s()?;
+            b.f32s()?;
+            return Ok(None);
         }
         (Data::F32(a), Data::I64(b)) if op == "Pow" => zip(a, b, max, |a, b| Ok(a.powf(*b as f32)))?.into(),
         _ => return Ok(None),

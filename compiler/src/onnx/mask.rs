@@ -52,6 +52,7 @@ impl Bits {
             Data::F32(a) => (all(a.iter().copied())?.into(), Kind::Float),
             Data::I64(a) => (all(a.iter().copied())? as f64, Kind::Int),
             Data::Bool(a) => (f64::from(u8::from(all(a.iter().copied())?)), Kind::Bool),
+            Data::F16(_) => return None,
         };
         Some(Self { kept: number, dropped: number, kind })
     }

@@ -1,6 +1,7 @@
 //! Imports ONNX models: the only place of the compiler, besides the judge, that knows protobuf.
-//! May import: `error`, `ir`.
+//! May import: `error`, `ir`, `wire`.
 //!
+//! Data in other files are brought into the model first, where that is allowed (`external`).
 //! The file is decoded within limits and its nodes are brought into order (`proto`, `order`); then each node is lowered
 //! in turn. Nodes whose inputs are all constant are evaluated (`fold`). A tensor of tokens is a [view](view) of columns
 //! of IR values, so that everything that only moves data costs nothing (`rearrange`). Functions that exporters spell
@@ -10,6 +11,7 @@
 //! Nothing is ignored: what has no counterpart in the IR is an error that names the node and a way out.
 
 mod extent;
+mod external;
 mod fold;
 mod info;
 mod lower;
@@ -24,8 +26,8 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 mod view;
-mod wire;
 
+pub use external::embed_external_data;
 pub use info::{ModelInfo, TensorInfo, inspect};
 
 use crate::error::Result;

@@ -10,15 +10,18 @@ use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, TensorShapeProto, Valu
 use super::ImportOptions;
 use super::node::Node;
 use super::tensor::{self, Const};
-use super::wire;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::Dtype;
+use crate::wire;
 
 /// Oldest and newest version of ONNX's operator set whose rules are followed here.
 const OPSETS: std::ops::RangeInclusive<i64> = 11..=24;
 
 /// Texts and messages of the file for each node that is allowed: far more than any exporter writes.
 const PARTS_PER_NODE: usize = 64;
+
+/// Numbers outside of raw data: exporters write weights as raw data, and only sizes and indices otherwise.
+const NUMBERS: usize = 1 << 27;
 
 /// What the caller supplies.
 #[derive(Clone, Debug)]
@@ -44,7 +47,8 @@ pub(super) struct Model {
 /// Parses the file and nothing more.
 pub(super) fn parse(bytes: &[u8], options: &ImportOptions) -> Result<(ModelProto, GraphProto)> {
     limit("the file is too large", bytes.len(), options.max_bytes, "bytes")?;
-    wire::check(bytes, options.max_nodes.saturating_mul(PARTS_PER_NODE))?;
+    let parts = options.max_nodes.saturating_mul(PARTS_PER_NODE);
+    wire::check(bytes, wire::Limits { parts, numbers: NUMBERS })?;
     let mut model = ModelProto::decode(bytes).map_err(|e| {
         Error::new(ErrorKind::BrokenModel, format!("not a readable ONNX model: {e}"))
             .hint("check that the file is a complete `.onnx` file")

@@ -381,6 +381,7 @@ pub(super) fn apply(constant: &Const, steps: &[Step]) -> Const {
     }
     let data = match &constant.data {
         Data::F32(a) => Data::F32(array(a.clone(), steps)),
+        Data::F16(a) => Data::F16(array(a.clone(), steps)),
         Data::I64(a) => Data::I64(array(a.clone(), steps)),
         Data::Bool(a) => Data::Bool(array(a.clone(), steps)),
     };

@@ -60,6 +60,10 @@ pub(super) enum Partial {
     },
     /// The mean over the last axis.
     Mean(View),
+    /// The mean over the last axis, squared.
+    SquaredMean(View),
+    /// The mean of the squares over the last axis.
+    MeanSquare(View),
     /// `x` less its mean.
     Centred(View),
     /// The square of `x` less its mean.
@@ -138,7 +142,11 @@ impl Partial {
             Self::Poly { .. } => "a polynomial",
             Self::Gate { .. } => "part of a GELU",
             Self::Mean(_) => "a mean over the channels",
-            Self::Centred(_) | Self::Squares(_) | Self::Spread { .. } => "part of a LayerNorm",
+            Self::SquaredMean(_)
+            | Self::MeanSquare(_)
+            | Self::Centred(_)
+            | Self::Squares(_)
+            | Self::Spread { .. } => "part of a LayerNorm",
             Self::Scores(_) => "attention scores",
             Self::Probabilities(_) | Self::IsNan(_) => "attention probabilities",
             Self::Mask(_) => "the attention mask",
@@ -159,7 +167,11 @@ impl Partial {
             | Self::Sum { x, .. }
             | Self::Abs(x)
             | Self::Norm { x, wide: true, .. } => x.dims.clone(),
-            Self::Mean(x) | Self::Spread { x, .. } | Self::Norm { x, wide: false, .. } => {
+            Self::Mean(x)
+            | Self::SquaredMean(x)
+            | Self::MeanSquare(x)
+            | Self::Spread { x, .. }
+            | Self::Norm { x, wide: false, .. } => {
                 let mut dims = x.dims.clone();
                 dims.pop();
                 dims.push(1);
@@ -286,6 +298,7 @@ fn with_scalar(op: Binary, t: &Tensor, s: f64) -> Option<Tensor> {
             *power = s.signum() as i32
         }
         (Binary::Pow, Partial::Centred(x)) if s == 2.0 => partial = Partial::Squares(x.clone()),
+        (Binary::Pow, Partial::Mean(x)) if s == 2.0 => partial = Partial::SquaredMean(x.clone()),
         (Binary::Pow, Partial::Abs(x)) if s == 2.0 => return Some(Tensor::poly(x.clone(), SQUARE)),
         (Binary::Pow, Partial::Norm { squared: squared @ true, floor, .. }) if s == 0.5 => {
             (*squared, *floor) = (false, floor.sqrt());
@@ -309,11 +322,17 @@ fn product(a: [f64; 4], b: [f64; 4]) -> Option<[f64; 4]> {
 }
 
 fn pair(op: Binary, a: &Tensor, b: &Tensor) -> Option<Found> {
-    use Partial::{Centred, Gate, Mean, Norm, Spread, Squares};
+    use Partial::{Centred, Gate, Mean, MeanSquare, Norm, Spread, SquaredMean, Squares};
     let partial = |p: Partial| Some(Found::Tensor(Tensor::Partial(p)));
     match (op, a, b) {
         (Binary::Sub, Tensor::Tokens(x), Tensor::Partial(Mean(y))) if x == y => {
             return partial(Centred(x.clone()));
+        }
+        (Binary::Mul, Tensor::Partial(Mean(x)), Tensor::Partial(Mean(y))) if x == y => {
+            return partial(SquaredMean(x.clone()));
+        }
+        (Binary::Sub, Tensor::Partial(MeanSquare(x)), Tensor::Partial(SquaredMean(y))) if x == y => {
+            return partial(Spread { x: x.clone(), eps: 0.0, power: 2 });
         }
         (Binary::Mul, Tensor::Partial(Centred(x)), Tensor::Partial(Centred(y))) if x == y => {
             return partial(Squares(x.clone()));
@@ -399,6 +418,9 @@ fn is_gelu_tanh(c: [f64; 4]) -> bool {
 pub(super) fn mean_over_channels(t: &Tensor) -> Option<Partial> {
     match t {
         Tensor::Tokens(x) if x.is_matrix() => Some(Partial::Mean(x.clone())),
+        Tensor::Partial(Partial::Poly { x, c: [0.0, 0.0, 1.0, 0.0] }) if x.is_matrix() => {
+            Some(Partial::MeanSquare(x.clone()))
+        }
         Tensor::Partial(Partial::Squares(x)) => Some(Partial::Spread { x: x.clone(), eps: 0.0, power: 2 }),
         _ => None,
     }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use ndarray::{ArcArray, ArrayD, IxDyn};
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::prelude::f16;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Elements by type. Integers of any width are held as `i64`, floats of any width as `f32`.
+/// Elements by type. Integers of any width are held as `i64`, floats of 32 and 64 bits as `f32`. Floats of 16 bits stay what
+/// they are until a `Cast` widens them: arithmetic on them would have to round to 16 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Data {
     F32(ArcArray<f32, IxDyn>),
+    F16(ArcArray<f16, IxDyn>),
     I64(ArcArray<i64, IxDyn>),
     Bool(ArcArray<bool, IxDyn>),
 }
@@ -30,6 +33,7 @@ macro_rules! each_type {
     ($data:expr, $array:ident => $body:expr) => {
         match $data {
             Data::F32($array) => $body,
+            Data::F16($array) => $body,
             Data::I64($array) => $body,
             Data::Bool($array) => $body,
         }
@@ -39,6 +43,12 @@ macro_rules! each_type {
 impl From<ArrayD<f32>> for Const {
     fn from(array: ArrayD<f32>) -> Self {
         Self { data: Data::F32(array.into_shared()), origin: None }
+    }
+}
+
+impl From<ArrayD<f16>> for Const {
+    fn from(array: ArrayD<f16>) -> Self {
+        Self { data: Data::F16(array.into_shared()), origin: None }
     }
 }
 
@@ -78,15 +88,22 @@ impl Const {
     pub(super) fn type_name(&self) -> &'static str {
         match self.data {
             Data::F32(_) => "f32",
+            Data::F16(_) => "f16",
             Data::I64(_) => "i64",
             Data::Bool(_) => "bool",
         }
     }
 
     fn wrong_type(&self, expected: &str) -> Error {
-        Error::new(ErrorKind::UnsupportedOp, "wrong element type of a constant")
+        let error = Error::new(ErrorKind::UnsupportedOp, "wrong element type of a constant")
             .expected(expected)
-            .got(self.type_name())
+            .got(self.type_name());
+        match self.data {
+            Data::F16(_) => error.hint(
+                "farc computes in f32: export in f32, or store the weights in f16 and widen them by `Cast`",
+            ),
+            _ => error,
+        }
     }
 
     /// The array of f32.
@@ -123,6 +140,7 @@ impl Const {
     pub(super) fn is_zero(&self) -> bool {
         match &self.data {
             Data::F32(a) => a.iter().all(|v| *v == 0.0),
+            Data::F16(a) => a.iter().all(|v| v.to_f32() == 0.0),
             Data::I64(a) => a.iter().all(|v| *v == 0),
             Data::Bool(a) => a.iter().all(|v| !v),
         }
@@ -136,12 +154,21 @@ impl Const {
     }
 }
 
+/// Whether the tensor's data are in another file.
+pub(super) fn is_external(proto: &TensorProto) -> bool {
+    proto.data_location == Some(DataLocation::External as i32) || !proto.external_data.is_empty()
+}
+
 fn decode(proto: &TensorProto) -> Result<Const> {
-    if proto.data_location == Some(DataLocation::External as i32) || !proto.external_data.is_empty() {
+    if is_external(proto) {
         return Err(Error::new(ErrorKind::BrokenModel, "a tensor's data is in another file")
             .expected("data inside the model file")
             .got("external data")
-            .hint("save the model as one file: `onnx.save(model, path, save_as_external_data=False)`"));
+            .hint(
+                "give `--allow-external-data` if the file is in the model's own folder and may be read, or write the \
+                 model as one file: `torch.onnx.export(…, external_data=False)`, or `onnx.save(model, path)` of a model \
+                 that was loaded",
+            ));
     }
     if proto.segment.is_some() {
         return Err(Error::new(ErrorKind::BrokenModel, "a tensor is stored in segments"));
@@ -160,8 +187,9 @@ fn decode(proto: &TensorProto) -> Result<Const> {
             None => array(&dims, proto.double_data.iter().map(|v| *v as f32).collect())?,
         },
         DataType::Float16 => match raw {
-            Some(raw) => array(&dims, le(raw, |b| f16_to_f32(u16::from_le_bytes(b)))?)?,
-            None => array(&dims, small().map(|v| f16_to_f32(v as u16)).collect())?,
+            Some(raw) => array(&dims, le(raw, f16::from_le_bytes)?)?,
+            // A 16-bit number stands in the low half of an int32.
+            None => array(&dims, small().map(|v| f16::from_bits(v as u16)).collect())?,
         },
         DataType::Int64 => match raw {
             Some(raw) => array(&dims, le(raw, i64::from_le_bytes)?)?,
@@ -175,18 +203,20 @@ fn decode(proto: &TensorProto) -> Result<Const> {
             Some(raw) => array(&dims, raw.iter().map(|v| *v != 0).collect())?,
             None => array(&dims, small().map(|v| v != 0).collect())?,
         },
-        other => {
-            let got = if other == DataType::Undefined {
-                proto.data_type.to_string()
-            } else {
-                other.as_str_name().into()
-            };
-            return Err(Error::new(ErrorKind::UnsupportedAttribute, "unsupported element type of a tensor")
-                .expected("FLOAT, FLOAT16, DOUBLE, INT64, INT32 or BOOL")
-                .got(got)
-                .hint("export the model in f32"));
-        }
+        other => return Err(unsupported_type(other, proto.data_type)),
     })
+}
+
+/// An element type that is not known here, by its name or, where ONNX does not know it either, its number.
+pub(super) fn unsupported_type(r#type: DataType, number: i32) -> Error {
+    let got = match r#type {
+        DataType::Undefined => number.to_string(),
+        known => known.as_str_name().into(),
+    };
+    Error::new(ErrorKind::UnsupportedAttribute, "unsupported element type of a tensor")
+        .expected("FLOAT, FLOAT16, DOUBLE, INT64, INT32 or BOOL")
+        .got(got)
+        .hint("export the model in f32")
 }
 
 /// Dimensions that are not negative and whose product can be an array.
@@ -253,18 +283,6 @@ fn le<const N: usize, T>(raw: &[u8], f: impl Fn([u8; N]) -> T) -> Result<Vec<T>>
     Ok(chunks.iter().map(|chunk| f(*chunk)).collect())
 }
 
-/// IEEE binary16 to binary32, exact.
-fn f16_to_f32(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, mantissa) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
-    sign * match exponent {
-        0 => mantissa * 2f32.powi(-24),
-        31 if mantissa == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + mantissa) * 2f32.powi(exponent - 25),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,14 +298,18 @@ mod tests {
         };
         let floats = |c: Const| c.floats().unwrap();
         assert_eq!(floats(raw(DataType::Float, &[0, 0, 128, 63, 0, 0, 0, 192])), [1.0, -2.0]);
-        assert_eq!(floats(raw(DataType::Float16, &[0, 0x3c, 1, 0x80])), [1.0, -(2f32.powi(-24))]);
+        let half = |c: Const| match c.data {
+            Data::F16(a) => a.iter().map(|v| v.to_f32()).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(half(raw(DataType::Float16, &[0, 0x3c, 1, 0x80])), [1.0, -(2f32.powi(-24))]);
         assert_eq!(floats(raw(DataType::Double, &1.5f64.to_le_bytes().repeat(2))), [1.5, 1.5]);
         assert_eq!(raw(DataType::Int32, &(-3i32).to_le_bytes().repeat(2)).ints().unwrap(), [-3, -3]);
         assert_eq!(raw(DataType::Int64, &7i64.to_le_bytes().repeat(2)).ints().unwrap(), [7, 7]);
         let typed = TensorProto { float_data: vec![1.0, 2.0], ..proto(DataType::Float, &[2]) };
         assert_eq!(floats(Const::decode(&typed).unwrap()), [1.0, 2.0]);
-        let half = TensorProto { int32_data: vec![0x7c00, 0x3800], ..proto(DataType::Float16, &[2]) };
-        assert_eq!(floats(Const::decode(&half).unwrap()), [f32::INFINITY, 0.5]);
+        let typed = TensorProto { int32_data: vec![0x7c00, 0x3800], ..proto(DataType::Float16, &[2]) };
+        assert_eq!(half(Const::decode(&typed).unwrap()), [f32::INFINITY, 0.5]);
         let bools = TensorProto { int32_data: vec![0, 1], ..proto(DataType::Bool, &[2]) };
         assert!(!Const::decode(&bools).unwrap().is_zero());
     }

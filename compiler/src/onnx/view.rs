@@ -28,6 +28,8 @@ pub(super) struct View {
     pub(super) dims: Vec<usize>,
     /// The axis that runs over the batch; `None` if there is one element.
     pub(super) batch: Option<usize>,
+    /// Columns that a reshape has put into the axis of the batch, behind its elements; else 1.
+    pub(super) merged: usize,
     /// The axes that together run over the tokens; their product is `rows`. May be empty if there is one row.
     pub(super) tokens: Range<usize>,
     /// Number of tokens.
@@ -43,8 +45,8 @@ pub(super) struct View {
 /// Whether two views are the same tensor; who made it does not matter.
 impl PartialEq for View {
     fn eq(&self, other: &Self) -> bool {
-        let Self { dims, batch, tokens, rows, cols, reversed, fresh: _ } = self;
-        (dims, batch) == (&other.dims, &other.batch)
+        let Self { dims, batch, merged, tokens, rows, cols, reversed, fresh: _ } = self;
+        (dims, batch, merged) == (&other.dims, &other.batch, &other.merged)
             && (tokens, rows, reversed) == (&other.tokens, &other.rows, &other.reversed)
             && (Arc::ptr_eq(cols, &other.cols) || *cols == other.cols)
     }
@@ -60,7 +62,7 @@ impl View {
         tokens: Range<usize>,
     ) -> Self {
         let cols = (0..cols).map(|index| Column { value, index }).collect();
-        Self { dims, batch: None, tokens, rows, cols, reversed: false, fresh: true }
+        Self { dims, batch: None, merged: 1, tokens, rows, cols, reversed: false, fresh: true }
     }
 
     /// The same with another axis of the batch.
@@ -70,7 +72,7 @@ impl View {
 
     /// Elements of the batch.
     pub(super) fn elements(&self) -> usize {
-        self.batch.map_or(1, |axis| self.dims[axis])
+        self.batch.map_or(1, |axis| self.dims[axis] / self.merged)
     }
 
     /// Whether an axis is neither the batch's nor one of the tokens'.
@@ -91,7 +93,7 @@ impl View {
     /// Whether the tensor in row-major order is, element by element, the matrix of tokens by columns.
     pub(super) fn is_row_major(&self) -> bool {
         let ones = |end: usize| (0..end).all(|axis| self.dims[axis] == 1 || self.batch == Some(axis));
-        self.batch.is_none_or(ones) && (self.rows == 1 || ones(self.tokens.start))
+        self.merged == 1 && self.batch.is_none_or(ones) && (self.rows == 1 || ones(self.tokens.start))
     }
 
     /// The same tensor with its tokens along the given axis, where that makes no difference or is so already.
@@ -110,7 +112,10 @@ impl View {
         let mut view = Self { fresh: false, ..self.clone() };
         match step {
             Step::Reshape(dims) => {
-                view.batch = self.batch.map(|axis| self.batch_after_reshape(axis, dims)).transpose()?;
+                if let Some(batch) = self.batch {
+                    let (axis, merged) = self.batch_after_reshape(batch, dims)?;
+                    (view.batch, view.merged) = (Some(axis), merged);
+                }
                 view.tokens = self.tokens_after_reshape(dims, view.batch)?;
                 view.dims.clone_from(dims);
             }
@@ -123,7 +128,8 @@ impl View {
             Step::SplitAxis { axis, dims } => {
                 view.batch = match self.batch {
                     Some(batch) if batch == *axis => {
-                        let whole = dims.iter().position(|size| *size == self.dims[batch]);
+                        let whole =
+                            dims.iter().position(|size| *size == self.dims[batch] && self.merged == 1);
                         Some(axis + whole.ok_or_else(|| mixes_batch(&self.dims, dims))?)
                     }
                     Some(batch) if batch > *axis => Some(batch - 1 + dims.len()),
@@ -139,13 +145,27 @@ impl View {
         Ok(view)
     }
 
-    /// The axis of the batch under other dimensions: as long, and with as many elements before it.
-    fn batch_after_reshape(&self, batch: usize, dims: &[usize]) -> Result<usize> {
+    /// The axis of the batch under other dimensions, with as much before it, and the columns that it takes in: some of
+    /// those between the batch and the tokens.
+    fn batch_after_reshape(&self, batch: usize, dims: &[usize]) -> Result<(usize, usize)> {
         let before: usize = self.dims[..batch].iter().product();
-        let same = |axis: &usize| {
-            dims[*axis] == self.dims[batch] && dims[..*axis].iter().product::<usize>() == before
+        let end = if batch < self.tokens.start { self.tokens.start } else { self.dims.len() };
+        let behind = self.merged * self.dims[batch + 1..end].iter().product::<usize>();
+        let merged = |axis: usize| {
+            let merged = dims[axis].checked_div(self.elements()).filter(|merged| *merged > 0)?;
+            let fits = merged * self.elements() == dims[axis] && behind.is_multiple_of(merged);
+            (fits && dims[..axis].iter().product::<usize>() == before).then_some((axis, merged))
         };
-        (0..dims.len()).find(same).ok_or_else(|| mixes_batch(&self.dims, dims))
+        (0..dims.len()).find_map(merged).ok_or_else(|| mixes_batch(&self.dims, dims))
+    }
+
+    /// Columns along an axis.
+    fn columns_along(&self, axis: usize) -> usize {
+        match () {
+            () if self.tokens.contains(&axis) => 1,
+            () if self.batch == Some(axis) => self.merged,
+            () => self.dims[axis],
+        }
     }
 
     fn tokens_after_reshape(&self, dims: &[usize], batch: Option<usize>) -> Result<Range<usize>> {
@@ -180,10 +200,10 @@ impl View {
         }
         self.tokens = start..start + from.tokens.len();
         self.batch = from.batch.map(place);
-        let axes: Vec<usize> = perm.iter().copied().filter(|axis| from.is_column_axis(*axis)).collect();
+        let axes: Vec<usize> = perm.iter().copied().filter(|axis| from.columns_along(*axis) > 1).collect();
         if !axes.is_sorted() {
             let strides = from.column_strides();
-            let sizes: Vec<usize> = axes.iter().map(|axis| from.dims[*axis]).collect();
+            let sizes: Vec<usize> = axes.iter().map(|axis| from.columns_along(*axis)).collect();
             let mut at = vec![0usize; axes.len()];
             let mut cols = Vec::with_capacity(from.cols.len());
             for _ in 0..from.cols.len() {
@@ -202,13 +222,13 @@ impl View {
         Ok(())
     }
 
-    /// Distance in `cols` of neighbours along each axis; 0 for the batch's and the tokens'.
+    /// Distance in `cols` of neighbours along each axis; of no meaning for the tokens'.
     fn column_strides(&self) -> Vec<usize> {
         let mut strides = vec![0; self.dims.len()];
         let mut stride = 1;
-        for axis in (0..self.dims.len()).rev().filter(|axis| self.is_column_axis(*axis)) {
+        for axis in (0..self.dims.len()).rev() {
             strides[axis] = stride;
-            stride *= self.dims[axis];
+            stride *= self.columns_along(axis);
         }
         strides
     }

@@ -88,7 +88,10 @@ fn computable(graph: &Graph, node: &Node, rows: Range<usize>) -> Range<usize> {
             start..end
         }
         Op::ReverseRows if graph.value(node.output).shape.varies() => all(graph, node.output),
-        Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows => all(graph, node.output),
+        // Ids can't be cut.
+        Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows | Op::Embedding { .. } => {
+            all(graph, node.output)
+        }
         _ => rows,
     }
 }
@@ -109,7 +112,9 @@ fn operand_rows(graph: &Graph, node: &Node, slot: usize, rows: &Range<usize>) ->
             let inside = rows.start.max(first)..rows.end.min(first + all(graph, operand).end);
             if inside.is_empty() { 0..0 } else { inside.start - first..inside.end - first }
         }
-        Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows => all(graph, operand),
+        Op::PatchEmbed { .. } | Op::Attention { .. } | Op::MeanRows | Op::Embedding { .. } => {
+            all(graph, operand)
+        }
         _ => rows.clone(),
     }
 }

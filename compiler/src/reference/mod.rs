@@ -1,5 +1,6 @@
 //! The judge: a naive evaluator of ONNX models in f64. It reads the file itself and runs the nodes one after the other,
-//! one short function an operator, sharing no code with the importer, the passes or the kernels. May import: `error`.
+//! one short function an operator, sharing no code with the importer, the passes or the kernels. May import: `error`,
+//! `wire`.
 //!
 //! ```
 //! # fn main() -> farc::error::Result<()> {
@@ -31,12 +32,15 @@ use tract_onnx::pb::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire;
 use node::Node;
 pub use tensor::{MAX_ELEMENTS, MAX_RANK, Shared, Tensor};
 pub use trace::Fused;
 
 /// Operator sets whose operators are known here.
 const OPSETS: std::ops::RangeInclusive<i64> = 11..=25;
+/// What a file may be made of: more than any exporter writes.
+const LIMITS: wire::Limits = wire::Limits { parts: 1 << 22, numbers: 1 << 27 };
 /// Most elements of all values that live at one time, the constants apart.
 const MAX_LIVE: usize = 1 << 29;
 
@@ -76,6 +80,7 @@ pub struct Model {
 impl Model {
     /// Reads an ONNX file. Operators are looked at when they run.
     pub fn load(bytes: &[u8]) -> Result<Self> {
+        wire::check(bytes, LIMITS)?;
         let model = ModelProto::decode(bytes).map_err(|e| {
             Error::new(ErrorKind::BrokenModel, format!("not an ONNX model: {e}"))
                 .hint("the file may be truncated, or not be ONNX at all")

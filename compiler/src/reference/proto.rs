@@ -21,7 +21,7 @@ fn read(proto: &TensorProto) -> Result<Tensor> {
     let len = checked_len(&shape)?;
     if proto.data_location == Some(1) || !proto.external_data.is_empty() {
         return Err(Error::new(ErrorKind::UnsupportedAttribute, "a tensor whose data is in another file")
-            .hint("save the model with its weights in one file"));
+            .hint("give `--allow-external-data`, or save the model with its weights in one file"));
     }
     let kind = DataType::try_from(proto.data_type)
         .map_err(|_| broken(format!("unknown element type {}", proto.data_type)))?;

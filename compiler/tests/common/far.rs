@@ -1,9 +1,10 @@
 //! Random small FAR graphs, as the importer brings them: monolithic or parallel, ragged masks already in the weights,
 //! with dead heads, directions and mixers.
+#![allow(dead_code)] // each test program uses a part of it
 
 use farc::ir::{
-    Activation, Direction, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Op, Port, Shape, ValueId,
-    WeightId, output_shape,
+    Activation, Dim, Direction, Dtype, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Op, Port, Shape,
+    ValueId, WeightId, output_shape,
 };
 
 use super::common::Numbers;
@@ -50,7 +51,72 @@ pub(crate) fn random(seed: u64) -> Graph {
     builder.graph
 }
 
+/// A text encoder drawn from a seed: ids of any number up to a few, norms after the sums, pooled one way or another.
+pub(crate) fn random_text(seed: u64) -> Graph {
+    let mut numbers = Numbers::new(seed);
+    let heads = 1 + numbers.below(4);
+    let size = Size {
+        tokens: 2 + numbers.below(5),
+        heads,
+        width: (4 / heads).max(1) + numbers.below(4),
+        hidden: 1 + numbers.below(12),
+        mlp: 1 + numbers.below(24),
+    };
+    let graph = Graph { tokens: size.tokens, ..Graph::default() };
+    let mut builder = Builder { graph, numbers, size, ghosts: false };
+    builder.text();
+    builder.graph
+}
+
 impl Builder {
+    fn text(&mut self) {
+        let Size { tokens, heads, width, .. } = self.size;
+        let cols = heads * width;
+        let mut ids = |name: &str| {
+            let value = self.graph.add_value(name, Shape::TokenIds);
+            let dims = vec![Dim::Fixed(1), Dim::Tokens];
+            self.graph.inputs.push(Port { name: name.into(), value, dims, dtype: Dtype::I64 });
+            value
+        };
+        let (words, mask) = (ids("input_ids"), self.numbers.one_in(2));
+        if mask {
+            ids("attention_mask");
+            self.graph.lengths = Some(1);
+        }
+        let table = self.weight(7, cols, 1.0);
+        let mut x = self.node("embeddings.word", Op::Embedding { table }, vec![words]);
+        if self.numbers.one_in(2) {
+            let shift = Some(self.weight(1, cols, 0.5));
+            x = self.node("embeddings.types", Op::Affine { scale: None, shift }, vec![x]);
+        }
+        let places = self.weight(tokens, cols, 1.0);
+        let places = self.node("embeddings.positions", Op::Positions(places), vec![]);
+        x = self.node("embeddings.add", Op::Add, vec![x, places]);
+        x = self.layer_norm("embeddings.norm", x);
+        for block in 0..1 + self.numbers.below(2) {
+            let path = format!("blocks.{block}");
+            let mixed = if self.numbers.one_in(3) {
+                self.node(&format!("{path}.attn"), Op::Attention { heads, scale: 0.7 }, vec![x, x, x])
+            } else {
+                self.mixer(&path, x)
+            };
+            x = self.node(&format!("{path}.add1"), Op::Add, vec![x, mixed]);
+            let more = self.mlp(&path, x);
+            x = self.node(&format!("{path}.add2"), Op::Add, vec![more, x]);
+        }
+        x = self.layer_norm("norm", x);
+        let dims = vec![Dim::Fixed(1), Dim::Tokens, Dim::Fixed(cols)];
+        if self.numbers.one_in(2) {
+            self.graph.outputs.push(Port { name: "features".into(), value: x, dims, dtype: Dtype::F32 });
+        }
+        let pooled = match self.numbers.one_in(2) {
+            true => self.node("mean", Op::MeanRows, vec![x]),
+            false => self.node("token", Op::SliceRows { start: 0, len: 1 }, vec![x]),
+        };
+        let pooled = self.node("unit", Op::Normalize { eps: 1e-6 }, vec![pooled]);
+        self.graph.outputs.push(Port::new("pooled", pooled, &[1, cols]));
+    }
+
     fn model(&mut self) {
         let Size { tokens, heads, width, .. } = self.size;
         let cols = heads * width;

@@ -24,6 +24,22 @@ impl Importer {
             _ => Binary::Pow,
         };
         let (a, b) = (call.input(0)?, call.input(1)?);
+        let fresh = [self.is_sole_reader(call, 0), self.is_sole_reader(call, 1)];
+        self.combine(op, a, b, fresh)
+    }
+
+    /// The Sum operator: two tensors or more.
+    pub(super) fn sum(&mut self, call: &Call<'_>) -> Result<Tensor> {
+        call.node.attributes(&[])?;
+        let mut sum = call.input(0)?.clone();
+        for index in 1..call.inputs.len() {
+            sum = self.combine(Binary::Add, &sum, call.input(index)?, [false; 2])?;
+        }
+        Ok(sum)
+    }
+
+    /// An operator of two tensors, each made for this use alone if `fresh` says so.
+    fn combine(&mut self, op: Binary, a: &Tensor, b: &Tensor, fresh: [bool; 2]) -> Result<Tensor> {
         if let Some(found) = self.with_mask(op, a, b)? {
             return Ok(found);
         }
@@ -34,9 +50,7 @@ impl Importer {
             (Tensor::Const(c), x) | (x, Tensor::Const(c)) => {
                 let constant_first = matches!(a, Tensor::Const(_));
                 self.refuse_bias(x)?;
-                let x_index = usize::from(constant_first);
-                let fresh = self.is_sole_reader(call, x_index);
-                let x = View { fresh, ..self.tokens(x)? };
+                let x = View { fresh: fresh[usize::from(constant_first)], ..self.tokens(x)? };
                 self.with_constant(op, &x, c, constant_first).map(Tensor::Tokens)
             }
             _ => {
@@ -94,7 +108,8 @@ impl Importer {
         }
     }
 
-    fn with_constant(
+    /// An operator on tokens and a constant that is not one number, or not for every token.
+    pub(super) fn with_constant(
         &mut self,
         op: Binary,
         x: &View,
@@ -102,6 +117,14 @@ impl Importer {
         constant_first: bool,
     ) -> Result<View> {
         let x = self.padded(x, constant.dims().len())?;
+        if x.merged > 1 {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "arithmetic on a batch that is one axis with channels",
+            )
+            .expected("the batch as an axis of its own")
+            .got(format!("{:?}", x.dims)));
+        }
         let (rows, data) = by_columns(constant, &x, self.max_elements)?;
         let negated = || data.iter().map(|v| -v).collect::<Vec<f32>>();
         let minus_one = || vec![-1.0; x.cols.len()];
@@ -166,7 +189,7 @@ impl Importer {
             .expected("a sum, or a known function spelled out in primitives")
             .got(format!("{op:?}")));
         }
-        if a.batch != b.batch {
+        if (a.batch, a.merged) != (b.batch, b.merged) {
             return Err(Error::new(
                 ErrorKind::UnsupportedOp,
                 "two tensors whose batches run along different axes are added",

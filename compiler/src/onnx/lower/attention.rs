@@ -1,5 +1,7 @@
 //! Softmax attention: `softmax(scale · Q·Kᵀ) · V`, head by head.
 
+use super::super::mask::Kind;
+use super::super::node::{Attributes, unsupported};
 use super::super::rearrange::{self, Step};
 use super::super::recognise::{Partial, Scores, Tensor};
 use super::super::view::View;
@@ -21,7 +23,7 @@ impl Importer {
             && q.dims.len() == rank
             && heads(&q).is_some()
             && k.tokens == (rank - 1..rank)
-            && k.batch == q.batch;
+            && (k.batch, k.merged) == (q.batch, q.merged);
         if !fits || q.rows != k.rows {
             return Err(not_attention(&q, &k));
         }
@@ -56,19 +58,81 @@ impl Importer {
         let default = if self.opset < 13 { 1 } else { -1 };
         let axis = rearrange::axis(attributes.int_or("axis", default)?, rank)?;
         if axis + 1 != rank {
-            return Err(super::super::node::unsupported(
-                "axis",
-                -1,
-                axis,
-                "attention takes the softmax over the keys",
-            ));
+            return Err(unsupported("axis", -1, axis, "attention takes the softmax over the keys"));
         }
         Ok(Tensor::Partial(Partial::Probabilities(scores.clone())))
     }
 
+    /// The Attention operator.
+    pub(super) fn attention_op(&mut self, call: &Call<'_>) -> Result<Tensor> {
+        const HINT: &str = "export with `opset_version=17`, so that attention is spelled out";
+        let attributes = call.node.attributes(&[
+            "is_causal",
+            "kv_num_heads",
+            "q_num_heads",
+            "qk_matmul_output_mode",
+            "scale",
+            "softcap",
+            "softmax_precision",
+        ])?;
+        attributes.only_int("is_causal", 0, "each token may attend to all")?;
+        attributes.only_int("softmax_precision", 1, "compute the softmax in f32")?;
+        // What `qk_matmul_output_mode` chooses is an output that is refused if it is read.
+        attributes.int("qk_matmul_output_mode")?;
+        if let Some(got) = attributes.float("softcap")?.filter(|cap| *cap != 0.0) {
+            return Err(unsupported("softcap", 0, got, HINT));
+        }
+        if call.inputs.iter().skip(4).any(Option::is_some) {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "keys and values of earlier calls are not supported",
+            )
+            .expected("queries, keys, values, perhaps a mask")
+            .got(format!("{} inputs", call.inputs.len()))
+            .hint("export the model without a cache"));
+        }
+        let (mut views, mut joined) = (Vec::new(), None);
+        for (index, heads) in ["q_num_heads", "kv_num_heads", "kv_num_heads"].into_iter().enumerate() {
+            let view = self.tokens(call.input(index)?)?;
+            if view.dims.len() == 3 {
+                joined.get_or_insert_with(|| view.dims.clone());
+                views.push(by_heads(&view, &attributes, heads)?);
+            } else {
+                views.push(view);
+            }
+        }
+        let [q, k, v] =
+            <[View; 3]>::try_from(views).map_err(|_| Error::new(ErrorKind::Internal, "three views"))?;
+        let width = q.dims.last().copied().unwrap_or(1);
+        let fits = heads(&q).is_some()
+            && q.dims == k.dims
+            && (q.rows, &q.tokens, q.batch) == (k.rows, &k.tokens, k.batch);
+        if !fits {
+            return Err(not_attention(&q, &k));
+        }
+        let scale = attributes.float("scale")?.map_or(1.0 / (width as f64).sqrt(), f64::from);
+        let scores = Scores { q, k, scale };
+        match call.inputs.get(3).and_then(Option::as_ref) {
+            None => {}
+            Some(mask @ (Tensor::Ids { .. } | Tensor::Partial(Partial::Mask(_)))) => {
+                let mask = self.as_mask(mask)?;
+                let masks = match mask.bits.kind {
+                    Kind::Bool => mask.bits.selects(),
+                    Kind::Int | Kind::Float => mask.bits.masks(),
+                };
+                super::mask::over_keys(&scores, &mask, masks)?;
+            }
+            Some(_) => self.refuse_bias(&Tensor::Partial(Partial::Scores(scores.clone())))?,
+        }
+        let y = self.attention(&scores, &v)?;
+        let Some(dims) = joined else { return Ok(Tensor::Tokens(y)) };
+        self.view_steps(&y, &[Step::Transpose(vec![0, 2, 1, 3]), Step::Reshape(dims)]).map(Tensor::Tokens)
+    }
+
     fn attention(&mut self, scores: &Scores, v: &View) -> Result<View> {
         let Scores { q, k, scale } = scores;
-        let same = |v: &View| v.dims == q.dims && v.rows == k.rows && v.batch == q.batch;
+        let same =
+            |v: &View| v.dims == q.dims && v.rows == k.rows && (v.batch, v.merged) == (q.batch, q.merged);
         let count = heads(v).filter(|count| Some(*count) == heads(q) && same(v));
         let heads = count.ok_or_else(|| not_attention(q, v))?;
         let same_way = q.reversed == k.reversed && k.reversed == v.reversed;
@@ -95,6 +159,20 @@ impl Importer {
             _ => Ok(()),
         }
     }
+}
+
+/// `[1, T, heads·d]` as `[1, heads, T, d]`.
+fn by_heads(view: &View, attributes: &Attributes<'_>, name: &str) -> Result<View> {
+    let count = attributes.int(name)?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
+    let dims = &view.dims;
+    let count = count.filter(|count| dims[2].is_multiple_of(*count)).ok_or_else(|| {
+        Error::new(ErrorKind::ShapeMismatch, format!("`{name}` does not divide the channels"))
+            .at_field(name)
+            .expected(format!("a divisor of {}", dims[2]))
+            .got(format!("{:?}", attributes.int(name).ok().flatten()))
+    })?;
+    let split = Step::SplitAxis { axis: 2, dims: vec![count, dims[2] / count] };
+    view.rearrange(&split)?.rearrange(&Step::Transpose(vec![0, 2, 1, 3]))
 }
 
 /// Number of heads of `[…, heads, T, d]`.

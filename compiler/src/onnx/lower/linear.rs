@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::names;
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step, broadcast};
-use super::super::recognise::{Partial, Tensor};
+use super::super::recognise::{Binary, Partial, Tensor};
 use super::super::tensor::Const;
 use super::super::view::{View, check_size};
 use super::matrix::Selection;
@@ -27,6 +27,13 @@ impl Importer {
             }
             (x, Tensor::Const(weight)) => {
                 let x = self.tokens(x)?;
+                if weight.dims().len() == 1 {
+                    // A vector is a matrix of one column, which goes again.
+                    let column = rearrange::apply(weight, &[Step::InsertAxis(1)]);
+                    let y = self.linear(&x, &Weight::of(&x, &column)?, None)?;
+                    let last = Step::SplitAxis { axis: y.dims.len() - 1, dims: Vec::new() };
+                    return self.view_steps(&y, &[last]).map(Tensor::Tokens);
+                }
                 let weight = Weight::of(&x, weight)?;
                 self.linear(&x, &weight, None).map(Tensor::Tokens)
             }
@@ -55,21 +62,16 @@ impl Importer {
         let mut weight = Weight::of(&x, &b)?;
         weight.data.iter_mut().for_each(|w| *w *= alpha);
         let cols = weight.cols;
-        let bias = match call.constant(2, "C")? {
-            None => None,
-            Some(c) if broadcast(c.dims(), &[1, cols])? == [1, cols] => {
-                let c = c.f32s()?;
-                let wide = c.broadcast(ndarray::IxDyn(&[1, cols])).expect("checked by `broadcast`");
-                Some(wide.iter().map(|v| beta * v).collect())
-            }
-            Some(c) => {
-                return Err(Error::new(ErrorKind::ShapeMismatch, "the bias differs from row to row")
-                    .at_field("C")
-                    .expected(format!("[{cols}]"))
-                    .got(format!("{:?}", c.dims())));
-            }
+        let Some(c) = call.constant(2, "C")? else {
+            return self.linear(&x, &weight, None).map(Tensor::Tokens);
         };
-        self.linear(&x, &weight, bias).map(Tensor::Tokens)
+        let c = Const::from(c.f32s()?.mapv(|v| beta * v)).with_origin(c.origin.clone());
+        if broadcast(c.dims(), &[1, cols])? == [1, cols] {
+            let wide = c.f32s()?.broadcast(ndarray::IxDyn(&[1, cols])).expect("checked by `broadcast`");
+            return self.linear(&x, &weight, Some(wide.iter().copied().collect())).map(Tensor::Tokens);
+        }
+        let product = self.linear(&x, &weight, None)?;
+        self.with_constant(Binary::Add, &product, &c, false).map(Tensor::Tokens)
     }
 
     /// `x · W + b` over the last axis of `x`.
@@ -116,7 +118,7 @@ impl Importer {
         dims.pop();
         dims.push(cols);
         let made = View::whole(output, x.rows, count * cols, dims, x.tokens.clone()).with_batch(x.batch);
-        Ok(View { reversed: x.reversed, ..made })
+        Ok(View { reversed: x.reversed, merged: x.merged, ..made })
     }
 
     /// Makes `shift` the bias of the linear layer, or the shift of the LayerNorm, that made `x` for this use alone.
@@ -199,6 +201,9 @@ impl Weight {
             return Err(wrong());
         }
         let each = batch.iter().any(|d| *d > 1);
+        if each && x.merged > 1 {
+            return Err(wrong());
+        }
         if each {
             // One matrix for each group of channels: the tokens are the rows of each product.
             let lead = front.len().checked_sub(1).filter(|axis| x.tokens == (*axis..axis + 1));

@@ -21,7 +21,8 @@ const ATTRIBUTES: [&str; 8] = [
 ];
 
 impl Importer {
-    pub(super) fn lstm(&mut self, call: &Call<'_>) -> Result<Tensor> {
+    /// The LSTM operator: `Y`, and `Y_h` if it is read.
+    pub(super) fn lstm(&mut self, call: &Call<'_>) -> Result<Vec<Tensor>> {
         let attributes = call.node.attributes(&ATTRIBUTES)?;
         call.at_most(8)?;
         let directions = directions(&attributes)?;
@@ -73,8 +74,47 @@ impl Importer {
             true => (vec![x.elements(), x.rows, directions.len(), hidden], 1..2),
         };
         let batch = x.batch.map(|_| if batch_first { 0 } else { 2 });
-        let made = View::whole(output, x.rows, cols, dims, tokens).with_batch(batch);
-        Ok(Tensor::Tokens(View { reversed: x.reversed, ..made }))
+        let y = View::whole(output, x.rows, cols, dims, tokens).with_batch(batch);
+        let y = View { reversed: x.reversed, ..y };
+        let last = call.node.outputs().nth(1).flatten().filter(|name| self.uses.contains_key(*name));
+        let last = match last {
+            Some(_) => Some(Tensor::Tokens(self.last_states(&y, &directions, hidden, batch_first)?)),
+            None => None,
+        };
+        Ok(std::iter::once(Tensor::Tokens(y)).chain(last).collect())
+    }
+
+    /// `Y_h`: each direction's hidden state after the step that it takes last.
+    fn last_states(
+        &mut self,
+        y: &View,
+        directions: &[Direction],
+        hidden: usize,
+        batch_first: bool,
+    ) -> Result<View> {
+        let mut cols = Vec::with_capacity(y.cols.len());
+        for (direction, columns) in directions.iter().zip(y.cols.chunks(hidden)) {
+            // In reverse, the last step is the first token's; where rows stand the other way round, that is the last row.
+            let start = if (*direction == Direction::Forward) != y.reversed { y.rows - 1 } else { 0 };
+            let y = View { cols: columns.into(), ..y.clone() };
+            let row = self.map_values(&y, 1, &Op::SliceRows { start, len: 1 })?;
+            cols.extend_from_slice(&row.cols);
+        }
+        let (dims, batch) = match batch_first {
+            false => (vec![directions.len(), y.elements(), hidden], 1),
+            true => (vec![y.elements(), directions.len(), hidden], 0),
+        };
+        let batch = y.batch.map(|_| batch);
+        Ok(View {
+            dims,
+            batch,
+            tokens: 0..0,
+            rows: 1,
+            cols: cols.into(),
+            reversed: false,
+            fresh: false,
+            ..y.clone()
+        })
     }
 }
 
@@ -129,7 +169,10 @@ fn refuse_variants(attributes: &Attributes<'_>, directions: usize) -> Result<()>
 fn sequence(x: &View, batch_first: bool) -> Result<View> {
     let (time, batch) = if batch_first { (1, 0) } else { (0, 1) };
     let shape = if batch_first { "[batch, T, D]" } else { "[T, batch, D]" };
-    let elements = |axis: usize| if x.batch.is_none() { x.dims[axis] == 1 } else { x.batch == Some(axis) };
+    let elements = |axis: usize| match x.batch {
+        None => x.dims[axis] == 1,
+        Some(batch) => batch == axis && x.merged == 1,
+    };
     if x.dims.len() != 3 || !elements(batch) {
         return Err(Error::new(ErrorKind::ShapeMismatch, "unsupported shape of the input of an LSTM")
             .at_field("X")

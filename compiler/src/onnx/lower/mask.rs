@@ -90,7 +90,7 @@ impl Importer {
     }
 
     /// The tensor as a mask. An input of integers that is one is the model's attention mask from now on.
-    fn as_mask(&mut self, tensor: &Tensor) -> Result<Mask> {
+    pub(super) fn as_mask(&mut self, tensor: &Tensor) -> Result<Mask> {
         match tensor {
             Tensor::Partial(Partial::Mask(mask)) => Ok(mask.clone()),
             Tensor::Ids { x, input } => {
@@ -156,7 +156,8 @@ impl Importer {
         if !mask.bits.selects() {
             return Err(unknown_mask("tokens are multiplied by other numbers than one and zero"));
         }
-        if rearrange::broadcast(&mask.x.dims, &view.dims)? != view.dims || !aligned(&mask.x, &view) {
+        let fits = rearrange::broadcast(&mask.x.dims, &view.dims)? == view.dims && view.merged == 1;
+        if !fits || !aligned(&mask.x, &view) {
             return Err(unknown_mask("it is multiplied with something else than the tokens it is of"));
         }
         Ok(View { fresh: false, ..view })
@@ -267,13 +268,14 @@ pub(super) fn layout(x: &View, steps: &[Step]) -> Result<View> {
 }
 
 /// Refuses a mask that is not one over the keys of these scores.
-fn over_keys(scores: &Scores, mask: &Mask, masks: bool) -> Result<()> {
+pub(super) fn over_keys(scores: &Scores, mask: &Mask, masks: bool) -> Result<()> {
     let dims = scores.dims();
     let shift = dims.len().checked_sub(mask.x.dims.len());
     let keys = dims.len() - 1;
     let fits = shift.is_some_and(|shift| {
         mask.x.tokens.clone().map(|axis| axis + shift).eq(keys..keys + 1)
             && mask.x.batch.is_none_or(|batch| scores.q.batch == Some(batch + shift))
+            && scores.q.merged == 1
     });
     if rearrange::broadcast(&mask.x.dims, &dims)? != dims || !fits || mask.x.reversed != scores.k.reversed {
         return Err(unknown_mask("it is not over the keys of the scores"));

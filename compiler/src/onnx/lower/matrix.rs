@@ -74,7 +74,7 @@ impl Importer {
     /// The value with all its columns in order, as a tensor like `like`.
     pub(super) fn made(&self, value: ValueId, like: &View) -> View {
         let whole = View::whole(value, like.rows, like.cols.len(), like.dims.clone(), like.tokens.clone());
-        View { reversed: like.reversed, batch: like.batch, ..whole }
+        View { reversed: like.reversed, batch: like.batch, merged: like.merged, ..whole }
     }
 
     /// The matrix whose columns are those of the view in order. Rows are as they stand: see [`View::reversed`].

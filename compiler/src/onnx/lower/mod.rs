@@ -246,13 +246,14 @@ impl Importer {
             return Ok(vec![tensor]);
         }
         let tensor = match node.op() {
+            "LSTM" => return self.lstm(call),
+            "Attention" => self.attention_op(call)?,
             "Gather" if matches!(call.inputs.get(1), Some(Some(Tensor::Ids { .. }))) => {
                 self.embedding(call)?
             }
             "Conv" => self.conv(call)?,
             "MatMul" => self.matmul(call)?,
             "Gemm" => self.gemm(call)?,
-            "LSTM" => self.lstm(call)?,
             "LayerNormalization" => self.layer_normalization(call)?,
             "Gelu" => self.gelu(call)?,
             "Softmax" => self.softmax(call)?,
@@ -263,9 +264,10 @@ impl Importer {
             "Clip" | "Max" => self.at_least(call)?,
             "Where" => self.choice(call)?,
             "Add" | "Sub" | "Mul" | "Div" | "Pow" => self.binary(call)?,
+            "Sum" => self.sum(call)?,
             "Neg" | "Sqrt" | "Reciprocal" | "Erf" | "Tanh" | "Relu" | "Abs" | "IsNaN" => self.unary(call)?,
             "Shape" => Tensor::Const(fold::shape_of(node, &call.input(0)?.dims())?),
-            "Cast" => self.cast(call)?,
+            "Cast" | "CastLike" => self.cast(call)?,
             "Concat" => self.concat(call)?,
             _ => return self.rearrange(call),
         };
@@ -388,7 +390,6 @@ fn unknown_op(node: &Node) -> Error {
         format!("{}::{}", node.domain(), node.op())
     };
     let hint = match node.op() {
-        "Attention" => "export with `opset_version=17`, so that attention is spelled out",
         "Erf" => "only GELU is known of the functions made of it",
         _ if !node.domain().is_empty() => "export the model without fused operators of one runtime",
         "If" | "Loop" | "Scan" => "export the model with control flow resolved (traced with fixed shapes)",

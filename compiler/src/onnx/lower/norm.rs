@@ -15,15 +15,15 @@ impl Importer {
         attributes.only_int("stash_type", 1, "compute the statistics in f32")?;
         call.at_most(3)?;
         let x = self.tokens(call.input(0)?)?;
-        if rearrange::axis(attributes.int_or("axis", -1)?, x.dims.len())? != x.dims.len() - 1
-            || !x.is_matrix()
-        {
+        let axis = rearrange::axis(attributes.int_or("axis", -1)?, x.dims.len())?;
+        let inner: usize = x.dims[axis..].iter().product();
+        if axis < x.tokens.end || x.batch.is_some_and(|batch| axis <= batch) || inner != x.cols.len() {
             return Err(Error::new(
                 ErrorKind::UnsupportedAttribute,
                 "LayerNormalization over anything but all channels",
             )
             .at_field("axis")
-            .expected(format!("{} channels along the last axis", x.cols.len()))
+            .expected(format!("{} channels, all that a token has", x.cols.len()))
             .got(format!("axis {} of {:?}", attributes.int_or("axis", -1)?, x.dims)));
         }
         let vector = |c: Option<&Const>, name: &str| match c {

@@ -1,5 +1,6 @@
 //! Operators that move data: Reshape, Transpose, Slice, Split, Gather, Concat, and those that do nothing.
 
+use super::super::fold;
 use super::super::mask::Mask;
 use super::super::node::unsupported;
 use super::super::rearrange::{self, Step};
@@ -151,7 +152,7 @@ impl Importer {
             });
         }
         let aligned = |view: View| view.with_tokens_along(axis).ok_or_else(|| different_tokens(axis));
-        if views.iter().any(|view| view.batch != batch) {
+        if views.iter().any(|view| view.batch != batch || view.merged > 1) {
             return Err(different_tokens(axis));
         }
         if along_rows {
@@ -198,16 +199,28 @@ impl Importer {
         Ok(View::whole(value, like.rows, cols, dims, like.tokens).with_batch(like.batch))
     }
 
-    /// The Cast operator on tokens, all of which are f32, and on counts of tokens.
+    /// The Cast and CastLike operators on tokens, all of which are f32, and on counts of tokens.
     pub(super) fn cast(&mut self, call: &Call<'_>) -> Result<Tensor> {
-        let to = call.node.attributes(&["to", "saturate"])?.int_or("to", 0)?;
-        if let Tensor::Partial(Partial::Lengths { .. }) = call.input(0)? {
-            return Ok(call.input(0)?.clone());
+        const ROUNDING: [&str; 2] = ["saturate", "round_mode"];
+        let value = call.input(0)?;
+        if call.node.op() == "CastLike" {
+            call.node.attributes(&ROUNDING)?;
+            if let Some(like) = call.input(1)?.constant() {
+                like.f32s()?;
+            }
+            return match value {
+                Tensor::Const(c) => fold::cast_to_f32(c).map(Tensor::Const),
+                tokens => self.steps(tokens, &[]),
+            };
+        }
+        let to = call.node.attributes(&["to", ROUNDING[0], ROUNDING[1]])?.int_or("to", 0)?;
+        if let Tensor::Partial(Partial::Lengths { .. }) = value {
+            return Ok(value.clone());
         }
         if to != tract_onnx::pb::tensor_proto::DataType::Float as i64 {
             return Err(unsupported("to", "1 (FLOAT)", to, "export the model in f32"));
         }
-        self.steps(call.input(0)?, &[])
+        self.steps(value, &[])
     }
 }
 

@@ -1,5 +1,8 @@
 //! Softmax attention as exporters spell it.
 
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+
 use super::{Model, assert_error, ops};
 use crate::error::ErrorKind;
 use crate::ir::{Graph, Op};
@@ -134,8 +137,103 @@ fn masks_and_other_softmaxes_are_refused() {
     let product =
         Model::new().input("x", &[1, T, 6]).input("z", &[1, 6, 4]).output("y").node("MatMul", "x z", "y");
     assert_error(&product.refused(), ErrorKind::UnsupportedOp, Some("n1"), None);
-    let fused = Model::with_opset(23).input("x", &[1, T, 6]).output("y").node("Attention", "x x x", "y");
-    let error = fused.refused();
-    assert_error(&error, ErrorKind::UnsupportedOp, Some("n1"), None);
-    assert!(error.hint.unwrap().contains("opset_version"));
+}
+
+/// `Attention` on the heads, and its result as `[1, T, 6]`.
+fn one_operator(inputs: &str) -> Model {
+    heads().node("Attention", inputs, "o")
+}
+
+fn join(model: Model) -> Model {
+    model
+        .node("Transpose", "o", "ot")
+        .ints("perm", &[0, 2, 1, 3])
+        .i64s("join", &[1, T, 6])
+        .node("Reshape", "ot join", "y")
+}
+
+#[test]
+fn the_operator_is_what_it_stands_for() {
+    let spelled =
+        finish(keys_transposed(heads().node("Mul", "q scale", "qs"), "k").node("MatMul", "qs kt", "s"));
+    let spelled = spelled.import().unwrap();
+    let default = join(one_operator("q k v")).import().unwrap();
+    assert_attention(&default);
+    assert_eq!(default.nodes[4].inputs, spelled.nodes[4].inputs);
+    let given =
+        join(one_operator("q k v").float("scale", 0.25).int("is_causal", 0).int("qk_matmul_output_mode", 0));
+    let given = given.import().unwrap();
+    assert!(matches!(given.nodes[4].op, Op::Attention { heads: 2, scale: 0.25 }), "{:?}", given.nodes[4]);
+    // Heads side by side.
+    let joined = Model::new()
+        .input("x", &[1, T, 6])
+        .output("y")
+        .noise("w", &[6, 18])
+        .node("MatMul", "x w", "qkv")
+        .node("Split", "qkv", "q k v")
+        .int("axis", 2)
+        .node("Attention", "q k v", "y")
+        .int("q_num_heads", 2)
+        .int("kv_num_heads", 2);
+    let joined = joined.import().unwrap();
+    assert_attention(&joined);
+    assert_eq!(joined.port_dims(&joined.outputs[0]), [1, T as usize, 6]);
+}
+
+#[test]
+fn what_the_operator_may_not_have() {
+    let attribute = |m: Model, field: &str| {
+        assert_error(&join(m).refused(), ErrorKind::UnsupportedAttribute, Some("n10"), Some(field));
+    };
+    attribute(one_operator("q k v").int("is_causal", 1), "is_causal");
+    attribute(one_operator("q k v").float("softcap", 30.0), "softcap");
+    attribute(one_operator("q k v").int("softmax_precision", 10), "softmax_precision");
+    attribute(one_operator("q k v").int("window", 1), "window");
+    let mask = join(one_operator("q k v mask").noise("mask", &[T, T])).refused();
+    assert_error(&mask, ErrorKind::UnsupportedOp, Some("n10"), None);
+    assert!(mask.hint.unwrap().contains("position biases"));
+    let second = join(one_operator("q k v").output("past"));
+    let mut second = second.clone();
+    second.graph.node[9].output.push("past".into());
+    assert_error(&second.refused(), ErrorKind::UnsupportedOp, Some("n10"), Some("past"));
+    let heads =
+        Model::new().input("x", &[1, T, 6]).output("y").node("Attention", "x x x", "y").int("q_num_heads", 4);
+    assert_error(&heads.refused(), ErrorKind::ShapeMismatch, Some("n1"), Some("q_num_heads"));
+    let fewer_keys = Model::new()
+        .input("x", &[1, T, 6])
+        .noise("w", &[6, 3])
+        .output("y")
+        .node("MatMul", "x w", "k")
+        .node("Attention", "x k k", "y")
+        .int("q_num_heads", 2)
+        .int("kv_num_heads", 1);
+    assert_error(&fewer_keys.refused(), ErrorKind::UnsupportedOp, Some("n2"), None);
+}
+
+#[test]
+fn the_operator_may_have_the_models_mask() {
+    let masked = |to: i64| {
+        let open = |rest: &[i64]| {
+            std::iter::once(None).chain(rest.iter().map(|d| Some(Dim::DimValue(*d)))).collect::<Vec<_>>()
+        };
+        Model::with_opset(23)
+            .declared_input("x", DataType::Float, open(&[T, 6]))
+            .declared_input("m", DataType::Int64, open(&[T]))
+            .output("y")
+            .noise("w", &[6, 18])
+            .i64s("axes", &[1, 2])
+            .node("MatMul", "x w", "qkv")
+            .node("Split", "qkv", "q k v")
+            .int("axis", 2)
+            .node("Cast", "m", "numbers")
+            .int("to", to)
+            .node("Unsqueeze", "numbers axes", "mask")
+            .node("Attention", "q k v mask", "y")
+            .int("q_num_heads", 2)
+            .int("kv_num_heads", 2)
+    };
+    assert_attention(&masked(DataType::Bool as i64).import().unwrap());
+    // Ones and zeros that are added to the scores mask nothing.
+    let added = masked(DataType::Float as i64).refused();
+    assert_error(&added, ErrorKind::UnsupportedOp, Some("n5"), None);
 }

@@ -133,6 +133,23 @@ fn norm() -> Model {
         .noise("b", &[6])
 }
 
+fn product_of_means(model: Model) -> Model {
+    model.node("ReduceMean", "x", "m").ints("axes", &[-1]).node("Mul", "m m", "mm")
+}
+
+/// The variance as the mean of the squares less the square of the mean.
+fn mean_of_squares(model: Model) -> Model {
+    model
+        .node("Mul", "x x", "xx")
+        .node("ReduceMean", "xx", "mxx")
+        .ints("axes", &[-1])
+        .node("Sub", "mxx mm", "v")
+        .node("Add", "v eps", "ve")
+        .node("Sqrt", "ve", "sd")
+        .node("Sub", "x m", "d")
+        .node("Div", "d sd", "n")
+}
+
 #[test]
 fn layer_norm_in_every_spelling() {
     let centred = |m: Model| m.node("ReduceMean", "x", "m").ints("axes", &[-1]).node("Sub", "x m", "d");
@@ -152,6 +169,8 @@ fn layer_norm_in_every_spelling() {
             .node("Sqrt", "ve", "sd")
             .node("Div", "one sd", "r")
             .node("Mul", "d r", "n"),
+        mean_of_squares(product_of_means(norm())),
+        mean_of_squares(norm().node("ReduceMean", "x", "m").ints("axes", &[-1]).node("Pow", "m two", "mm")),
     ];
     for spelling in spellings {
         let graph = affine(spelling).check();
@@ -171,7 +190,14 @@ fn layer_norm_operator() {
     let graph =
         norm().node("LayerNormalization", "x w b", "y").int("axis", -1).float("epsilon", 1e-6).check();
     assert!(matches!(graph.nodes[0].op, Op::LayerNorm { eps: 1e-6, scale: Some(_), shift: Some(_) }));
+    // Several axes that are together the channels.
+    let deep = Model::new().input("x", &[1, 5, 2, 3]).output("y").noise("w", &[2, 3]).noise("b", &[2, 3]);
+    let deep = deep.node("LayerNormalization", "x w b", "y").int("axis", 2);
+    assert_eq!(ops(&deep.import().unwrap()), ["layer_norm"]);
     let refused = |m: Model| m.refused();
+    let half = Model::new().input("x", &[1, 5, 2, 3]).output("y").noise("w", &[3]);
+    let half = refused(half.node("LayerNormalization", "x w", "y").int("axis", 3));
+    assert_error(&half, ErrorKind::UnsupportedAttribute, Some("n1"), Some("axis"));
     let no_axis = refused(norm().noise("w2", &[5, 6]).node("LayerNormalization", "x w2", "y").int("axis", 1));
     assert_error(&no_axis, ErrorKind::UnsupportedAttribute, Some("n1"), Some("axis"));
     let statistics = refused(norm().node("LayerNormalization", "x w b", "y mean").output("mean"));
@@ -190,6 +216,13 @@ fn a_tensor_with_another_reader_keeps_its_value() {
         .node("Mul", "a w", "s")
         .node("Add", "n s", "y");
     assert_eq!(ops(&model.check()), ["layer_norm", "affine", "affine", "add"]);
+}
+
+#[test]
+fn sums_of_any_number() {
+    let model =
+        tokens().noise("b", &[6]).noise("c", &[1, 5, 1]).node("Sum", "x b x c", "s").node("Sum", "s", "y");
+    assert_eq!(ops(&model.check()), ["affine", "add", "constant", "add"]);
 }
 
 #[test]

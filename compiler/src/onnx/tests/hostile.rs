@@ -111,7 +111,8 @@ fn data_elsewhere_or_of_another_kind() {
     let external = TensorProto { data_location: Some(1), ..tensor("w", DataType::Float, &[6]) };
     let error = relu().constant(external).refused();
     assert_error(&error, ErrorKind::BrokenModel, None, Some("w"));
-    assert!(error.hint.unwrap().contains("save_as_external_data"));
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("--allow-external-data") && hint.contains("external_data=False"), "{hint}");
     let mut sparse = relu();
     sparse.graph.sparse_initializer.push(SparseTensorProto::default());
     assert_eq!(sparse.refused().kind, ErrorKind::UnsupportedOp);

@@ -29,6 +29,12 @@ fn matmul_takes_its_bias() {
 }
 
 #[test]
+fn a_vector_is_a_matrix_of_one_column() {
+    let graph = tokens().noise("w", &[6]).node("MatMul", "x w", "y").check();
+    assert_eq!((ops(&graph), graph.port_dims(&graph.outputs[0])), (vec!["linear"], vec![1, 5]));
+}
+
+#[test]
 fn a_second_addition_is_not_a_bias() {
     let model = tokens()
         .noise("w", &[6, 4])
@@ -62,8 +68,10 @@ fn gemm_in_all_variants() {
     only_linear(&base().scalar("s", 0.5).node("Gemm", "x w s", "y"));
     let transposed = base().node("Gemm", "x w", "y").int("transA", 1);
     assert_error(&transposed.refused(), ErrorKind::UnsupportedAttribute, Some("n1"), Some("transA"));
-    let rows = base().noise("c", &[5, 4]).node("Gemm", "x w c", "y");
-    assert_error(&rows.refused(), ErrorKind::ShapeMismatch, Some("n1"), Some("C"));
+    let rows = base().noise("c", &[5, 4]).node("Gemm", "x w c", "y").float("beta", 0.5);
+    assert_eq!(ops(&rows.check()), ["linear", "constant", "add"]);
+    let tall = base().noise("c", &[6, 4]).node("Gemm", "x w c", "y");
+    assert_error(&tall.refused(), ErrorKind::ShapeMismatch, Some("n1"), None);
     let deep = base().noise("w3", &[5, 4]).node("Gemm", "x w3", "y");
     assert_error(&deep.refused(), ErrorKind::ShapeMismatch, Some("n1"), None);
 }

@@ -1,5 +1,7 @@
 //! The LSTM operator: what it becomes, and each thing that it may not have.
 
+use tract_onnx::pb::GraphProto;
+
 use super::{Model, assert_error, ops};
 use crate::error::ErrorKind;
 use crate::ir::{Direction, Graph, MultiHeadLstm, Op};
@@ -209,9 +211,40 @@ fn other_formulas_are_refused() {
 }
 
 #[test]
-fn final_states_can_not_be_read() {
-    let model = base(1).node("LSTM", "xt w r b", "_ Yh").int("hidden_size", H).node("Identity", "Yh", "y");
-    assert_error(&model.refused(), ErrorKind::UnsupportedOp, Some("n2"), Some("Yh"));
+fn hidden_states_after_the_last_step() {
+    for (count, direction) in [(1, "forward"), (1, "reverse"), (2, "bidirectional")] {
+        let read = |m: Model, inputs: &str| {
+            m.node("LSTM", inputs, "Y h").string("direction", direction).int("hidden_size", H).output("h")
+        };
+        let graph = finish(read(base(count), "xt w r b"), count).check();
+        assert_eq!(graph.port_dims(&graph.outputs[1]), [count as usize, 1, H as usize]);
+        // Over a sequence that is turned round, the last step is the first token's.
+        let flipped = base(count)
+            .i64s("start", &[-1])
+            .i64s("end", &[i64::MIN])
+            .i64s("axis", &[0])
+            .i64s("step", &[-1])
+            .node("Slice", "xt start end axis step", "flipped");
+        finish(read(flipped, "flipped w r b"), count).check();
+    }
+    // Nobody reads the whole sequence.
+    let model = base(2)
+        .node("LSTM", "xt w r b", "_ h")
+        .string("direction", "bidirectional")
+        .int("hidden_size", H)
+        .output("h");
+    let last =
+        Model { graph: GraphProto { output: model.graph.output[1..].to_vec(), ..model.graph }, ..model };
+    assert_eq!(
+        ops(&last.check()),
+        ["lstm", "slice_rows", "slice_rows", "slice_cols", "slice_cols", "concat_cols"]
+    );
+}
+
+#[test]
+fn cell_states_can_not_be_read() {
+    let model = base(1).node("LSTM", "xt w r b", "_ _ Yc").int("hidden_size", H).node("Identity", "Yc", "y");
+    assert_error(&model.refused(), ErrorKind::UnsupportedOp, Some("n2"), Some("Yc"));
 }
 
 #[test]

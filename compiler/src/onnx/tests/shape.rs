@@ -1,5 +1,9 @@
 //! Moving data: what is free, what becomes an op, and what is refused.
 
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+
 use super::{Model, assert_error, ops};
 use crate::error::ErrorKind;
 use crate::ir::Op;
@@ -181,6 +185,65 @@ fn nothing_that_does_nothing_is_left() {
     assert_eq!((graph.nodes.len(), graph.outputs[0].value), (0, graph.inputs[0].value));
     let half = tokens().node("Cast", "x", "y").int("to", 10);
     assert_error(&half.refused(), ErrorKind::UnsupportedAttribute, Some("n1"), Some("to"));
+}
+
+/// `[6, 2]` in f16: 1, −0.5, 2^−24, 0, ….
+fn half_weights() -> Model {
+    let mut bits = vec![0x3c00, 0xb800, 1];
+    bits.resize(12, 0);
+    tokens().constant(TensorProto { int32_data: bits, ..super::tensor("h", DataType::Float16, &[6, 2]) })
+}
+
+#[test]
+fn floats_of_16_bits_are_widened_where_the_model_says_so() {
+    let graph =
+        half_weights().node("Cast", "h", "w").int("to", 1).node("MatMul", "x w", "y").import().unwrap();
+    assert_eq!(graph.weights[0].data[..4], [1.0, -0.5, 2f32.powi(-24), 0.0]);
+    // They may be moved before, and narrowed and widened again.
+    let moved = half_weights()
+        .node("Transpose", "h", "ht")
+        .node("Concat", "ht ht", "hh")
+        .int("axis", 0)
+        .node("Cast", "hh", "w4")
+        .int("to", 1)
+        .node("Transpose", "w4", "w")
+        .node("MatMul", "x w", "y");
+    assert_eq!(moved.import().unwrap().weights[0].data[..4], [1.0, -0.5, 1.0, -0.5]);
+    let third = tokens().f32s("third", &[1], &[1.0 / 3.0]).node("Cast", "third", "h").int("to", 10);
+    let third = third.node("Cast", "h", "w").int("to", 1).node("Mul", "x w", "y").import().unwrap();
+    assert_eq!(third.weights[0].data[..], [0.333_251_95; 6]);
+}
+
+#[test]
+fn floats_of_16_bits_are_not_computed_with() {
+    let refused = |m: Model, node: &str| {
+        let error = m.refused();
+        assert_error(&error, ErrorKind::UnsupportedOp, Some(node), None);
+        assert_eq!(error.got.as_deref(), Some("f16"), "{error:?}");
+        assert!(error.hint.unwrap().contains("`Cast`"));
+    };
+    refused(half_weights().node("MatMul", "x h", "y"), "n1");
+    let sum =
+        half_weights().node("Add", "h h", "s").node("Cast", "s", "w").int("to", 1).node("MatMul", "x w", "y");
+    refused(sum, "n1");
+    refused(
+        half_weights().node("Sqrt", "h", "s").node("Cast", "s", "w").int("to", 1).node("MatMul", "x w", "y"),
+        "n1",
+    );
+    let input = Model::new()
+        .declared_input("x", DataType::Float16, vec![Some(Dim::DimValue(1)), Some(Dim::DimValue(6))])
+        .output("y")
+        .node("Relu", "x", "y");
+    assert_error(&input.refused(), ErrorKind::UnsupportedOp, None, Some("x"));
+}
+
+#[test]
+fn casts_to_the_type_of_something_else() {
+    let model = tokens().i64s("three", &[3]).node("CastLike", "three x", "c").node("CastLike", "x c", "t");
+    let graph = model.node("Mul", "t c", "y").import().unwrap();
+    assert_eq!((ops(&graph), &graph.weights[0].data[..]), (vec!["affine"], &[3.0; 6][..]));
+    let narrowed = half_weights().node("CastLike", "x h", "y").refused();
+    assert_error(&narrowed, ErrorKind::UnsupportedOp, Some("n1"), None);
 }
 
 #[test]

@@ -50,10 +50,10 @@ fn mixed(node: &Node<'_>, a: &Tensor, b: &Tensor) -> Error {
         .got(b.kind())
 }
 
-/// `Add`, `Sub`, `Mul`, `Div`, and `Min` and `Max` of any number of inputs.
+/// `Add`, `Sub`, `Mul`, `Div`, and `Sum`, `Min` and `Max` of any number of inputs.
 pub(super) fn arithmetic(node: &Node<'_>) -> Result<Tensor> {
     let inputs = node.all()?;
-    if !matches!(node.op(), "Min" | "Max") {
+    if !matches!(node.op(), "Sum" | "Min" | "Max") {
         return arithmetic_pair(node, node.input(0)?, node.input(1)?);
     }
     let mut folded = inputs[0].clone();
@@ -67,7 +67,7 @@ fn arithmetic_pair(node: &Node<'_>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     match (a, b) {
         (Tensor::Real(a), Tensor::Real(b)) => {
             let f = match node.op() {
-                "Add" => |a: &f64, b: &f64| a + b,
+                "Add" | "Sum" => |a: &f64, b: &f64| a + b,
                 "Sub" => |a: &f64, b: &f64| a - b,
                 "Mul" => |a: &f64, b: &f64| a * b,
                 "Div" => |a: &f64, b: &f64| a / b,
@@ -79,7 +79,7 @@ fn arithmetic_pair(node: &Node<'_>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         }
         (Tensor::Int(a), Tensor::Int(b)) => {
             let f = match node.op() {
-                "Add" => |a: &i64, b: &i64| a.checked_add(*b),
+                "Add" | "Sum" => |a: &i64, b: &i64| a.checked_add(*b),
                 "Sub" => |a: &i64, b: &i64| a.checked_sub(*b),
                 "Mul" => |a: &i64, b: &i64| a.checked_mul(*b),
                 "Div" => |a: &i64, b: &i64| a.checked_div(*b),

@@ -2,6 +2,7 @@
 //! kernels or the importer, or their mistakes would judge themselves. May import: `node`, `tensor`, `error`.
 
 mod arrange;
+mod attention;
 mod conv;
 mod elementwise;
 mod index;
@@ -31,7 +32,7 @@ pub(super) fn run(node: &Node<'_>) -> Result<Vec<Tensor>> {
 /// Operators with one output.
 fn run_single(node: &Node<'_>) -> Result<Tensor> {
     match node.op() {
-        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => elementwise::arithmetic(node),
+        "Add" | "Sum" | "Sub" | "Mul" | "Div" | "Min" | "Max" => elementwise::arithmetic(node),
         "Pow" => elementwise::pow(node),
         "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" => elementwise::compare(node),
         "And" | "Or" | "Not" => elementwise::logic(node),
@@ -45,6 +46,7 @@ fn run_single(node: &Node<'_>) -> Result<Tensor> {
         "Where" => elementwise::select(node),
         "Cast" => elementwise::cast(node),
         "MatMul" => matmul::matmul(node),
+        "Attention" => attention::attention(node),
         "Gemm" => matmul::gemm(node),
         "Conv" => conv::conv(node),
         "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2" => reduce::reduce(node),

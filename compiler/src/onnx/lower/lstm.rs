@@ -105,7 +105,8 @@ impl Importer {
             true => (vec![y.elements(), directions.len(), hidden], 0),
         };
         let batch = y.batch.map(|_| batch);
-        Ok(View { dims, batch, tokens: 0..0, rows: 1, cols: cols.into(), reversed: false, fresh: false })
+        let cols = cols.into();
+        Ok(View { dims, batch, tokens: 0..0, rows: 1, cols, reversed: false, fresh: false, ..y.clone() })
     }
 }
 

@@ -375,3 +375,49 @@ fn an_onnx_model_is_inspected() {
     );
     assert!(prints(folder.path(), &["inspect", &model, "--ir"]).starts_with("graph"));
 }
+
+/// A small text encoder in the folder, and ids and a mask for three elements of five tokens.
+fn encoder(folder: &Path) {
+    use far_models::text::{Config, generate};
+    use far_tool::npy::{Array, Data, write};
+    let size = far_models::Size { width: 24, heads: 3, hidden: 8, depth: 1, mlp: 40, ..Config::MINILM };
+    let config = Config { vocabulary: 20, positions: 16, ..Config::new(size) };
+    fs::write(folder.join("text.onnx"), generate(&config).expect("valid").onnx).expect("a file");
+    let array = |data: Vec<i64>| write(&Array { shape: vec![3, 5], data: Data::I64(data) });
+    let file = |name: &str, data| fs::write(folder.join(name), array(data)).expect("a file");
+    file("ids.npy", (0..15).map(|i| i * 7 % 20).collect());
+    file("mask.npy", [[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]].concat());
+    file("types.npy", vec![0; 15]);
+    file("odd.npy", [[1, 1, 1, 1, 1], [0, 1, 0, 0, 0], [1, 1, 1, 1, 0]].concat());
+}
+
+#[test]
+fn a_text_encoder_is_compiled_judged_run_and_timed() {
+    let folder = folder();
+    let folder = folder.path();
+    encoder(folder);
+    let compile = ["compile", "text.onnx", "--target", "host", "-o", "text.far"];
+    fails(folder, &compile, &["no fixed size", "--max-tokens"]);
+    prints(folder, &[&compile[..], &["--max-tokens", "9", "--batch", "2"]].concat());
+    let info = prints(folder, &["inspect", "text.far"]);
+    assert!(info.contains("i64") && info.contains("tokens"), "{info}");
+    let ir = prints(folder, &["inspect", "text.onnx", "--ir", "--max-tokens", "9"]);
+    assert!(ir.contains("Txid dims 1xT i64") && ir.contains("lengths \"attention_mask\""), "{ir}");
+    assert!(prints(folder, &["inspect", "text.onnx"]).contains("INT64 [batch_size, sequence_length]"));
+
+    let verdict = json(&prints(folder, &["verify", "text.onnx", "text.far", "--json"]));
+    assert_eq!((verdict["passed"].as_bool(), verdict["samples"].as_u64()), (Some(true), Some(6)));
+    let inputs = ["--input", "ids.npy", "--input", "mask.npy", "--input", "types.npy"];
+    let given = [&["verify", "text.onnx", "text.far", "--json"][..], &inputs].concat();
+    assert_eq!(json(&prints(folder, &given))["samples"].as_u64(), Some(3));
+
+    let run = [&["run", "text.far", "--json", "--output", "out.npy"][..], &inputs].concat();
+    let report = json(&prints(folder, &run));
+    assert_eq!(report["outputs"][0]["shape"], serde_json::json!([3, 24]));
+    let odd = ["run", "text.far", "--input", "ids.npy", "--input", "odd.npy", "--input", "types.npy"];
+    fails(folder, &odd, &["attention_mask"]);
+    let bench =
+        ["bench", "text.far", "--runs", "2", "--warmup", "0", "--json", "--tokens", "4", "--batch", "2"];
+    assert!(json(&prints(folder, &bench))["p50_ms"].as_f64().is_some());
+    fails(folder, &["bench", "text.far", "--tokens", "10"], &["10"]);
+}

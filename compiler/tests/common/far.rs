@@ -1,5 +1,6 @@
 //! Random small FAR graphs, as the importer brings them: monolithic or parallel, ragged masks already in the weights,
 //! with dead heads, directions and mixers.
+#![allow(dead_code)] // each test program uses a part of it
 
 use farc::ir::{
     Activation, Dim, Direction, Dtype, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Op, Port, Shape,

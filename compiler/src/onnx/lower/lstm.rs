@@ -105,8 +105,16 @@ impl Importer {
             true => (vec![y.elements(), directions.len(), hidden], 0),
         };
         let batch = y.batch.map(|_| batch);
-        let cols = cols.into();
-        Ok(View { dims, batch, tokens: 0..0, rows: 1, cols, reversed: false, fresh: false, ..y.clone() })
+        Ok(View {
+            dims,
+            batch,
+            tokens: 0..0,
+            rows: 1,
+            cols: cols.into(),
+            reversed: false,
+            fresh: false,
+            ..y.clone()
+        })
     }
 }
 

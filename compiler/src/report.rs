@@ -18,6 +18,8 @@ pub struct Report {
     pub model: String,
     /// What it was compiled for.
     pub target: TargetSummary,
+    /// How large a call may be. All figures are those of one element of the most tokens.
+    pub calls: Calls,
     /// The recurrences as they were imported.
     pub imported: Recurrences,
     /// What the masks did, if there were any.
@@ -45,6 +47,19 @@ pub struct TargetSummary {
     pub arch: &'static str,
     /// CPU features that the artifact can't run without.
     pub requires: Vec<String>,
+}
+
+/// How large the calls of a model may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// Most tokens; 0 where their number is fixed.
+    pub tokens: usize,
+    /// Most elements of the batch.
+    pub batch: usize,
+    /// Whether a call has always as many elements.
+    pub batch_fixed: bool,
+    /// Whether an attention mask tells how many tokens each element has.
+    pub masked: bool,
 }
 
 /// How much of a model is recurrent, and how much attends.
@@ -123,6 +138,12 @@ impl Report {
                 name: target.name.clone(),
                 arch: target.arch.name(),
                 requires: target.features.requires.clone(),
+            },
+            calls: Calls {
+                tokens: graph.tokens,
+                batch: graph.batch.most,
+                batch_fixed: graph.batch.fixed,
+                masked: graph.lengths.is_some(),
             },
             imported: Recurrences::of(graph),
             masks: None,

@@ -464,7 +464,8 @@ fn a_text_encoder_is_compiled_judged_run_and_timed() {
     encoder(folder);
     let compile = ["compile", "text.onnx", "--target", "host", "-o", "text.far"];
     fails(folder, &compile, &["no fixed size", "--max-tokens"]);
-    prints(folder, &[&compile[..], &["--max-tokens", "9", "--batch", "2"]].concat());
+    let said = prints(folder, &[&compile[..], &["--max-tokens", "9", "--batch", "2"]].concat());
+    assert!(said.contains("1 to 2 elements of 1 to 9 tokens"), "{said}");
     let info = prints(folder, &["inspect", "text.far"]);
     assert!(info.contains("i64") && info.contains("tokens"), "{info}");
     let ir = prints(folder, &["inspect", "text.onnx", "--ir", "--max-tokens", "9"]);

@@ -63,7 +63,7 @@ impl Growing {
 
     fn group(&mut self, input: std::ops::Range<usize>, output: std::ops::Range<usize>) -> LinearGroup {
         let weight = self.weight(input.len(), output.len());
-        let bias = (output.start % 2 == 0).then(|| self.weight(1, output.len()));
+        let bias = output.start.is_multiple_of(2).then(|| self.weight(1, output.len()));
         LinearGroup { input, output, weight, bias }
     }
 
@@ -87,7 +87,7 @@ impl Growing {
                 self.node(Op::Linear(linear), vec![x, other], rows, cols);
             }
             3 => {
-                let scale = (b % 2 == 0).then(|| self.weight(1, cols));
+                let scale = b.is_multiple_of(2).then(|| self.weight(1, cols));
                 self.node(Op::LayerNorm { eps: 1e-3, scale, shift: None }, vec![x], rows, cols);
             }
             4 => self.node(Op::Add, vec![x, other], rows, cols),

@@ -12,7 +12,7 @@ use farc::error::{ErrorKind, Result};
 use farc::masks::Masks;
 use farc::onnx::ImportOptions;
 use farc::passes::{PASSES, PassOptions};
-use farc::report::Report;
+use farc::report::{Calls, Report};
 use farc::target::Target;
 use farc::{Options, compile};
 use indicatif::ProgressBar;
@@ -106,6 +106,20 @@ fn progress(json: bool) -> ProgressBar {
     bar
 }
 
+/// How large calls may be.
+fn extents(calls: &Calls) -> String {
+    let batch = match (calls.batch, calls.batch_fixed) {
+        (1, _) => "1 element".to_owned(),
+        (most, true) => format!("{most} elements"),
+        (most, false) => format!("1 to {most} elements"),
+    };
+    let each = if calls.masked { ", in each as many as its mask has ones" } else { "" };
+    match calls.tokens {
+        0 => batch,
+        most => format!("{batch} of 1 to {most} tokens{each}"),
+    }
+}
+
 /// What a person wants to know afterwards.
 fn summary(report: &Report, target: &Target, output: &Output, time: Duration) -> String {
     let (before, after, totals) = (report.imported, report.compiled, &report.totals);
@@ -113,6 +127,10 @@ fn summary(report: &Report, target: &Target, output: &Output, time: Duration) ->
     let mut line = |title: &str, text: String| lines.push(format!("{title:10} {text}\n"));
     let name = if report.model.is_empty() { "the model" } else { &report.model };
     line("compiled", format!("{name} for {} ({}) in {:.2} s", target.name, target.arch, time.as_secs_f64()));
+    let calls = report.calls;
+    if calls.tokens > 0 || calls.batch > 1 {
+        line("calls", extents(&calls));
+    }
     line(
         "found",
         format!(

@@ -102,7 +102,6 @@ impl Runner for QemuRunner {
         let varies = plan.tokens > 0 || plan.batch.most > 1;
         for group in samples.chunks(if varies { 1 } else { samples.len().max(1) }) {
             let report = self.stacked(&plan, folder.path(), group, &mut ran.outputs)?;
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
             ran.isa = text(&report["isa"]);
             ran.kernels =
                 report["kernels"].as_array().map_or(Vec::new(), |names| names.iter().map(text).collect());
@@ -155,6 +154,10 @@ impl QemuRunner {
         outputs.extend(made);
         Ok(report)
     }
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn temporary(e: std::io::Error) -> Error {

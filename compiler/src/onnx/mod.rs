@@ -19,6 +19,7 @@ mod mask;
 mod names;
 mod node;
 mod order;
+mod partial;
 mod proto;
 mod rearrange;
 mod recognise;

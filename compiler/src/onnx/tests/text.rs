@@ -11,6 +11,9 @@ use crate::reference::{self, Keep, Tensor};
 
 const MOST: usize = 6;
 
+/// Adds nodes to a model.
+type Change = fn(Model) -> Model;
+
 fn open(name: &str) -> Option<Dim> {
     Some(Dim::DimParam(name.into()))
 }
@@ -137,7 +140,7 @@ fn ids_and_positions() {
 
 #[test]
 fn what_masks_scores_leaves_the_attention() {
-    let spellings: [(&str, fn(Model) -> Model); 5] = [
+    let spellings: [(&str, Change); 5] = [
         ("added", |m| wide_mask(m).node("Mul", "inverted least", "bias").node("Add", "s0 bias", "s")),
         ("filled", |m| {
             wide_mask(m)
@@ -191,7 +194,7 @@ fn a_softmax_that_is_mended_is_one() {
 
 #[test]
 fn masks_that_do_not_mask_are_refused() {
-    let wrong: [fn(Model) -> Model; 6] = [
+    let wrong: [Change; 6] = [
         |m| m.node("Add", "s0 mf", "s"),
         |m| m.scalar("little", -1.0).node("Mul", "inverted little", "bias").node("Add", "s0 bias", "s"),
         |m| m.node("Where", "b s0 inverted", "s").node("Identity", "s0", "unused"),

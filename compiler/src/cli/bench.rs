@@ -65,7 +65,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
 /// The report with one more member, `profile`, where there is one.
 fn with_profile(report: &str, profile: Option<&Profile>) -> Result<String> {
     let Some(profile) = profile else { return Ok(format!("{report}\n")) };
-    let json = |error: serde_json::Error| Error::new(ErrorKind::Internal, format!("a report is not JSON: {error}"));
+    let json =
+        |error: serde_json::Error| Error::new(ErrorKind::Internal, format!("a report is not JSON: {error}"));
     let mut report: serde_json::Value = serde_json::from_str(report).map_err(json)?;
     report["profile"] = serde_json::to_value(profile).map_err(json)?;
     Ok(format!("{report}\n"))

@@ -52,7 +52,10 @@ impl Profile {
         let target = Target::resolve(&report.target).ok().filter(|_| full)?;
         let costs = cost::steps(plan, model.weight_bytes() as u64, &target);
         let steps = plan.steps.iter().map(|step| far_tool::info::op_name(&step.op));
-        let steps = steps.zip(&costs).zip(&report.steps).map(|((op, cost), (name, ms))| (name.as_str(), op, *cost, *ms));
+        let steps = steps
+            .zip(&costs)
+            .zip(&report.steps)
+            .map(|((op, cost), (name, ms))| (name.as_str(), op, *cost, *ms));
         Some(Self::of(steps, target.peak_fma_per_second() * report.threads as f64))
     }
 

@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(found.insns.iter().map(|insn| insn.address).collect::<Vec<_>>(), [0x1004, 0x1008, 0x100c]);
         assert_eq!((found.multiply_adds(), found.loads()), (1, 1));
         assert_eq!(found.others(), BTreeMap::from([("bne".to_owned(), 1)]));
-        assert!(!found.is_product());
+        assert!(found.is_product());
         assert_eq!(found.vector_type.as_deref(), Some("vsetivli zero, 16, e32, m4, ta, ma"));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use far_bench::models::{Runner, compile, examples, generated};
 use far_engine::Model;
+use farc::target::Target;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -25,7 +26,8 @@ fn main() {
 }
 
 fn bench(criterion: &mut Criterion, name: &str, onnx: &[u8]) {
-    let compiled = compile(onnx).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let target = Target::resolve("host").unwrap_or_else(|e| panic!("{e}"));
+    let compiled = compile(onnx, &target).unwrap_or_else(|e| panic!("{name}: {e}"));
     let model = Model::from_bytes(&compiled.artifact).unwrap_or_else(|e| panic!("{name}: {e}"));
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(compiled.report.totals.multiply_adds));

@@ -46,8 +46,8 @@ pub fn examples() -> Vec<(String, PathBuf)> {
 ///
 /// # Errors
 /// The compiler's.
-pub fn compile(onnx: &[u8], target: &Target) -> farc::error::Result<Compiled> {
-    farc::compile(onnx, None, target, &Options::default())
+pub fn compile(onnx: &[u8], target: &Target) -> Result<Compiled, Box<farc::error::Error>> {
+    farc::compile(onnx, None, target, &Options::default()).map_err(Box::new)
 }
 
 /// A session of a compiled model, with inputs and room for outputs.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::Mmap;
 
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ pub(crate) fn map(path: &Path) -> Result<Mmap> {
     let file = File::open(path).map_err(error)?;
     // SAFETY: the map is read only; that nobody changes the file while it is mapped is the caller's duty, stated at
     // `Model::open`, as with every program and shared library that the system maps.
-    unsafe { MmapOptions::new().populate().map(&file) }.map_err(error)
+    unsafe { Mmap::map(&file) }.map_err(error)
 }
 
 /// Where a model's weights are.

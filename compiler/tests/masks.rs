@@ -1,15 +1,19 @@
 //! Three ways to say what is pruned: 0/1 matrices, keep-lists, and zeros in the weights. They mean the same artifact.
 
+#[path = "common/size.rs"]
+mod size;
+
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 
-use far_models::{Config, Form, Projection, Pruning, Size, generate};
+use far_models::{Config, Form, Projection, Pruning, generate};
 use farc::masks::{Masks, Match};
 use farc::target::Target;
 use farc::verify::{self, HostRunner};
 use farc::{Compiled, Options, compile};
 use prost::Message;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use size::SMALL;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value};
 use tract_onnx::pb::{
@@ -19,19 +23,7 @@ use tract_onnx::pb::{
 use zip::write::SimpleFileOptions;
 
 fn config(form: Form, projection: Projection, pruning: Pruning) -> Config {
-    let size = Size {
-        image: 8,
-        patch: 4,
-        channels: 1,
-        width: 12,
-        heads: 3,
-        hidden: 8,
-        depth: 2,
-        mlp: 16,
-        classes: 5,
-        distilled: false,
-    };
-    Config { form, projection, pruning, seed: 3, ..Config::new(size) }
+    Config { form, projection, pruning, seed: 3, ..Config::new(SMALL) }
 }
 
 fn compiled(onnx: &[u8], masks: Option<&Masks>) -> Compiled {

@@ -1,6 +1,9 @@
 //! `farc::prune` on real and generated models: goals are met and no more is pruned than that takes; what the masks say is
 //! what a compilation finds; and how accurate a pruned model is without fine-tuning.
 
+#[path = "common/size.rs"]
+mod size;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use farc::{Compiled, compile};
 use ndarray::{Array, Ix1, Ix4};
 use ndarray_npy::read_npy;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use size::SMALL;
 
 const HEADS: usize = 3;
 const CLASSES: usize = 10;
@@ -46,19 +50,7 @@ fn compiled(model: &[u8], masks: Option<&Masks>) -> Compiled {
 }
 
 fn small(form: Form, projection: Projection) -> Vec<u8> {
-    let size = Size {
-        image: 8,
-        patch: 4,
-        channels: 1,
-        width: 12,
-        heads: 3,
-        hidden: 8,
-        depth: 2,
-        mlp: 16,
-        classes: 5,
-        distilled: false,
-    };
-    let config = Config { form, projection, pruning: Pruning::None, seed: 11, ..Config::new(size) };
+    let config = Config { form, projection, pruning: Pruning::None, seed: 11, ..Config::new(SMALL) };
     generate(&config).expect("a model").onnx
 }
 

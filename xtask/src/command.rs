@@ -1,9 +1,9 @@
 //! Runs commands; a failing one is shown whole. May import: `error`.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, Result};
 
@@ -38,7 +38,26 @@ pub(crate) fn run_any(command: &mut Command) -> Result<(std::process::ExitStatus
 
 /// Standard output of a command that must succeed, trimmed.
 pub(crate) fn stdout(command: &mut Command) -> Result<String> {
-    match command.stdin(Stdio::null()).output() {
+    output(command.stdin(Stdio::null()), |command| command.output())
+}
+
+/// The same of a command that reads `input`.
+pub(crate) fn stdout_of(command: &mut Command, input: &str) -> Result<String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    output(command, |command| {
+        let mut child = command.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input.as_bytes())?;
+        }
+        child.wait_with_output()
+    })
+}
+
+fn output(
+    command: &mut Command,
+    run: impl FnOnce(&mut Command) -> std::io::Result<Output>,
+) -> Result<String> {
+    match run(command) {
         Ok(output) if output.status.success() => {
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         }
@@ -104,6 +123,14 @@ mod tests {
         let mut command = Command::new("cargo");
         command.args(["test", "it's"]).env("A", "b c").env_remove("D");
         assert_eq!(line(&command), r"A='b c' cargo test 'it'\''s'");
+    }
+
+    #[test]
+    fn input_reaches_the_command() {
+        assert_eq!(stdout_of(&mut Command::new("cat"), "a\nb\n").unwrap(), "a\nb");
+        let error =
+            stdout_of(Command::new("sh").args(["-c", "cat >&2; exit 3"]), "why").unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("why"), "{error}");
     }
 
     #[test]

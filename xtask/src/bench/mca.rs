@@ -1,7 +1,6 @@
 //! What llvm-mca says of a loop on a core. May import: `board`, `code`, `command`, `error`.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::board::Core;
 use super::code::{InnerLoop, Insn};
@@ -77,7 +76,12 @@ fn summary(mca: &str, core: &Core, vector_type: Option<&str>, insns: &[String]) 
     if core.triple.starts_with("riscv") {
         command.arg("-mattr=+v");
     }
-    let text = pipe(&mut command, &source)?;
+    let text = command::stdout_of(&mut command, &source).map_err(|error| match error {
+        Error::Failed { command, status, output } => {
+            Error::Failed { command, status, output: format!("{output}\n{source}") }
+        }
+        other => other,
+    })?;
     let unreadable = |why: &str| {
         let line = command::line(&command);
         Error::Unexpected(format!("cannot read the output of `{line}`: {why}\n{source}\n{text}"))
@@ -100,25 +104,6 @@ fn instruments(vset: &str) -> Vec<String> {
     let lmul = word("m").map(|word| format!("RISCV-LMUL {}", word.to_uppercase()));
     let sew = word("e").map(|word| format!("RISCV-SEW {}", word.to_uppercase()));
     lmul.into_iter().chain(sew).collect()
-}
-
-fn pipe(command: &mut Command, input: &str) -> Result<String> {
-    let start = |command: &Command, source| Error::Start { command: command::line(command), source };
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|source| start(command, source))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).map_err(|source| start(command, source))?;
-    }
-    let output = child.wait_with_output().map_err(|source| start(command, source))?;
-    if !output.status.success() {
-        let output_text = format!("{}\n{input}", String::from_utf8_lossy(&output.stderr));
-        return Err(Error::Failed {
-            command: command::line(command),
-            status: output.status,
-            output: output_text,
-        });
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

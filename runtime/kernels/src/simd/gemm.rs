@@ -62,12 +62,12 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
     lanes: usize,
     tiles: &Tiles<ROWS, VECTORS>,
 ) {
-    let count = call.m.div_ceil(ROWS);
-    let start = |i: usize| i * call.m / count;
     if call.k > DEPTH_BLOCK {
         // SAFETY: as the caller promises.
         return unsafe { deep(call, lanes, tiles) };
     }
+    let count = call.m.div_ceil(ROWS);
+    let start = |i: usize| i * call.m / count;
     for col in (0..call.n).step_by(VECTORS * lanes) {
         let tiles = &tiles[VECTORS.min((call.n - col).div_ceil(lanes)) - 1];
         // While these columns are computed, the weights of the next come into the second-level cache, a share with

@@ -48,7 +48,8 @@
  *
  *   Strings and lists that libfar hands out are constant, belong to libfar, and live as long as the
  *   handle they were asked of; those asked of no handle live for ever, but for far_last_error(). All
- *   strings are UTF-8 and end with NUL. What the caller passes in is used during the call only.
+ *   strings are UTF-8 and end with NUL. What the caller passes in is used during the call only,
+ *   but for the bytes of far_model_open_static().
  *
  * THREADS
  *
@@ -237,6 +238,17 @@ far_status far_model_open(const char *path, const far_model_options *options, fa
  * Statuses: 1xx, 3xx, 4xx, 5xx, 9xx.
  */
 far_status far_model_open_memory(const void *data, size_t size, const far_model_options *options,
+                                 far_model **model);
+
+/**
+ * As far_model_open_memory(), without a copy: the bytes are used in place, so they must stay as they
+ * are until the model and all its sessions are freed. `data` must be a multiple of 64. Meant for the
+ * constants that `farc compile --emit obj` and `--emit c` make: a program that holds its model needs
+ * no file.
+ *
+ * Statuses: 1xx, 3xx, 4xx, 5xx, 9xx.
+ */
+far_status far_model_open_static(const void *data, size_t size, const far_model_options *options,
                                  far_model **model);
 
 /** Gives a model back. NULL is fine. Sessions of the model keep working. */

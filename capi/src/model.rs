@@ -159,6 +159,30 @@ pub unsafe extern "C" fn far_model_open_memory(
     })
 }
 
+/// Opens the artifact in memory that stays, and uses it in place.
+///
+/// # Safety
+///
+/// `data` is NULL or has `size` readable bytes that nobody changes while the model or a session of it lives; the rest as
+/// for [`far_model_open_memory`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_model_open_static(
+    data: *const c_void,
+    size: usize,
+    options: *const far_model_options,
+    model: *mut *mut far_model,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the caller's promise: as long as anything looks at the bytes, they are as good as static.
+        let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
+        // SAFETY: the caller's promise.
+        unsafe { check_options(options) }?;
+        let opened = Model::from_static(data)?;
+        model.set(into_handle(far_model::new(opened)?)?);
+        Ok(())
+    })
+}
+
 /// Gives a model back.
 ///
 /// # Safety

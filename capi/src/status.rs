@@ -86,6 +86,7 @@ impl From<far_engine::Error> for Failure {
             ErrorKind::Architecture => FAR_ERROR_ARCH,
             ErrorKind::Features => FAR_ERROR_FEATURES,
             ErrorKind::OutOfMemory => FAR_ERROR_OUT_OF_MEMORY,
+            ErrorKind::Alignment => FAR_ERROR_ALIGNMENT,
             ErrorKind::Option => FAR_ERROR_OPTION,
             ErrorKind::PortCount => FAR_ERROR_COUNT,
             ErrorKind::PortLength => FAR_ERROR_SIZE,

@@ -70,6 +70,11 @@ static void opening(const char *path) {
     EXPECT(FAR_ERROR_NOT_AN_ARTIFACT, far_model_open_memory(data, 0, NULL, &model));
     EXPECT(FAR_ERROR_NOT_AN_ARTIFACT, far_model_open_memory("far", 4, NULL, &model));
     EXPECT(FAR_ERROR_SIZE, far_model_open_memory(data, SIZE_MAX, NULL, &model));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_open_static(NULL, 1, NULL, &model));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_open_static(data, size, NULL, NULL));
+    EXPECT(FAR_ERROR_NOT_AN_ARTIFACT, far_model_open_static(data, 0, NULL, &model));
+    EXPECT(FAR_ERROR_SIZE, far_model_open_static(data, SIZE_MAX, NULL, &model));
+    EXPECT(FAR_ERROR_CORRUPT, far_model_open_static(data, size - 1, NULL, &model));
     for (length = 8; length < size; length += 1009) {
         EXPECT(FAR_ERROR_CORRUPT, far_model_open_memory(data, length, NULL, &model));
     }
@@ -257,6 +262,28 @@ static void reading(const char *path) {
     far_session_free(session);
 }
 
+/* An artifact where it is, as a program's own constant would be. */
+static void in_place(const char *path) {
+    size_t size = 0;
+    char *data = (char *)read_file(path, &size);
+    char *room = (char *)malloc(size + 128);
+    char *aligned = room + (64 - (uintptr_t)room % 64);
+    far_model *model = NO_MODEL;
+    far_session *session = NULL;
+    if (room == NULL) exit(2);
+    memcpy(aligned + 8, data, size);
+    EXPECT(FAR_ERROR_ALIGNMENT, far_model_open_static(aligned + 8, size, NULL, &model));
+    HOLD(model == NO_MODEL);
+    memcpy(aligned, data, size);
+    EXPECT(FAR_OK, far_model_open_static(aligned, size, NULL, &model));
+    EXPECT(FAR_OK, far_session_new(model, NULL, &session));
+    running(session);
+    far_session_free(session);
+    far_model_free(model);
+    free(room);
+    free(data);
+}
+
 int main(int argc, char **argv) {
     far_model *model = NULL;
     far_session *session = NO_SESSION;
@@ -284,6 +311,7 @@ int main(int argc, char **argv) {
     running(session);
     running(session);
     reading(argv[2]);
+    in_place(argv[1]);
     far_session_free(session);
     far_session_free(NULL);
     far_model_free(NULL);

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Features,
     /// Memory is short.
     OutOfMemory,
+    /// Memory of the caller that isn't aligned as it must be.
+    Alignment,
     /// An option has a value that can't be met.
     Option,
     /// Not as many inputs or outputs as the model has.
@@ -120,6 +122,13 @@ pub enum Error {
         what: &'static str,
         /// How many bytes.
         bytes: usize,
+    },
+    /// An artifact to be used in place that isn't aligned.
+    Alignment {
+        /// What its address must be a multiple of.
+        expected: usize,
+        /// What its address is beyond such a multiple.
+        found: usize,
     },
     /// An ISA that doesn't exist, or whose kernels aren't in this library.
     Isa {
@@ -239,6 +248,7 @@ impl Error {
             Error::Architecture { .. } => ErrorKind::Architecture,
             Error::Features { .. } => ErrorKind::Features,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Error::Alignment { .. } => ErrorKind::Alignment,
             Error::Isa { .. } | Error::Threads { .. } => ErrorKind::Option,
             Error::Spawn { .. } => ErrorKind::Thread,
             Error::PortCount { .. } => ErrorKind::PortCount,
@@ -274,6 +284,11 @@ impl fmt::Display for Error {
             Error::OutOfMemory { what, bytes } => {
                 write!(f, "out of memory: can't allocate `{bytes}` bytes for {what}")
             }
+            Error::Alignment { expected, found } => write!(
+                f,
+                "an artifact that is used in place must be aligned: expected a multiple of `{expected}`, got one plus \
+                 `{found}`"
+            ),
             Error::Isa { origin, found, known } => {
                 write!(f, "{origin}: expected one of `{known}`, got `{found}`")
             }

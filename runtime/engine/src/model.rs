@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use far_format::cpu::{Arch, Features};
 use far_format::plan::Port;
-use far_format::{CheckedPlan, Header};
+use far_format::{CheckedPlan, Header, SECTION_ALIGNMENT};
 
 use crate::call::Extent;
 use crate::error::{Error, Result};
@@ -43,6 +43,18 @@ impl Model {
         let artifact = far_format::read(bytes)?;
         check_machine(&artifact.header)?;
         let weights = Weights::copy(artifact.weights)?;
+        Ok(Arc::new(Model { header: artifact.header, plan: artifact.plan, weights }))
+    }
+
+    /// Proves an artifact in memory that stays, such as a constant of the program, and uses its weights in place.
+    ///
+    /// # Errors
+    /// As [`open`](Model::open), and where `bytes` don't begin on a multiple of 64.
+    pub fn from_static(bytes: &'static [u8]) -> Result<Arc<Model>> {
+        let artifact = far_format::read(bytes)?;
+        check_machine(&artifact.header)?;
+        check_alignment(bytes)?;
+        let weights = Weights::Static(artifact.weights);
         Ok(Arc::new(Model { header: artifact.header, plan: artifact.plan, weights }))
     }
 
@@ -84,6 +96,14 @@ impl Model {
     /// The packed weights.
     pub(crate) fn weights(&self) -> &[f32] {
         self.weights.as_slice()
+    }
+}
+
+/// Whether sections begin where the format's own alignment puts them.
+fn check_alignment(bytes: &[u8]) -> Result<()> {
+    match bytes.as_ptr().addr() % SECTION_ALIGNMENT {
+        0 => Ok(()),
+        found => Err(Error::Alignment { expected: SECTION_ALIGNMENT, found }),
     }
 }
 

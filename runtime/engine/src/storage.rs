@@ -1,5 +1,5 @@
-//! The weights of a model, mapped from its file or copied. One of the places that hold unsafe code: the map itself and
-//! the cast of mapped bytes to f32. May import: `buffer`, `error`.
+//! The weights of a model: mapped from its file, in memory that stays, or copied. One of the places that hold unsafe code: the map itself and
+//! the cast of bytes to f32. May import: `buffer`, `error`.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -25,6 +25,8 @@ pub(crate) fn map(path: &Path) -> Result<Mmap> {
 pub(crate) enum Weights {
     /// In a mapped file, in use in place.
     Mapped { file: Mmap, bytes: Range<usize> },
+    /// In memory that stays, in use in place.
+    Static(&'static [u8]),
     /// In memory of our own.
     Copied(Buffer),
 }
@@ -46,15 +48,18 @@ impl Weights {
         const { assert!(cfg!(target_endian = "little"), "artifacts are little-endian") };
         match self {
             Weights::Copied(buffer) => buffer.as_slice(),
-            Weights::Mapped { file, bytes } => {
-                // SAFETY: every bit pattern is an f32, and `align_to` takes only what is aligned.
-                let (before, weights, after) = unsafe { file[bytes.clone()].align_to::<f32>() };
-                assert!(
-                    before.is_empty() && after.is_empty(),
-                    "a map begins on a page, the section on a multiple of 64 KiB"
-                );
-                weights
-            }
+            // A map begins on a page.
+            Weights::Mapped { file, bytes } => in_place(&file[bytes.clone()]),
+            Weights::Static(bytes) => in_place(bytes),
         }
     }
+}
+
+/// The bytes of a section as what they are. Its place in the artifact is a multiple of 64 KiB, the artifact's in memory one
+/// of 64.
+fn in_place(bytes: &[u8]) -> &[f32] {
+    // SAFETY: every bit pattern is an f32, and `align_to` takes only what is aligned.
+    let (before, weights, after) = unsafe { bytes.align_to::<f32>() };
+    assert!(before.is_empty() && after.is_empty(), "an aligned section is a whole number of f32");
+    weights
 }

@@ -44,6 +44,28 @@ fn a_mapped_file_gives_what_memory_gives() {
     assert_eq!(found, run(&mut session(1), &[&x, &y]));
 }
 
+/// The artifact in memory that stays, so many bytes past a multiple of 64.
+fn constant(artifact: &[u8], past: usize) -> &'static [u8] {
+    let room = vec![0; artifact.len() + 128].leak();
+    let begin = room.as_ptr().align_offset(64) + past;
+    room[begin..][..artifact.len()].copy_from_slice(artifact);
+    &room[begin..][..artifact.len()]
+}
+
+#[test]
+fn a_constant_gives_what_a_copy_gives() {
+    let artifact = small().artifact();
+    let model = Model::from_static(constant(&artifact, 0)).unwrap();
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    let found = run(&mut Session::new(model, &SessionOptions::default()).unwrap(), &[&x, &y]);
+    assert_eq!(found, run(&mut session(1), &[&x, &y]));
+
+    let error = Model::from_static(constant(&artifact, 4)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Alignment);
+    assert!(error.to_string().ends_with("a multiple of `64`, got one plus `4`"), "{error}");
+    assert_eq!(Model::from_static(&[]).unwrap_err().kind(), ErrorKind::NotAnArtifact);
+}
+
 #[test]
 fn files_that_cannot_be_read_are_errors() {
     let missing = Model::open("does/not/exist.far".as_ref()).unwrap_err();

@@ -31,10 +31,14 @@ pub enum ErrorKind {
     Features,
     /// Memory is short.
     OutOfMemory,
-    /// Memory of the caller that isn't aligned as it must be.
+    /// Memory of the caller's that isn't aligned as it must be.
     Alignment,
     /// An option has a value that can't be met.
     Option,
+    /// Memory that a caller lends is too small.
+    MemorySize,
+    /// The caller ended the run.
+    Cancelled,
     /// Not as many inputs or outputs as the model has.
     PortCount,
     /// An input or output of the wrong length.
@@ -123,8 +127,10 @@ pub enum Error {
         /// How many bytes.
         bytes: usize,
     },
-    /// An artifact to be used in place that isn't aligned.
+    /// Memory of the caller that isn't aligned.
     Alignment {
+        /// What it is.
+        what: &'static str,
         /// What its address must be a multiple of.
         expected: usize,
         /// What its address is beyond such a multiple.
@@ -146,6 +152,31 @@ pub enum Error {
         /// Asked for.
         found: usize,
     },
+    /// Fewer CPUs listed than there are threads.
+    Cpus {
+        /// Threads.
+        expected: usize,
+        /// CPUs.
+        found: usize,
+    },
+    /// A thread can't be kept on that CPU.
+    Cpu {
+        /// Its number.
+        cpu: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// CPUs for threads that are a caller's own.
+    CpusOfPool,
+    /// Memory that a caller lends is too small.
+    MemorySize {
+        /// Least, in bytes.
+        expected: usize,
+        /// The caller's.
+        found: usize,
+    },
+    /// The caller ended the run.
+    Cancelled,
     /// The system gives no more threads.
     Spawn {
         /// How many there were, the caller's included.
@@ -249,7 +280,13 @@ impl Error {
             Error::Features { .. } => ErrorKind::Features,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Error::Alignment { .. } => ErrorKind::Alignment,
-            Error::Isa { .. } | Error::Threads { .. } => ErrorKind::Option,
+            Error::Isa { .. }
+            | Error::Threads { .. }
+            | Error::Cpus { .. }
+            | Error::Cpu { .. }
+            | Error::CpusOfPool => ErrorKind::Option,
+            Error::MemorySize { .. } => ErrorKind::MemorySize,
+            Error::Cancelled => ErrorKind::Cancelled,
             Error::Spawn { .. } => ErrorKind::Thread,
             Error::PortCount { .. } => ErrorKind::PortCount,
             Error::PortLength { .. } => ErrorKind::PortLength,
@@ -284,17 +321,29 @@ impl fmt::Display for Error {
             Error::OutOfMemory { what, bytes } => {
                 write!(f, "out of memory: can't allocate `{bytes}` bytes for {what}")
             }
-            Error::Alignment { expected, found } => write!(
-                f,
-                "an artifact that is used in place must be aligned: expected a multiple of `{expected}`, got one plus \
-                 `{found}`"
-            ),
+            Error::Alignment { what, expected, found } => {
+                write!(
+                    f,
+                    "{what} must be aligned: expected a multiple of `{expected}`, got one plus `{found}`"
+                )
+            }
             Error::Isa { origin, found, known } => {
                 write!(f, "{origin}: expected one of `{known}`, got `{found}`")
             }
             Error::Threads { limit, found } => {
                 write!(f, "threads: expected at most `{limit}`, got `{found}`")
             }
+            Error::Cpus { expected, found } => {
+                write!(f, "cpus: expected at least one for each of `{expected}` threads, got `{found}`")
+            }
+            Error::Cpu { cpu, source } => write!(f, "cpus: can't keep a thread on CPU `{cpu}`: {source}"),
+            Error::CpusOfPool => {
+                f.write_str("cpus: expected none with a thread pool, whose threads are its owner's to place")
+            }
+            Error::MemorySize { expected, found } => {
+                write!(f, "session's memory: expected at least `{expected}` bytes, got `{found}`")
+            }
+            Error::Cancelled => f.write_str("the run was cancelled"),
             Error::Spawn { running, source } => write!(f, "can't start thread `{running}`: {source}"),
             Error::PortCount { side, expected, found } => {
                 write!(f, "wrong number of {side}s: expected `{expected}`, got `{found}`")
@@ -334,7 +383,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Io { source, .. } | Error::Spawn { source, .. } => Some(source),
+            Error::Io { source, .. } | Error::Spawn { source, .. } | Error::Cpu { source, .. } => {
+                Some(source)
+            }
             Error::Artifact(error) => Some(error),
             _ => None,
         }

@@ -1,6 +1,6 @@
 //! The step loop: binds the memory of one call and calls the kernels. One of the places that hold unsafe code: the
-//! views of memory that several threads share, in `memory`. May import: `model`, `call`, `program`, `team`, `profile`,
-//! `buffer`, `error`.
+//! views of memory that several threads share, in `memory`. May import: `model`, `call`, `cancel`, `program`, `team`,
+//! `profile`, `buffer`, `error`.
 //!
 //! Every view relies on three facts, cited by letter:
 //!
@@ -25,8 +25,9 @@ use std::time::Instant;
 
 use far_kernels::Kernels;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Supply};
 use crate::call::{Extent, Inputs, Integers, check};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::profile::Profile;
@@ -34,7 +35,38 @@ use crate::program::Program;
 use crate::team::Team;
 use memory::{Element, Memory, Outputs};
 
-/// A model made ready to run: what belongs together is made together here, so that (A) holds.
+/// A model and the program that its runs will follow, without the memory: what belongs together is made together here, so
+/// that (A) holds.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    model: Arc<Model>,
+    kernels: Kernels,
+    program: Program,
+}
+
+impl Prepared {
+    /// For `threads` threads.
+    pub(crate) fn new(model: Arc<Model>, kernels: Kernels, threads: usize) -> Result<Prepared> {
+        let program = Program::new(model.plan(), threads, kernels.gemm().tile_rows())?;
+        Ok(Prepared { model, kernels, program })
+    }
+
+    pub(crate) fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// f32 elements of the arena.
+    pub(crate) fn arena_len(&self) -> usize {
+        let arena = self.model.plan().arena_bytes.div_ceil(size_of::<f32>() as u64);
+        usize::try_from(arena).unwrap_or(usize::MAX)
+    }
+}
+
+/// A model made ready to run.
 #[derive(Debug)]
 pub(crate) struct Machine {
     model: Arc<Model>,
@@ -43,17 +75,21 @@ pub(crate) struct Machine {
     integers: Integers,
     arena: Buffer,
     outputs: Outputs,
+    cancel: Cancel,
 }
 
 impl Machine {
-    /// For `threads` threads. Allocates the arena.
-    pub(crate) fn new(model: Arc<Model>, kernels: Kernels, threads: usize) -> Result<Machine> {
-        let program = Program::new(model.plan(), threads, kernels.gemm().tile_rows())?;
+    /// Takes the arena.
+    pub(crate) fn new(prepared: Prepared, supply: &mut Supply) -> Result<Machine> {
+        let arena = supply.take(prepared.arena_len(), "the arena")?;
+        let Prepared { model, kernels, program } = prepared;
         let integers = Integers::new(model.plan())?;
-        let arena = model.plan().arena_bytes.div_ceil(size_of::<f32>() as u64);
-        let arena = Buffer::new(usize::try_from(arena).unwrap_or(usize::MAX), "the arena")?;
         let outputs = Outputs::new(model.outputs().len())?;
-        Ok(Machine { model, kernels, program, integers, arena, outputs })
+        Ok(Machine { model, kernels, program, integers, arena, outputs, cancel: Cancel::new() })
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     pub(crate) fn model(&self) -> &Arc<Model> {
@@ -77,13 +113,27 @@ impl Machine {
     pub(crate) fn run(
         &mut self,
         team: &mut Team,
+        profile: Option<&mut Profile>,
+        extent: Extent,
+        inputs: Inputs<'_>,
+        outputs: &mut [&mut [f32]],
+    ) -> Result<()> {
+        check(self.model.plan(), &self.integers, extent, inputs, outputs)?;
+        self.cancel.begin();
+        let ran = self.run_checked(team, profile, extent, inputs, outputs);
+        // Whoever cancelled the run hears so from it, even where it was over already; a panic is worse.
+        if self.cancel.end() { ran.and(Err(Error::Cancelled)) } else { ran }
+    }
+
+    fn run_checked(
+        &mut self,
+        team: &mut Team,
         mut profile: Option<&mut Profile>,
         extent: Extent,
         inputs: Inputs<'_>,
         outputs: &mut [&mut [f32]],
     ) -> Result<()> {
-        let Machine { model, kernels, program, integers, arena, outputs: pointers } = self;
-        check(model.plan(), integers, extent, inputs, outputs)?;
+        let Machine { model, kernels, program, integers, arena, outputs: pointers, cancel } = self;
         let memory = Memory::bind(model, arena, extent, inputs, outputs, pointers);
         for index in 0..extent.batch {
             let tokens = integers.tokens(extent, inputs, index);
@@ -92,11 +142,14 @@ impl Machine {
             let element = Element { index, tokens };
             for phase in &program.phases {
                 let tasks = &program.tasks[phase.tasks.clone()];
-                // SAFETY: (A) since `new` made the program and the arena from this model, and no element has more
-                // tokens than the call; (B) since `memory` was bound after the check; (C) since this loop waits for
-                // the team, which hands out each number once.
-                let task = |i: usize, scratch: &mut [f32]| unsafe {
-                    memory.run(&tasks[i], element, *kernels, scratch);
+                let task = |i: usize, scratch: &mut [f32]| {
+                    if cancel.is_asked() {
+                        return;
+                    }
+                    // SAFETY: (A) since the program was made from this model and the arena is as long as its plan says,
+                    // and no element has more tokens than the call; (B) since `memory` was bound after the check; (C)
+                    // since this loop waits for the team, which hands out each number once.
+                    unsafe { memory.run(&tasks[i], element, *kernels, scratch) };
                 };
                 let start = profile.as_ref().map(|_| Instant::now());
                 let done = if tokens >= phase.parallel_from {
@@ -105,6 +158,9 @@ impl Machine {
                     (0..tasks.len()).try_for_each(|i| team.run_here(&|_, scratch| task(i, scratch)))
                 };
                 done.map_err(|_| Error::Panicked { step: model.plan().steps[phase.step].name.clone() })?;
+                if cancel.is_asked() {
+                    return Err(Error::Cancelled);
+                }
                 if let (Some(profile), Some(start)) = (profile.as_deref_mut(), start) {
                     profile.add(phase.step, start.elapsed());
                 }

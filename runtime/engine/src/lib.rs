@@ -27,6 +27,7 @@ extern crate self as far_engine;
 
 mod buffer;
 mod call;
+mod cancel;
 mod cost;
 mod error;
 mod exec;
@@ -42,6 +43,7 @@ mod team;
 mod test;
 
 pub use call::{Extent, Input};
+pub use cancel::Cancel;
 pub use error::{Axis, Error, ErrorKind, Result, Side};
 pub use far_format::plan::{Dim, Dtype, Port};
 pub use far_kernels::Isa;
@@ -49,3 +51,4 @@ pub use isa::{ISA_VARIABLE, choose_kernels};
 pub use model::Model;
 pub use profile::Profile;
 pub use session::{MAX_THREADS, Session, SessionOptions};
+pub use team::Pool;

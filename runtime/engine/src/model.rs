@@ -103,7 +103,10 @@ impl Model {
 fn check_alignment(bytes: &[u8]) -> Result<()> {
     match bytes.as_ptr().addr() % SECTION_ALIGNMENT {
         0 => Ok(()),
-        found => Err(Error::Alignment { expected: SECTION_ALIGNMENT, found }),
+        found => {
+            let what = "an artifact that is used in place";
+            Err(Error::Alignment { what, expected: SECTION_ALIGNMENT, found })
+        }
     }
 }
 

@@ -7,13 +7,15 @@ use std::thread::available_parallelism;
 use far_format::plan::StepOp;
 use far_kernels::Isa;
 
+use crate::buffer::{Supply, padded};
 use crate::call::{Extent, Input, Inputs};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::exec::Machine;
+use crate::exec::{Machine, Prepared};
 use crate::isa::choose_kernels;
 use crate::model::Model;
 use crate::profile::Profile;
-use crate::team::Team;
+use crate::team::{Helpers, Pool, Team, check_cpus};
 
 /// Most threads of a session.
 pub const MAX_THREADS: usize = 256;
@@ -21,14 +23,44 @@ pub const MAX_THREADS: usize = 256;
 /// How a session runs.
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
-    /// Threads, the caller's included; 0 for one on each CPU that the process may use. At most [`MAX_THREADS`].
-    /// The results' bits don't depend on it.
+    /// Threads, the caller's included; 0 for one on each CPU that the process may use, or on each of `cpus`. At most
+    /// [`MAX_THREADS`]. The results' bits don't depend on it.
     pub threads: usize,
     /// Kernels no better than these. The environment variable [`FAR_ISA`](crate::ISA_VARIABLE) limits too. The
     /// results' bits don't depend on it.
     pub isa: Option<Isa>,
     /// Whether to time each step.
     pub profile: bool,
+    /// A CPU for each thread, or none. The first is for the caller's thread, which stays where the caller puts it; the
+    /// session's own threads are kept on the others, one each.
+    pub cpus: Vec<usize>,
+    /// Threads to use instead of starting some.
+    pub pool: Option<Arc<dyn Pool>>,
+}
+
+impl SessionOptions {
+    fn threads(&self) -> Result<usize> {
+        let threads = match self.threads {
+            0 if !self.cpus.is_empty() => self.cpus.len(),
+            0 => available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS),
+            threads => threads,
+        };
+        if threads > MAX_THREADS {
+            return Err(Error::Threads { limit: MAX_THREADS, found: threads });
+        }
+        if self.pool.is_some() && !self.cpus.is_empty() {
+            return Err(Error::CpusOfPool);
+        }
+        check_cpus(&self.cpus, threads)?;
+        Ok(threads)
+    }
+
+    fn helpers(&self) -> Helpers<'_> {
+        match &self.pool {
+            Some(pool) => Helpers::Lent(pool),
+            None => Helpers::Started { cpus: &self.cpus },
+        }
+    }
 }
 
 /// A model ready to run: its arena, threads and kernels. Any thread may own it; one at a time runs it.
@@ -45,17 +77,44 @@ impl Session {
     /// # Errors
     /// An option that can't be met, no memory for the arena, or no more threads.
     pub fn new(model: Arc<Model>, options: &SessionOptions) -> Result<Session> {
-        let threads = match options.threads {
-            0 => available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS),
-            found if found > MAX_THREADS => return Err(Error::Threads { limit: MAX_THREADS, found }),
-            threads => threads,
-        };
-        let profile = options.profile.then(|| Profile::new(model.plan().steps.len())).transpose()?;
-        let machine = Machine::new(model, choose_kernels(options.isa)?, threads)?;
-        let program = machine.program();
-        let parallel = program.phases.iter().filter(|phase| phase.parallel_from != usize::MAX);
-        let widest = parallel.map(|phase| phase.tasks.len()).max().unwrap_or(1);
-        let team = Team::new(threads.min(widest), program.scratch)?;
+        let (prepared, threads) = prepare(model, options)?;
+        Session::with(prepared, threads, options, Supply::allocator())
+    }
+
+    /// As [`new`](Self::new), with the arena and all scratch memory in `memory`, which begins at a multiple of 64 bytes and
+    /// has [`memory_size`](Self::memory_size) bytes. What a session keeps besides is its list of tasks and its threads.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); memory that is too small or doesn't begin where it must.
+    pub fn new_in(
+        model: Arc<Model>,
+        options: &SessionOptions,
+        memory: &'static mut [f32],
+    ) -> Result<Session> {
+        let (prepared, threads) = prepare(model, options)?;
+        let supply = Supply::lent(memory, memory_len(&prepared, threads))?;
+        Session::with(prepared, threads, options, supply)
+    }
+
+    /// Bytes that a session of these options needs for [`new_in`](Self::new_in).
+    ///
+    /// # Errors
+    /// An option that can't be met.
+    pub fn memory_size(model: Arc<Model>, options: &SessionOptions) -> Result<usize> {
+        let (prepared, threads) = prepare(model, options)?;
+        Ok(memory_len(&prepared, threads).saturating_mul(size_of::<f32>()))
+    }
+
+    fn with(
+        prepared: Prepared,
+        threads: usize,
+        options: &SessionOptions,
+        mut supply: Supply,
+    ) -> Result<Session> {
+        let steps = prepared.model().plan().steps.len();
+        let profile = options.profile.then(|| Profile::new(steps)).transpose()?;
+        let machine = Machine::new(prepared, &mut supply)?;
+        let team = Team::new(threads, options.helpers(), machine.program().scratch, &mut supply)?;
         Ok(Session { machine, team, profile })
     }
 
@@ -93,6 +152,11 @@ impl Session {
         self.machine.model()
     }
 
+    /// What ends its run in progress, from another thread.
+    pub fn cancel(&self) -> &Cancel {
+        self.machine.cancel()
+    }
+
     /// The instruction set of its kernels.
     pub fn isa(&self) -> Isa {
         self.machine.kernels().isa()
@@ -100,29 +164,35 @@ impl Session {
 
     /// Names of the kernels that its steps run, each once, in order of first use.
     pub fn kernels(&self) -> Vec<&'static str> {
-        let kernels = self.machine.kernels();
         let mut names = Vec::new();
         for step in &self.model().plan().steps {
-            let used: &[&'static str] = match &step.op {
-                StepOp::Gemm(_) => &[kernels.gemm().name()],
-                StepOp::Lstm(_) => &[kernels.lstm().name()],
-                StepOp::LayerNorm(_) => &[kernels.layer_norm().name()],
-                StepOp::Attention(_) => &[kernels.gemm().name(), kernels.softmax().name()],
-                StepOp::Map { .. } => &[kernels.map().name()],
-                StepOp::Add { .. } => &[kernels.add().name()],
-                StepOp::Patches(_)
-                | StepOp::Copy { .. }
-                | StepOp::MeanRows { .. }
-                | StepOp::Embed(_)
-                | StepOp::Normalize { .. } => &[],
-            };
-            for name in used {
-                if !names.contains(name) {
-                    names.push(*name);
+            for name in self.kernels_of(&step.op) {
+                if !names.contains(&name) {
+                    names.push(name);
                 }
             }
         }
         names
+    }
+
+    /// Names of the kernels that a step of its model runs, the one that does most of it first; none where it only moves
+    /// elements.
+    pub fn kernels_of(&self, op: &StepOp) -> impl Iterator<Item = &'static str> + use<> {
+        let kernels = self.machine.kernels();
+        let names = match op {
+            StepOp::Gemm(_) => [Some(kernels.gemm().name()), None],
+            StepOp::Lstm(_) => [Some(kernels.lstm().name()), None],
+            StepOp::LayerNorm(_) => [Some(kernels.layer_norm().name()), None],
+            StepOp::Attention(_) => [Some(kernels.gemm().name()), Some(kernels.softmax().name())],
+            StepOp::Map { .. } => [Some(kernels.map().name()), None],
+            StepOp::Add { .. } => [Some(kernels.add().name()), None],
+            StepOp::Patches(_)
+            | StepOp::Copy { .. }
+            | StepOp::MeanRows { .. }
+            | StepOp::Embed(_)
+            | StepOp::Normalize { .. } => [None, None],
+        };
+        names.into_iter().flatten()
     }
 
     /// Threads that run it, the caller's included.
@@ -146,4 +216,19 @@ impl Session {
             profile.reset();
         }
     }
+}
+
+/// The program, and how many threads will follow it: not more than one of its phases can use.
+fn prepare(model: Arc<Model>, options: &SessionOptions) -> Result<(Prepared, usize)> {
+    let threads = options.threads()?;
+    let prepared = Prepared::new(model, choose_kernels(options.isa)?, threads)?;
+    let parallel = prepared.program().phases.iter().filter(|phase| phase.parallel_from != usize::MAX);
+    let widest = parallel.map(|phase| phase.tasks.len()).max().unwrap_or(1);
+    Ok((prepared, threads.min(widest)))
+}
+
+/// f32 elements of the arena and of the scratch memory of so many threads, in one piece.
+fn memory_len(prepared: &Prepared, threads: usize) -> usize {
+    let scratch = threads.saturating_mul(padded(prepared.program().scratch));
+    padded(prepared.arena_len()).saturating_add(scratch)
 }

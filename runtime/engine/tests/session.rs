@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::{env, fs, process, thread};
 
 use common::{Builder, host, noise, run};
-use far_engine::{Error, ErrorKind, Isa, MAX_THREADS, Model, Session, SessionOptions};
+use far_engine::{Cancel, Error, ErrorKind, Isa, MAX_THREADS, Model, Pool, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, gemm_weight_len};
 use far_format::plan::{Gemm, GemmGroup, StepOp};
@@ -150,7 +150,8 @@ fn options() {
 
 #[test]
 fn it_says_what_runs() {
-    let options = SessionOptions { threads: 2, isa: Some(Isa::Scalar), profile: true };
+    let options =
+        SessionOptions { threads: 2, isa: Some(Isa::Scalar), profile: true, ..SessionOptions::default() };
     let mut session = Session::new(small().model(), &options).unwrap();
     assert_eq!(session.isa(), Isa::Scalar);
     let kernels = session.kernels();
@@ -188,4 +189,125 @@ fn a_model_is_shared_and_sessions_move() {
             });
         }
     });
+}
+
+/// Memory as a caller lends it: `len` elements from a cache line on, none of them zero.
+fn lent(len: usize) -> &'static mut [f32] {
+    let memory: &'static mut [f32] = Box::leak(vec![7.0; len + 16].into_boxed_slice());
+    let start = memory.as_ptr().align_offset(64);
+    &mut memory[start..][..len]
+}
+
+#[test]
+fn a_callers_memory_is_all_that_is_needed() {
+    let model = small().model();
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    let expected = run(&mut session(1), &[&x, &y]);
+    for threads in [1, 3] {
+        let options = SessionOptions { threads, ..SessionOptions::default() };
+        let bytes = Session::memory_size(Arc::clone(&model), &options).unwrap();
+        assert!(bytes >= 64 * 80 * 4 && bytes.is_multiple_of(64), "{bytes}");
+        let mut session = Session::new_in(Arc::clone(&model), &options, lent(bytes / 4)).unwrap();
+        assert_eq!(run(&mut session, &[&x, &y]), expected);
+        assert!(session.memory_bytes() <= bytes);
+        let error = Session::new_in(Arc::clone(&model), &options, lent(bytes / 4 - 1)).unwrap_err();
+        let expected = format!("session's memory: expected at least `{bytes}` bytes, got `{}`", bytes - 4);
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::MemorySize, expected));
+        let error = Session::new_in(Arc::clone(&model), &options, &mut lent(bytes / 4 + 1)[1..]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Alignment);
+    }
+}
+
+/// Cancels whenever it is used, while it holds something to cancel.
+#[derive(Debug, Default)]
+struct Canceller(Mutex<Option<Cancel>>);
+
+impl Pool for Canceller {
+    fn run(&self, count: usize, lane: &(dyn Fn(usize) + Sync)) {
+        if let Some(cancel) = &*self.0.lock().unwrap() {
+            assert!(cancel.cancel(), "a run is in progress");
+        }
+        (0..count).for_each(lane);
+    }
+}
+
+#[test]
+fn a_run_ends_where_it_is_cancelled_and_the_session_goes_on() {
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    let canceller = Arc::new(Canceller::default());
+    let options = SessionOptions {
+        threads: 3,
+        pool: Some(canceller.clone()),
+        profile: true,
+        ..SessionOptions::default()
+    };
+    let mut session = Session::new(small().model(), &options).unwrap();
+    assert_eq!(session.threads(), 3);
+    assert!(!session.cancel().cancel(), "no run is in progress");
+    let expected = run(&mut session, &[&x, &y]);
+    assert_eq!(expected, run(&mut self::session(1), &[&x, &y]));
+
+    *canceller.0.lock().unwrap() = Some(session.cancel().clone());
+    let (mut a, mut b) = (vec![7.0; 64 * 80], vec![7.0; 64 * 80]);
+    let error = session.run(&[&x, &y], &mut [&mut a, &mut b]).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Cancelled, "the run was cancelled"));
+    assert!(b.iter().all(|value| *value == 7.0), "steps after the cancelled one ran");
+    assert_eq!(session.profile().unwrap().runs(), 1);
+    // A call that is refused is no run.
+    assert_eq!(session.run(&[&x], &mut [&mut a, &mut b]).unwrap_err().kind(), ErrorKind::PortCount);
+
+    *canceller.0.lock().unwrap() = None;
+    assert!(!session.cancel().cancel());
+    assert_eq!(run(&mut session, &[&x, &y]), expected);
+}
+
+#[test]
+fn runs_are_cancelled_from_other_threads() {
+    let mut session = session(2);
+    let cancel = session.cancel().clone();
+    let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
+    let expected = run(&mut self::session(1), &[&x, &y]);
+    let (mut a, mut b) = (vec![0.0; 64 * 80], vec![0.0; 64 * 80]);
+    let found = thread::scope(|scope| {
+        // Whoever finds a run ends it, and that run only.
+        let found = scope.spawn(move || {
+            (0..100)
+                .filter(|_| {
+                    thread::yield_now();
+                    while !cancel.cancel() {
+                        thread::yield_now();
+                    }
+                    true
+                })
+                .count()
+        });
+        let mut cancelled = 0;
+        while !found.is_finished() {
+            match session.run(&[&x, &y], &mut [&mut a, &mut b]) {
+                Ok(()) => assert_eq!((&a, &b), (&expected[0], &expected[1])),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Cancelled);
+                    cancelled += 1;
+                }
+            }
+        }
+        assert!(cancelled > 0);
+        found.join().unwrap()
+    });
+    assert_eq!(found, 100);
+    assert_eq!(run(&mut session, &[&x, &y]), expected);
+}
+
+#[test]
+fn cpus_and_a_pool_exclude_each_other() {
+    let new = |options: SessionOptions| Session::new(small().model(), &options);
+    let pool: Option<Arc<dyn Pool>> = Some(Arc::new(Canceller::default()));
+    let error = new(SessionOptions { cpus: vec![0], pool, ..SessionOptions::default() }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Option);
+    let error = new(SessionOptions { cpus: vec![0], threads: 2, ..SessionOptions::default() }).unwrap_err();
+    assert!(matches!(error, Error::Cpus { expected: 2, found: 1 }), "{error}");
+    let error = new(SessionOptions { cpus: vec![1 << 20], ..SessionOptions::default() }).unwrap_err();
+    assert!(matches!(error, Error::Cpu { cpu: 1048576, .. }), "{error}");
+    let session = new(SessionOptions { cpus: vec![0], ..SessionOptions::default() }).unwrap();
+    assert_eq!(session.threads(), 1);
 }

@@ -1,0 +1,46 @@
+//! Puts threads on CPUs. May import: `error`.
+
+use std::io;
+use std::os::unix::thread::JoinHandleExt;
+use std::thread::JoinHandle;
+
+use crate::error::{Error, Result};
+
+/// Whether a list of CPUs can be one for each of so many threads, as far as that shows without trying.
+pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    if cpus.len() < threads {
+        return Err(Error::Cpus { expected: threads, found: cpus.len() });
+    }
+    // SAFETY: asks for a number.
+    let count = usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) }).unwrap_or(0);
+    for (i, cpu) in cpus.iter().copied().enumerate() {
+        let refuse = |source| Err(Error::Cpu { cpu, source });
+        if cpu >= count.min(libc::CPU_SETSIZE as usize) {
+            return refuse(io::Error::other(format!(
+                "this machine has CPUs 0 to {}",
+                count.saturating_sub(1)
+            )));
+        }
+        if cpus[..i].contains(&cpu) {
+            return refuse(io::Error::other("it is listed twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a thread on one CPU.
+pub(super) fn pin(worker: &JoinHandle<()>, cpu: usize) -> Result<()> {
+    // SAFETY: a set of CPUs is bits, of which none is a valid set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(Error::Cpu { cpu, source: io::Error::from_raw_os_error(libc::EINVAL) });
+    }
+    // SAFETY: the set has a bit of that number.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the handle shows that the thread was not joined, so that its number is its own; the set is as long as stated.
+    let status = unsafe { libc::pthread_setaffinity_np(worker.as_pthread_t(), size_of_val(&set), &set) };
+    if status == 0 { Ok(()) } else { Err(Error::Cpu { cpu, source: io::Error::from_raw_os_error(status) }) }
+}

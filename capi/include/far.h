@@ -31,8 +31,8 @@
  *
  *   Every function that can fail returns a far_status, FAR_OK (0) or what went wrong, and hands its
  *   results out through pointers. A function that fails writes nothing through them: variables and
- *   buffers stay as they were. (One exception: after FAR_ERROR_INTERNAL the contents of the output
- *   buffers of a run are unspecified.) far_last_error() is the text for people, kept for each thread.
+ *   buffers stay as they were. (One exception: after FAR_ERROR_INTERNAL and FAR_ERROR_CANCELLED the
+ *   contents of the output buffers of a run are unspecified.) far_last_error() is the text for people, kept for each thread.
  *
  *   NULL, a wrong size, shape, type, name or index, and any file however damaged, give a status and
  *   do no harm. libfar never prints, never exits, and installs no signal handlers. A panic inside it
@@ -49,7 +49,20 @@
  *   Strings and lists that libfar hands out are constant, belong to libfar, and live as long as the
  *   handle they were asked of; those asked of no handle live for ever, but for far_last_error(). All
  *   strings are UTF-8 and end with NUL. What the caller passes in is used during the call only,
- *   but for the bytes of far_model_open_static().
+ *   but for the bytes of far_model_open_static(), the memory of far_session_new_in(), and function and
+ *   context of a far_thread_pool.
+ *
+ * MEMORY
+ *
+ *   far_model_open() takes memory for the model's description, far_model_open_memory() for a copy of
+ *   the artifact besides. far_session_new() takes all that runs will need. After that nothing is
+ *   allocated: not by far_session_run(), whether it works or is refused, nor by any function that
+ *   asks a handle, cancels, or profiles. far_session_new_in() puts arena and scratch memory into memory of the
+ *   caller's; what it takes from the heap besides is the list of the session's tasks (some 200
+ *   bytes each, a few tasks a step and thread), names, and for each thread that it starts a stack.
+ *   far_session_free() and far_model_free() give all of it back. Memory that can't be had is
+ *   FAR_ERROR_OUT_OF_MEMORY; what the C library and Rust's threads take for themselves, some hundred
+ *   bytes, ends the process as an allocation of theirs does.
  *
  * THREADS
  *
@@ -61,11 +74,18 @@
  *
  *     function                                           at once with others on the same handle
  *     far_model_*, but far_model_free                    yes
- *     far_session_new                                    yes, on the same model
- *     far_session_kernels, _threads, _memory_used        yes, also during a run
- *     far_session_run                                    no: FAR_ERROR_BUSY
+ *     far_session_new, _new_in, _memory_size             yes, on the same model
+ *     far_session_kernels, _threads, _memory_used,
+ *       _step_count                                      yes, also during a run
+ *     far_session_cancel                                 yes, also during a run: that is what it is for
+ *     far_session_run, _profile, _profile_reset          one at a time, the others get FAR_ERROR_BUSY
  *     far_model_free, far_session_free                   no
  *     all others                                         have no handle: yes
+ *
+ *   libfar starts threads in far_session_new() and far_session_new_in() only, one less than the
+ *   session computes with, and none where the options bring a thread pool. It never changes the
+ *   thread that calls it. Callbacks of the caller's (far_logger, far_thread_pool) may call libfar,
+ *   but not run or free the session that calls them, and must return: no longjmp(), no C++ exception.
  *
  * BATCHES AND TOKENS
  *
@@ -125,14 +145,14 @@ enum {
     FAR_ERROR_STRUCT_SIZE = 101,  /**< struct_size is not that of a known version; see STRUCTS */
     FAR_ERROR_ABI_VERSION = 102,  /**< the program was compiled for another FAR_ABI_VERSION */
     FAR_ERROR_OPTION = 103,       /**< an option has a value that can't be met */
-    FAR_ERROR_INDEX = 104,        /**< no input or output of that index */
+    FAR_ERROR_INDEX = 104,        /**< nothing of that index */
     FAR_ERROR_COUNT = 105,        /**< not as many inputs or outputs as the model has */
     FAR_ERROR_NAME = 106,         /**< no input or output of that name, or the same one twice */
     FAR_ERROR_DTYPE = 107,        /**< not the element type that the model has there */
     FAR_ERROR_SHAPE = 108,        /**< not the dimensions that the model has there */
-    FAR_ERROR_SIZE = 109,         /**< not the number of bytes that the shape takes */
+    FAR_ERROR_SIZE = 109,         /**< not the number of bytes that it takes */
     FAR_ERROR_ALIGNMENT = 110,    /**< a pointer is not aligned to what it points at */
-    FAR_ERROR_OVERLAP = 111,      /**< an output overlaps an input or another output */
+    FAR_ERROR_OVERLAP = 111,      /**< an output overlaps an input, another output or the session */
     FAR_ERROR_BUSY = 112,         /**< the session is running in another thread */
     FAR_ERROR_TOKEN_ID = 113,     /**< a token's id that its table does not have */
     FAR_ERROR_MASK = 114,         /**< an attention mask that is not ones, at least one, then zeros */
@@ -154,6 +174,9 @@ enum {
     /* 5xx: the machine is short of something. */
     FAR_ERROR_OUT_OF_MEMORY = 500, /**< memory could not be had */
     FAR_ERROR_THREAD = 501,        /**< a thread could not be started */
+
+    /* 6xx: the caller ended it. */
+    FAR_ERROR_CANCELLED = 600, /**< far_session_cancel() ended the run */
 
     /* 9xx: a bug in libfar; please report it with its message. */
     FAR_ERROR_INTERNAL = 900, /**< a panic was caught */
@@ -208,6 +231,36 @@ const char *far_cpu_arch(void);
  */
 far_status far_cpu_features(uint64_t *bits, const char **names);
 
+/* ---- Logging ---- */
+
+/** How important a message is. */
+typedef int32_t far_log_level;
+
+enum {
+    FAR_LOG_ERROR = 1,   /**< why the call failed: what far_last_error() says */
+    FAR_LOG_WARNING = 2, /**< it works, but not as well as could be expected */
+    FAR_LOG_INFO = 3,    /**< what was opened or made */
+    FAR_LOG_DEBUG = 4    /**< details of it */
+};
+
+/** Takes one message: a line of at most 1023 bytes that lives until the function returns. */
+typedef void (*far_log_function)(void *context, far_log_level level, const char *message);
+
+/**
+ * Who hears what opening a model or making a session did, and why it failed. It is called on the
+ * thread of that call and before the call returns; runs log nothing. Start from FAR_LOGGER_INIT.
+ */
+typedef struct far_logger {
+    size_t struct_size;   /**< sizeof(far_logger) */
+    far_log_function log; /**< called with each message */
+    void *context;        /**< its first argument */
+    far_log_level level;  /**< the least important messages that are wanted */
+    uint32_t reserved;    /**< 0 */
+} far_logger;
+
+#define FAR_LOGGER_INIT(function, context, level)                                                  \
+    { sizeof(far_logger), (function), (context), (level), 0 }
+
 /* ---- Model ---- */
 
 /** A validated artifact. Never changes; may be shared by all threads. */
@@ -218,9 +271,10 @@ typedef struct far_model_options {
     size_t struct_size;   /**< sizeof(far_model_options) */
     uint32_t abi_version; /**< FAR_ABI_VERSION; checked against the library's */
     uint32_t flags;       /**< 0: none is defined */
+    const far_logger *logger; /**< who hears of it; NULL: nobody */
 } far_model_options;
 
-#define FAR_MODEL_OPTIONS_INIT { sizeof(far_model_options), FAR_ABI_VERSION, 0 }
+#define FAR_MODEL_OPTIONS_INIT { sizeof(far_model_options), FAR_ABI_VERSION, 0, NULL }
 
 /**
  * Opens the artifact in file `path` and validates all of it. The file is mapped, so its weights are
@@ -328,24 +382,85 @@ enum {
     FAR_ISA_RVV = 5     /**< riscv64: vector extension 1.0 */
 };
 
+/** The most threads of a session. */
+#define FAR_MAX_THREADS 256
+
+/** Flag of far_session_options: take the time of each step, for far_session_profile(). */
+#define FAR_SESSION_PROFILE (1u << 0)
+
+/** One lane of a job: takes parts of the work until none is left. */
+typedef void (*far_lane_function)(void *job, size_t lane);
+
+/**
+ * Calls lane(job, i) for each i below `count`, on whatever threads, the calling one included, in any
+ * order, at the same time or not, and returns when all these calls have ended. Lanes never wait for
+ * each other: one after another is right too, only slower. A lane that is left out or called twice
+ * does no harm; a call that goes on after the return, or begins then, is undefined.
+ */
+typedef void (*far_parallel_for_function)(void *context, size_t count, far_lane_function lane, void *job);
+
+/**
+ * Threads of the caller's, to be used instead of starting some. Function and context must hold until
+ * the session is freed. Start from FAR_THREAD_POOL_INIT.
+ */
+typedef struct far_thread_pool {
+    size_t struct_size;                     /**< sizeof(far_thread_pool) */
+    far_parallel_for_function parallel_for; /**< called by the thread that runs the session */
+    void *context;                          /**< its first argument */
+} far_thread_pool;
+
+#define FAR_THREAD_POOL_INIT(parallel_for, context)                                                \
+    { sizeof(far_thread_pool), (parallel_for), (context) }
+
 /** How a session runs. Start from FAR_SESSION_OPTIONS_INIT. */
 typedef struct far_session_options {
     size_t struct_size; /**< sizeof(far_session_options) */
-    uint32_t threads;   /**< how many compute, the caller's included; 0: one for each CPU there is */
+    uint32_t threads;   /**< how many compute, the caller's included; 0: one for each CPU, or of cpus */
     far_isa isa;        /**< an upper limit: kernels of no better instruction set are used */
+    uint32_t flags;     /**< FAR_SESSION_* */
+    uint32_t cpu_count; /**< how many CPUs are at cpus */
+    const uint32_t *cpus; /**< a CPU's number for each thread; NULL: where the system puts them */
+    const far_thread_pool *pool; /**< threads to use instead of starting some; NULL: start them */
+    const far_logger *logger;    /**< who hears of it; NULL: nobody */
 } far_session_options;
 
-#define FAR_SESSION_OPTIONS_INIT { sizeof(far_session_options), 0, FAR_ISA_BEST }
+#define FAR_SESSION_OPTIONS_INIT                                                                   \
+    { sizeof(far_session_options), 0, FAR_ISA_BEST, 0, 0, NULL, NULL, NULL }
 
 /**
  * Makes a session of a model. All memory that its runs need is taken here, and its threads are
- * started; a session of one thread starts none. `options` may be NULL. The environment variable
- * FAR_ISA (scalar, avx2, avx512, neon or rvv) is a limit of the instruction set too.
+ * started; a session of one thread starts none, and threads that no step of the model could use are
+ * not started. `options` may be NULL. The environment variable FAR_ISA (scalar, avx2, avx512, neon or
+ * rvv) is a limit of the instruction set too.
+ *
+ * Where `cpus` lists CPUs, there must be one for each thread. The thread that calls far_session_run()
+ * is the caller's to place, best on cpus[0]; the threads that libfar starts are kept on the
+ * others, one each. A CPU that is not there, is listed twice, or that the system refuses, and CPUs
+ * together with a pool, are FAR_ERROR_OPTION.
  *
  * Statuses: 100, 101, 103, 110, 5xx, 9xx.
  */
 far_status far_session_new(const far_model *model, const far_session_options *options,
                            far_session **session);
+
+/**
+ * Bytes that far_session_new_in() needs with the same options: arena and scratch memory of all
+ * threads. With `threads` 0 it depends on the CPUs there are at the moment: give a number. Nothing that it
+ * takes meanwhile is kept.
+ *
+ * Statuses: 100, 101, 103, 110, 5xx, 9xx.
+ */
+far_status far_session_memory_size(const far_model *model, const far_session_options *options, size_t *size);
+
+/**
+ * As far_session_new(), with arena and scratch memory in the `size` bytes at `memory`, which must be a
+ * multiple of 64. They are the session's until it is freed, and never freed by it; their contents don't
+ * matter. Of more than are needed the first are used.
+ *
+ * Statuses: 100, 101, 103, 109, 110, 5xx, 9xx.
+ */
+far_status far_session_new_in(const far_model *model, const far_session_options *options, void *memory,
+                              size_t size, far_session **session);
 
 /** Gives a session back and ends its threads. NULL is fine. */
 void far_session_free(far_session *session);
@@ -400,6 +515,20 @@ far_status far_session_run(far_session *session, const far_input *inputs, size_t
                            const far_output *outputs, size_t output_count);
 
 /**
+ * Ends the run in progress, from any thread: parts of its work that have not begun (each takes
+ * microseconds to a few milliseconds) are left out, and far_session_run() answers
+ * FAR_ERROR_CANCELLED. The session is as good as before, and its next run as any other.
+ *
+ * Exactly one run is meant, the one in progress: from when its arguments have been checked until it
+ * returns. If there is one, it answers FAR_ERROR_CANCELLED, even where all its work was done by then. If
+ * there is none, nothing happens, and a run that begins later is not affected: a program that
+ * wants to stop one that is only about to begin keeps a flag of its own. Never waits.
+ *
+ * Statuses: 100, 110.
+ */
+far_status far_session_cancel(const far_session *session);
+
+/**
  * The kernels that run, such as "gemm_f32_14x32_avx512", each once: `*count` strings at `*names`, alive
  * as long as the session. Statuses: 100, 110.
  */
@@ -413,6 +542,41 @@ far_status far_session_threads(const far_session *session, size_t *threads);
  * threads. Statuses: 100, 110.
  */
 far_status far_session_memory_used(const far_session *session, uint64_t *size);
+
+/** In which precision products are taken. */
+typedef int32_t far_precision;
+
+enum {
+    FAR_PRECISION_F32 = 0 /**< weights and products are f32 */
+};
+
+/** One step of a session, and the time in it. Start from FAR_STEP_PROFILE_INIT. */
+typedef struct far_step_profile {
+    size_t struct_size;      /**< sizeof(far_step_profile), set before the call */
+    const char *name;        /**< the step's name, from the source model; lives as long as the session */
+    const char *op;          /**< what it does, such as "gemm" or "lstm"; lives for ever */
+    const char *kernel;      /**< the kernel that does most of it, "" where it only moves elements */
+    far_precision precision; /**< the precision of its products */
+    uint32_t reserved;       /**< 0 */
+    uint64_t runs;           /**< completed runs; 0 without FAR_SESSION_PROFILE */
+    uint64_t nanoseconds;    /**< time in the step, over all runs; 0 without FAR_SESSION_PROFILE */
+} far_step_profile;
+
+#define FAR_STEP_PROFILE_INIT { sizeof(far_step_profile), NULL, NULL, NULL, 0, 0, 0, 0 }
+
+/** How many steps a run has. Statuses: 100, 110. */
+far_status far_session_step_count(const far_session *session, size_t *count);
+
+/**
+ * Describes step `index`, counted from 0, in the order in which they run. Times are taken where the
+ * session's options have FAR_SESSION_PROFILE, at the cost of two looks at the clock a step.
+ *
+ * Statuses: 100, 101, 104, 110, 112, 9xx.
+ */
+far_status far_session_profile(const far_session *session, size_t index, far_step_profile *profile);
+
+/** Sets runs and times to 0. Statuses: 100, 110, 112, 9xx. */
+far_status far_session_profile_reset(far_session *session);
 
 #ifdef __cplusplus
 }

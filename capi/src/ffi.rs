@@ -82,6 +82,36 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const c_void, size: usize, what: &str) 
     Ok(unsafe { std::slice::from_raw_parts(start.as_ptr(), size) })
 }
 
+/// Memory of the caller's for f32, of at least `needed` bytes; zeroed, as far as it is needed.
+///
+/// # Safety
+///
+/// `pointer` is NULL or points at `size` bytes that are the result's alone during `'a`.
+pub(crate) unsafe fn lines<'a>(
+    pointer: *mut c_void,
+    size: usize,
+    needed: usize,
+    what: &str,
+) -> Result<&'a mut [f32], Failure> {
+    /// A cache line.
+    #[repr(align(64))]
+    struct Line(#[expect(dead_code, reason = "only its alignment counts")] [u8; 64]);
+    let start = present(pointer.cast::<Line>(), what)?.cast::<u8>();
+    if size < needed || isize::try_from(size).is_err() {
+        return Err(Failure::new(
+            FAR_ERROR_SIZE,
+            format_args!(
+                "`{what}`: expected at least `{needed}` bytes, got `{size}`; hint: far_session_memory_size() with \
+                 the same options"
+            ),
+        ));
+    }
+    // SAFETY: not NULL, aligned and of that size, checked above; ours alone by the contract.
+    unsafe { start.write_bytes(0, needed) };
+    // SAFETY: as above; just initialised, and every bit pattern is an f32.
+    Ok(unsafe { std::slice::from_raw_parts_mut(start.as_ptr().cast(), needed / size_of::<f32>()) })
+}
+
 /// A place where the caller wants a result; written only by [`Out::set`], so a call that fails leaves it as
 /// it was.
 pub(crate) struct Out<'a, T> {
@@ -320,6 +350,55 @@ mod tests {
         let handle = into_handle(Bad(1)).unwrap();
         // SAFETY: just made, and not used again.
         unsafe { free_handle(handle) };
+    }
+
+    /// A struct that once had no `later`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Grown {
+        struct_size: usize,
+        first: u64,
+        later: u64,
+    }
+
+    // SAFETY: as the trait wants it.
+    unsafe impl Versioned for Grown {
+        const FIRST_SIZE: usize = 16;
+        const DEFAULT: Self = Grown { struct_size: 24, first: 1, later: 2 };
+    }
+
+    #[test]
+    fn a_struct_of_an_older_program_lacks_what_it_does_not_know() {
+        let older = Grown { struct_size: 16, first: 7, later: 8 };
+        // SAFETY: a struct of that size.
+        let read = unsafe { read_struct(&older, "it") }.unwrap();
+        assert_eq!((read.first, read.later), (7, 2));
+        let mut written = older;
+        // SAFETY: as above.
+        unsafe { write_struct(&mut written, "it", Grown { struct_size: 24, first: 3, later: 4 }) }.unwrap();
+        assert_eq!(written, Grown { struct_size: 16, first: 3, later: 8 });
+        let small = Grown { struct_size: 15, ..older };
+        // SAFETY: as above.
+        assert_eq!(unsafe { read_struct(&small, "it") }.unwrap_err().status(), FAR_ERROR_STRUCT_SIZE);
+    }
+
+    #[test]
+    fn lent_memory_is_zeroed_as_far_as_it_is_needed() {
+        #[repr(align(64))]
+        struct Memory([u8; 192]);
+        let mut memory = Memory([9; 192]);
+        let start: *mut c_void = (&raw mut memory.0).cast();
+        // SAFETY: memory of this function.
+        assert_eq!(unsafe { lines(start, 192, 128, "it") }.unwrap(), [0.0; 32]);
+        assert_eq!(memory.0[128], 9);
+        // SAFETY: as above.
+        assert_eq!(unsafe { lines(start, 192, 193, "it") }.unwrap_err().status(), FAR_ERROR_SIZE);
+        // SAFETY: as above.
+        let misaligned = unsafe { lines(start.wrapping_byte_add(16), 64, 64, "it") };
+        assert_eq!(misaligned.unwrap_err().status(), FAR_ERROR_ALIGNMENT);
+        // SAFETY: NULL is refused.
+        let null = unsafe { lines(std::ptr::null_mut(), 64, 64, "it") };
+        assert_eq!(null.unwrap_err().status(), FAR_ERROR_NULL_POINTER);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! other side.
 //!
 //! `ffi` holds what a boundary needs (panics, NULL, ownership, structs of several versions), `message` the last error
-//! of each thread; `info`, `model`, `session`, `tensor` and `status` are the header's sections; `port` checks a
-//! caller's tensors against the model's, `extent` is what they say of a call.
+//! of each thread; `info`, `log`, `model`, `options`, `pool`, `profile`, `session`, `tensor` and `status` are the header's
+//! sections; `port` checks a caller's tensors against the model's, `extent` is what they say of a call.
 //! May import: the engine, and what its interface mentions of format and kernels.
 #![allow(
     unsafe_code,
@@ -18,9 +18,13 @@ extern crate self as far;
 mod extent;
 mod ffi;
 mod info;
+mod log;
 mod message;
 mod model;
+mod options;
+mod pool;
 mod port;
+mod profile;
 mod session;
 mod status;
 mod tensor;
@@ -29,8 +33,17 @@ mod tensor;
 mod test;
 
 pub use info::*;
+pub use log::{
+    FAR_LOG_DEBUG, FAR_LOG_ERROR, FAR_LOG_INFO, FAR_LOG_WARNING, far_log_function, far_log_level, far_logger,
+};
 pub use message::far_last_error;
 pub use model::*;
+pub use options::{
+    FAR_ISA_AVX2, FAR_ISA_AVX512, FAR_ISA_BEST, FAR_ISA_NEON, FAR_ISA_RVV, FAR_ISA_SCALAR, FAR_MAX_THREADS,
+    FAR_SESSION_PROFILE, far_isa, far_session_options,
+};
+pub use pool::{far_lane_function, far_parallel_for_function, far_thread_pool};
+pub use profile::*;
 pub use session::*;
 pub use status::*;
 pub use tensor::*;

@@ -7,21 +7,26 @@ use std::fmt::{self, Write as _};
 use std::sync::Once;
 
 /// One line of UTF-8 of less than `CAPACITY` bytes; what is longer is cut.
-struct Message<const CAPACITY: usize> {
+pub(crate) struct Message<const CAPACITY: usize> {
     /// The text, then at least one NUL.
     bytes: [u8; CAPACITY],
     len: usize,
 }
 
 impl<const CAPACITY: usize> Message<CAPACITY> {
-    const EMPTY: Self = Message { bytes: [0; CAPACITY], len: 0 };
+    pub(crate) const EMPTY: Self = Message { bytes: [0; CAPACITY], len: 0 };
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         // Written by `write_str` only, which writes whole characters.
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 
-    fn replace(&mut self, text: fmt::Arguments<'_>) {
+    /// As C reads it.
+    pub(crate) fn as_ptr(&self) -> *const c_char {
+        self.bytes.as_ptr().cast()
+    }
+
+    pub(crate) fn replace(&mut self, text: fmt::Arguments<'_>) {
         self.len = 0;
         // An error means that the text is longer than there is room for: the rest is left out.
         let _ = self.write_fmt(text);
@@ -72,11 +77,18 @@ pub(crate) fn record(text: fmt::Arguments<'_>) {
     });
 }
 
-/// Runs `body`; a panic in it is noted instead of printed.
+/// Shows this thread's message.
+pub(crate) fn with_last(show: impl FnOnce(&str)) {
+    LAST.with_borrow(|last| show(last.as_str()));
+}
+
+/// Runs `body`; a panic in it is noted instead of printed. A call inside another, as of a pool's lane, notes it for both.
 pub(crate) fn with_panics_noted<R>(body: impl FnOnce() -> R) -> R {
     install_hook();
-    PANIC.with_borrow_mut(|panic| panic.replace(format_args!("")));
     let outer = INSIDE.replace(true);
+    if !outer {
+        PANIC.with_borrow_mut(|panic| panic.replace(format_args!("")));
+    }
     let result = body();
     INSIDE.set(outer);
     result

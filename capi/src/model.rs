@@ -1,5 +1,5 @@
 //! Models: opening, freeing, and what they say about themselves.
-//! May import: `ffi`, `status`, `port`, `tensor`, the engine's model.
+//! May import: `ffi`, `log`, `status`, `port`, `tensor`, the engine's model.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +14,7 @@ use crate::ffi::{
     vec_of, write_struct,
 };
 use crate::info::FAR_ABI_VERSION;
+use crate::log::{FAR_LOG_DEBUG, FAR_LOG_INFO, Logger, far_logger};
 use crate::port::Port;
 use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
 use crate::tensor::far_tensor_info;
@@ -28,6 +29,8 @@ pub(crate) struct Described {
     pub(crate) outputs: Vec<Port>,
     /// What is known of every call.
     pub(crate) extents: Extents,
+    /// Names of the steps.
+    pub(crate) step_names: Vec<CString>,
     name: CString,
     features: CString,
 }
@@ -41,7 +44,12 @@ const _: () = {
 impl far_model {
     pub(crate) fn new(model: Arc<Model>) -> Result<far_model, Failure> {
         let extents = Extents::new(&model);
+        let mut step_names = vec_of(model.plan().steps.len())?;
+        for step in &model.plan().steps {
+            step_names.push(c_string(format_args!("{}", step.name))?);
+        }
         Ok(far_model(Arc::new(Described {
+            step_names,
             inputs: ports(model.inputs(), &extents)?,
             outputs: ports(model.outputs(), &extents)?,
             extents,
@@ -74,24 +82,32 @@ pub struct far_model_options {
     pub abi_version: u32,
     /// None is defined.
     pub flags: u32,
+    /// Who hears of it; NULL: nobody.
+    pub logger: *const far_logger,
 }
 
-// SAFETY: `repr(C)`, `struct_size` first, integers only, 8 + 4 + 4 bytes.
+// SAFETY: `repr(C)`, `struct_size` first, integers and a raw pointer only, 8 + 4 + 4 + 8 bytes.
 unsafe impl Versioned for far_model_options {
-    const FIRST_SIZE: usize = 16;
-    const DEFAULT: Self =
-        far_model_options { struct_size: size_of::<Self>(), abi_version: FAR_ABI_VERSION, flags: 0 };
+    const FIRST_SIZE: usize = 24;
+    const DEFAULT: Self = far_model_options {
+        struct_size: size_of::<Self>(),
+        abi_version: FAR_ABI_VERSION,
+        flags: 0,
+        logger: std::ptr::null(),
+    };
 }
 
+/// Checks options, and says who hears of the opening.
+///
 /// # Safety
 ///
-/// As for [`read_struct`].
-unsafe fn check_options(options: *const far_model_options) -> Result<(), Failure> {
+/// `options` is as [`read_struct`] wants it, its logger as [`Logger::read`] wants it.
+unsafe fn check_options(options: *const far_model_options) -> Result<Logger, Failure> {
     if options.is_null() {
-        return Ok(());
+        return Ok(Logger::NONE);
     }
     // SAFETY: the same contract.
-    let far_model_options { abi_version, flags, .. } = unsafe { read_struct(options, "options") }?;
+    let far_model_options { abi_version, flags, logger, .. } = unsafe { read_struct(options, "options") }?;
     if abi_version != FAR_ABI_VERSION {
         return Err(Failure::new(
             FAR_ERROR_ABI_VERSION,
@@ -107,6 +123,41 @@ unsafe fn check_options(options: *const far_model_options) -> Result<(), Failure
             format_args!("`options.flags`: expected `0`, got `{flags:#x}`"),
         ));
     }
+    // SAFETY: the same contract.
+    unsafe { Logger::read(logger) }
+}
+
+/// Hands a model out, and says what it is.
+fn opened(
+    logger: Logger,
+    out: Out<'_, *mut far_model>,
+    open: impl FnOnce() -> Result<Arc<Model>, far_engine::Error>,
+) -> Result<(), Failure> {
+    let model = logger.hear(open().map_err(Failure::from).and_then(far_model::new))?;
+    let described = &model.0.model;
+    let (plan, header) = (described.plan(), described.header());
+    logger.say(
+        FAR_LOG_INFO,
+        format_args!(
+            "opened model `{}` for target `{}`: {} steps, {} bytes of weights, {} bytes of arena",
+            plan.model,
+            header.target,
+            plan.steps.len(),
+            described.weight_bytes(),
+            plan.arena_bytes
+        ),
+    );
+    for (kind, ports) in [("input", described.inputs()), ("output", described.outputs())] {
+        for port in ports {
+            let most = described.most();
+            let elements = port.elements(most.batch, most.tokens);
+            logger.say(
+                FAR_LOG_DEBUG,
+                format_args!("{kind} `{}`: at most {elements} elements of {}", port.name, port.dtype),
+            );
+        }
+    }
+    out.set(into_handle(model)?);
     Ok(())
 }
 
@@ -126,12 +177,10 @@ pub unsafe extern "C" fn far_model_open(
         // SAFETY: the caller's promise.
         let (path, model) = unsafe { (reference(path, "path")?, Out::new(model, "model")?) };
         // SAFETY: the caller's promise.
-        unsafe { check_options(options) }?;
+        let logger = unsafe { check_options(options) }?;
         // SAFETY: not NULL, so a string by the caller's promise.
         let path = unsafe { CStr::from_ptr(path) };
-        let opened = Model::open(Path::new(OsStr::from_bytes(path.to_bytes())))?;
-        model.set(into_handle(far_model::new(opened)?)?);
-        Ok(())
+        opened(logger, model, || Model::open(Path::new(OsStr::from_bytes(path.to_bytes()))))
     })
 }
 
@@ -152,10 +201,8 @@ pub unsafe extern "C" fn far_model_open_memory(
         // SAFETY: the caller's promise.
         let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
         // SAFETY: the caller's promise.
-        unsafe { check_options(options) }?;
-        let opened = Model::from_bytes(data)?;
-        model.set(into_handle(far_model::new(opened)?)?);
-        Ok(())
+        let logger = unsafe { check_options(options) }?;
+        opened(logger, model, || Model::from_bytes(data))
     })
 }
 
@@ -176,10 +223,8 @@ pub unsafe extern "C" fn far_model_open_static(
         // SAFETY: the caller's promise: as long as anything looks at the bytes, they are as good as static.
         let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
         // SAFETY: the caller's promise.
-        unsafe { check_options(options) }?;
-        let opened = Model::from_static(data)?;
-        model.set(into_handle(far_model::new(opened)?)?);
-        Ok(())
+        let logger = unsafe { check_options(options) }?;
+        opened(logger, model, || Model::from_static(data))
     })
 }
 

@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::fmt;
+use std::ops::Range;
 
 use far_engine::{Dtype, Input};
 
@@ -284,8 +285,21 @@ unsafe fn check<T: Given>(
     Ok((index, Region { data: given.data, size: given.size, dtype: port.dtype }))
 }
 
-/// Checks that no output shares a byte with an input or another output.
-pub(crate) fn check_disjoint(inputs: &[Option<Region>], outputs: &[Option<Region>]) -> Result<(), Failure> {
+/// Checks that no output shares a byte with an input or another output, and nothing with memory lent to the session.
+pub(crate) fn check_disjoint(
+    inputs: &[Option<Region>],
+    outputs: &[Option<Region>],
+    lent: &Range<usize>,
+) -> Result<(), Failure> {
+    for region in inputs.iter().chain(outputs).flatten() {
+        let range = region.range();
+        if range.start < lent.end && lent.start < range.end {
+            return Err(Failure::new(
+                FAR_ERROR_OVERLAP,
+                format_args!("data at `{:p}` overlaps the memory that the session lives in", region.data),
+            ));
+        }
+    }
     let overlap = |a: Region, b: Region| {
         let (a, b) = (a.range(), b.range());
         a.start < b.end && b.start < a.end

@@ -1,62 +1,35 @@
 //! Sessions: making one, running it, and what it says about itself.
-//! May import: `ffi`, `status`, `port`, `tensor`, `model`, the engine's session.
+//! May import: `ffi`, `log`, `status`, `options`, `port`, `tensor`, `model`, the engine's session.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
 use std::mem;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
 
-use far_engine::{Input, Isa, Session, SessionOptions};
+use far_engine::{Cancel, Input, Session};
+use far_format::CheckedPlan;
 
-use crate::ffi::{
-    Failure, Out, Versioned, c_string, free_handle, guard, into_handle, read_struct, reference, vec_of,
-};
+use crate::ffi::{Failure, Out, c_string, free_handle, guard, into_handle, lines, reference, vec_of};
+use crate::log::{FAR_LOG_DEBUG, FAR_LOG_INFO, FAR_LOG_WARNING, Logger};
 use crate::model::{Described, ask, far_model};
+use crate::options::{self, far_session_options};
 use crate::port::{Region, bind, check_disjoint};
-use crate::status::{FAR_ERROR_BUSY, FAR_ERROR_INTERNAL, FAR_ERROR_OPTION, FAR_ERROR_POISONED, far_status};
+use crate::status::{FAR_ERROR_BUSY, FAR_ERROR_INTERNAL, FAR_ERROR_POISONED, far_status};
 use crate::tensor::{far_input, far_output};
-
-/// Instruction set.
-pub type far_isa = i32;
-
-/// The best that the CPU has.
-pub const FAR_ISA_BEST: far_isa = 0;
-/// Portable code.
-pub const FAR_ISA_SCALAR: far_isa = 1;
-/// AVX2 with FMA.
-pub const FAR_ISA_AVX2: far_isa = 2;
-/// AVX-512.
-pub const FAR_ISA_AVX512: far_isa = 3;
-/// Advanced SIMD of aarch64.
-pub const FAR_ISA_NEON: far_isa = 4;
-/// Vector extension 1.0 of riscv64.
-pub const FAR_ISA_RVV: far_isa = 5;
-
-/// How a session runs.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct far_session_options {
-    /// Size of this struct as the caller knows it.
-    pub struct_size: usize,
-    /// Threads that compute; 0: one for each CPU the process may use.
-    pub threads: u32,
-    /// Kernels of no better instruction set are used.
-    pub isa: far_isa,
-}
-
-// SAFETY: `repr(C)`, `struct_size` first, integers only, 8 + 4 + 4 bytes.
-unsafe impl Versioned for far_session_options {
-    const FIRST_SIZE: usize = 16;
-    const DEFAULT: Self =
-        far_session_options { struct_size: size_of::<Self>(), threads: 0, isa: FAR_ISA_BEST };
-}
 
 /// What one run needs; one caller at a time.
 pub struct far_session {
     model: Arc<Described>,
     running: Mutex<Running>,
+    cancel: Cancel,
     kernels: Kernels,
+    /// The kernel of each step, as a position in `kernels`, and of steps that have none the empty one behind them.
+    step_kernels: Vec<usize>,
     threads: usize,
     memory: u64,
+    /// Addresses of the caller's memory that it lives in.
+    lent: Range<usize>,
 }
 
 /// What a run changes.
@@ -87,7 +60,7 @@ const _: () = {
     moves_between_threads::<Running>();
 };
 
-/// Names as a list for C.
+/// Names as a list for C, and behind it an empty one.
 struct Kernels {
     pointers: Vec<*const c_char>,
     /// What `pointers` point at.
@@ -96,41 +69,64 @@ struct Kernels {
 
 impl Kernels {
     fn new(names: &[&str]) -> Result<Kernels, Failure> {
-        let (mut owned, mut pointers) = (vec_of(names.len())?, vec_of(names.len())?);
+        let (mut owned, mut pointers) = (vec_of(names.len())?, vec_of(names.len() + 1)?);
         for name in names {
             let name = c_string(format_args!("{name}"))?;
             pointers.push(name.as_ptr());
             owned.push(name);
         }
+        pointers.push(c"".as_ptr());
         Ok(Kernels { pointers, _names: owned })
+    }
+
+    fn count(&self) -> usize {
+        self.pointers.len() - 1
     }
 }
 
-fn engine_options(options: &far_session_options) -> Result<SessionOptions, Failure> {
-    let isa = match options.isa {
-        FAR_ISA_BEST => None,
-        FAR_ISA_SCALAR => Some(Isa::Scalar),
-        FAR_ISA_AVX2 => Some(Isa::Avx2),
-        FAR_ISA_AVX512 => Some(Isa::Avx512),
-        FAR_ISA_NEON => Some(Isa::Neon),
-        FAR_ISA_RVV => Some(Isa::Rvv),
-        other => {
-            return Err(Failure::new(
-                FAR_ERROR_OPTION,
-                format_args!("`options.isa`: expected one of FAR_ISA_*, got `{other}`"),
-            ));
-        }
-    };
-    Ok(SessionOptions { threads: options.threads as usize, isa, ..SessionOptions::default() })
-}
+// What the handle shares between threads, but for the pointers of `kernels`, which nobody writes.
+const _: () = {
+    const fn shared_by_threads<T: Send + Sync>() {}
+    shared_by_threads::<(Arc<Described>, Mutex<Running>, Cancel)>();
+};
 
 impl far_session {
-    fn new(model: Arc<Described>, options: &far_session_options) -> Result<far_session, Failure> {
-        let session = Session::new(Arc::clone(&model.model), &engine_options(options)?)?;
+    /// # Safety
+    ///
+    /// As for [`options::engine`], for as long as the session lives. `memory` is the session's alone for as long.
+    unsafe fn new(
+        model: Arc<Described>,
+        options: &far_session_options,
+        memory: Option<&'static mut [f32]>,
+        logger: Logger,
+    ) -> Result<far_session, Failure> {
+        // SAFETY: the same contract.
+        let engine = unsafe { options::engine(options) }?;
+        let shared = Arc::clone(&model.model);
+        let lent = memory.as_deref().map_or(0..0, |memory| {
+            let range = memory.as_ptr_range();
+            range.start.addr()..range.end.addr()
+        });
+        let session = match memory {
+            Some(memory) => Session::new_in(shared, &engine, memory),
+            None => Session::new(shared, &engine),
+        }?;
+        let names = session.kernels();
+        let plan = model.model.plan();
+        let mut step_kernels = vec_of(plan.steps.len())?;
+        for step in &plan.steps {
+            let first = session.kernels_of(&step.op).next();
+            let known = first.and_then(|first| names.iter().position(|name| *name == first));
+            step_kernels.push(known.unwrap_or(names.len()));
+        }
+        describe(logger, options, &session, &names);
         Ok(far_session {
-            kernels: Kernels::new(&session.kernels())?,
+            kernels: Kernels::new(&names)?,
+            step_kernels,
+            cancel: session.cancel().clone(),
             threads: session.threads(),
             memory: session.memory_bytes() as u64,
+            lent,
             running: Mutex::new(Running {
                 session,
                 inputs: vec_of(model.inputs.len())?,
@@ -141,6 +137,47 @@ impl far_session {
             }),
             model,
         })
+    }
+
+    pub(crate) fn plan(&self) -> &CheckedPlan {
+        self.model.model.plan()
+    }
+
+    /// The kernel that does most of a step.
+    pub(crate) fn step_kernel(&self, index: usize) -> *const c_char {
+        self.kernels.pointers[self.step_kernels[index]]
+    }
+
+    pub(crate) fn step_name(&self, index: usize) -> *const c_char {
+        self.model.step_names[index].as_ptr()
+    }
+
+    /// Completed runs, and the time in a step.
+    pub(crate) fn time_in(&self, index: usize) -> Result<(u64, Duration), Failure> {
+        let running = self.lock()?;
+        let profile = running.session.profile();
+        Ok(profile.map_or((0, Duration::ZERO), |profile| (profile.runs(), profile.steps()[index])))
+    }
+
+    /// Begins to time anew.
+    pub(crate) fn reset_profile(&self) -> Result<(), Failure> {
+        self.lock()?.session.reset_profile();
+        Ok(())
+    }
+
+    /// What a run changes, for who comes first.
+    fn lock(&self) -> Result<MutexGuard<'_, Running>, Failure> {
+        match self.running.try_lock() {
+            Ok(running) if running.poisoned => Err(poisoned()),
+            Ok(running) => Ok(running),
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                FAR_ERROR_BUSY,
+                format_args!(
+                    "the session is running in another thread; hint: make a session for each thread"
+                ),
+            )),
+            Err(TryLockError::Poisoned(_)) => Err(poisoned()),
+        }
     }
 
     /// # Safety
@@ -154,29 +191,15 @@ impl far_session {
         outputs: *const far_output,
         output_count: usize,
     ) -> Result<(), Failure> {
-        let mut guard = match self.running.try_lock() {
-            Ok(running) => running,
-            Err(TryLockError::WouldBlock) => {
-                return Err(Failure::new(
-                    FAR_ERROR_BUSY,
-                    format_args!(
-                        "the session is running in another thread; hint: make a session for each thread"
-                    ),
-                ));
-            }
-            Err(TryLockError::Poisoned(_)) => return Err(poisoned()),
-        };
+        let mut guard = self.lock()?;
         let running = &mut *guard;
-        if running.poisoned {
-            return Err(poisoned());
-        }
         let mut extents = self.model.extents;
         // SAFETY: this function's own contract.
         unsafe {
             bind(&self.model.inputs, inputs, input_count, &mut extents, &mut running.inputs)?;
             bind(&self.model.outputs, outputs, output_count, &mut extents, &mut running.outputs)?;
         }
-        check_disjoint(&running.inputs, &running.outputs)?;
+        check_disjoint(&running.inputs, &running.outputs, &self.lent)?;
 
         let mut inputs = recycle(mem::take(&mut running.input_slices));
         // SAFETY: readable and constant by the contract; no output is part of it, checked above.
@@ -208,12 +231,46 @@ fn recycle<T, U>(mut vec: Vec<T>) -> Vec<U> {
     vec.into_iter().filter_map(|_| None).collect()
 }
 
+/// Says what was made.
+fn describe(logger: Logger, options: &far_session_options, session: &Session, kernels: &[&str]) {
+    logger.say(
+        FAR_LOG_INFO,
+        format_args!(
+            "made a session of model `{}`: {} threads, kernels of {}, {} bytes",
+            session.model().plan().model,
+            session.threads(),
+            session.isa(),
+            session.memory_bytes()
+        ),
+    );
+    let (asked, best) = (options.threads as usize, far_kernels::Kernels::best().isa());
+    if session.threads() < asked {
+        let threads = session.threads();
+        logger.say(
+            FAR_LOG_WARNING,
+            format_args!("of `{asked}` threads the model can use `{threads}`, the others are not started"),
+        );
+    }
+    if session.isa() != best {
+        let isa = session.isa();
+        logger.say(
+            FAR_LOG_WARNING,
+            format_args!(
+                "kernels are limited to `{isa}`, this CPU has `{best}`; hint: see option `isa` and FAR_ISA"
+            ),
+        );
+    }
+    for kernel in kernels {
+        logger.say(FAR_LOG_DEBUG, format_args!("kernel `{kernel}`"));
+    }
+}
+
 /// Makes a session of a model.
 ///
 /// # Safety
 ///
-/// `model` is NULL or a live handle, `options` NULL or as [`read_struct`] wants it, `session` NULL or may be
-/// written through.
+/// `model` is NULL or a live handle, `options` NULL or as [`options::read`] wants it, its pool's function and context hold
+/// until the session is freed, `session` is NULL or may be written through.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_session_new(
     model: *const far_model,
@@ -223,13 +280,74 @@ pub unsafe extern "C" fn far_session_new(
     guard(|| {
         // SAFETY: the caller's promise.
         let (model, session) = unsafe { (reference(model, "model")?, Out::new(session, "session")?) };
-        let options = if options.is_null() {
-            far_session_options::DEFAULT
-        } else {
+        // SAFETY: the caller's promise.
+        let (options, logger) = unsafe { options::read(options) }?;
+        // SAFETY: the caller's promise.
+        let made = logger.hear(unsafe { far_session::new(model.share(), &options, None, logger) })?;
+        session.set(into_handle(made)?);
+        Ok(())
+    })
+}
+
+/// Bytes that a session of these options needs for [`far_session_new_in`].
+///
+/// # Safety
+///
+/// `model` is NULL or a live handle, `options` NULL or as [`options::read`] wants it, `size` NULL or may be written
+/// through.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_session_memory_size(
+    model: *const far_model,
+    options: *const far_session_options,
+    size: *mut usize,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (model, size) = unsafe { (reference(model, "model")?, Out::new(size, "size")?) };
+        // SAFETY: the caller's promise.
+        let (options, logger) = unsafe { options::read(options) }?;
+        // SAFETY: the caller's promise; the options are not used after this call.
+        let bytes = unsafe { memory_size(model, &options) };
+        size.set(logger.hear(bytes)?);
+        Ok(())
+    })
+}
+
+/// # Safety
+///
+/// As for [`options::engine`].
+unsafe fn memory_size(model: &far_model, options: &far_session_options) -> Result<usize, Failure> {
+    // SAFETY: the same contract.
+    let engine = unsafe { options::engine(options) }?;
+    Ok(Session::memory_size(Arc::clone(&model.share().model), &engine)?)
+}
+
+/// Makes a session in memory of the caller's.
+///
+/// # Safety
+///
+/// As for [`far_session_new`]; `memory` is NULL or has `size` bytes that are the session's alone until it is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_session_new_in(
+    model: *const far_model,
+    options: *const far_session_options,
+    memory: *mut c_void,
+    size: usize,
+    session: *mut *mut far_session,
+) -> far_status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (model, session) = unsafe { (reference(model, "model")?, Out::new(session, "session")?) };
+        // SAFETY: the caller's promise.
+        let (options, logger) = unsafe { options::read(options) }?;
+        // SAFETY: the caller's promise.
+        let made = logger.hear(unsafe { memory_size(model, &options) }.and_then(|needed| {
+            // SAFETY: the caller's promise: the memory is the session's for as long as it lives, which is as good as static.
+            let memory = unsafe { lines(memory, size, needed, "memory") }?;
             // SAFETY: the caller's promise.
-            unsafe { read_struct(options, "options") }?
-        };
-        session.set(into_handle(far_session::new(model.share(), &options)?)?);
+            unsafe { far_session::new(model.share(), &options, Some(memory), logger) }
+        }))?;
+        session.set(into_handle(made)?);
         Ok(())
     })
 }
@@ -269,6 +387,20 @@ pub unsafe extern "C" fn far_session_run(
     })
 }
 
+/// Ends the run in progress.
+///
+/// # Safety
+///
+/// `session` is NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn far_session_cancel(session: *const far_session) -> far_status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        unsafe { reference(session, "session") }?.cancel.cancel();
+        Ok(())
+    })
+}
+
 /// The names of the kernels that run.
 ///
 /// # Safety
@@ -286,7 +418,7 @@ pub unsafe extern "C" fn far_session_kernels(
         // SAFETY: the caller's promise.
         let (names, count) = unsafe { (Out::new(names, "names")?, Out::new(count, "count")?) };
         names.set(session.kernels.pointers.as_ptr());
-        count.set(session.kernels.pointers.len());
+        count.set(session.kernels.count());
         Ok(())
     })
 }
@@ -314,65 +446,4 @@ pub unsafe extern "C" fn far_session_memory_used(session: *const far_session, si
 }
 
 #[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use super::*;
-    use crate::status::{FAR_ERROR_BUSY, FAR_ERROR_POISONED, FAR_OK};
-    use crate::test::{A, B, NARROW, WIDE, input, last_error, output};
-
-    fn session() -> far_session {
-        let model = far_engine::Model::from_bytes(&crate::test::artifact()).unwrap();
-        far_session::new(far_model::new(model).unwrap().share(), &far_session_options::DEFAULT).unwrap()
-    }
-
-    fn run(session: &mut far_session) -> far_status {
-        let (mut sum, mut features) = ([0.0; WIDE], [0.0; NARROW]);
-        let (inputs, outputs) = ([input(&A), input(&B)], [output(&mut sum), output(&mut features)]);
-        // SAFETY: memory of this function.
-        unsafe { far_session_run(session, inputs.as_ptr(), 2, outputs.as_ptr(), 2) }
-    }
-
-    #[test]
-    fn a_second_run_at_the_same_time_is_refused() {
-        let mut session = session();
-        let handle: *mut far_session = &mut session;
-        // SAFETY: only shared references are made of the handle.
-        let other = unsafe { &*handle }.running.lock().unwrap();
-        // SAFETY: NULL is refused later than the lock.
-        let status = unsafe { far_session_run(handle, std::ptr::null(), 0, std::ptr::null(), 0) };
-        assert_eq!(status, FAR_ERROR_BUSY);
-        drop(other);
-        assert_eq!(run(&mut session), FAR_OK);
-    }
-
-    #[test]
-    fn a_session_that_panicked_is_poisoned() {
-        let mut session = session();
-        assert_eq!(run(&mut session), FAR_OK);
-        let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let _running = session.running.lock().unwrap();
-            std::panic::resume_unwind(Box::new(()));
-        }));
-        assert!(panicked.is_err());
-        assert_eq!(run(&mut session), FAR_ERROR_POISONED);
-    }
-
-    #[test]
-    fn a_session_whose_step_panicked_is_poisoned() {
-        let mut session = session();
-        let panicked = far_engine::Error::Panicked { step: "linear".to_string() };
-        let failure = session.running.lock().unwrap().conclude(Err(panicked)).unwrap_err();
-        assert_eq!(failure.status(), FAR_ERROR_INTERNAL);
-        assert!(last_error().contains("`linear`"), "{}", last_error());
-        assert_eq!(run(&mut session), FAR_ERROR_POISONED);
-    }
-
-    #[test]
-    fn capacity_is_recycled() {
-        let vec: Vec<&'static [f32]> = Vec::with_capacity(5);
-        let (memory, capacity) = (vec.as_ptr().addr(), vec.capacity());
-        let recycled: Vec<&[f32]> = recycle(vec);
-        assert_eq!((recycled.as_ptr().addr(), recycled.capacity()), (memory, capacity));
-    }
-}
+mod tests;

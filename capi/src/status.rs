@@ -60,6 +60,8 @@ statuses! {
     FAR_ERROR_OUT_OF_MEMORY = 500, "Memory could not be had.";
     FAR_ERROR_THREAD = 501, "A thread could not be started.";
 
+    FAR_ERROR_CANCELLED = 600, "The caller ended the run.";
+
     FAR_ERROR_INTERNAL = 900, "A panic was caught.";
     FAR_ERROR_POISONED = 901, "An earlier run of this session panicked.";
 }
@@ -88,6 +90,8 @@ impl From<far_engine::Error> for Failure {
             ErrorKind::OutOfMemory => FAR_ERROR_OUT_OF_MEMORY,
             ErrorKind::Alignment => FAR_ERROR_ALIGNMENT,
             ErrorKind::Option => FAR_ERROR_OPTION,
+            ErrorKind::MemorySize => FAR_ERROR_SIZE,
+            ErrorKind::Cancelled => FAR_ERROR_CANCELLED,
             ErrorKind::PortCount => FAR_ERROR_COUNT,
             ErrorKind::PortLength => FAR_ERROR_SIZE,
             ErrorKind::PortType => FAR_ERROR_DTYPE,

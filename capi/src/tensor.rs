@@ -50,7 +50,7 @@ pub struct far_tensor_info {
 
 // SAFETY: `repr(C)`, `struct_size` first, integers and raw pointers only, 8 + 8 + 4 + 4 + 8·8 + 8 + 8 + 8·4 bytes.
 unsafe impl Versioned for far_tensor_info {
-    const FIRST_SIZE: usize = 104;
+    const FIRST_SIZE: usize = 136;
     const DEFAULT: Self = far_tensor_info {
         struct_size: size_of::<Self>(),
         name: std::ptr::null(),

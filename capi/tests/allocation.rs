@@ -42,8 +42,7 @@ fn runs_allocate_nothing() {
     calls_of_any_size_allocate_nothing();
     let bytes = common::artifact();
     for threads in [1, 2] {
-        let options =
-            far_session_options { struct_size: size_of::<far_session_options>(), threads, isa: FAR_ISA_BEST };
+        let options = far_session_options { threads, ..common::session_options() };
         let (mut model, mut session) = (null_mut(), null_mut());
         unsafe {
             assert_eq!(far_model_open_memory(bytes.as_ptr().cast(), bytes.len(), null(), &mut model), FAR_OK);

@@ -9,7 +9,7 @@ mod common;
 
 use std::ptr::{null, null_mut};
 
-use common::{A, B, NARROW, WIDE, input, last_error, output, text};
+use common::{A, B, NARROW, WIDE, input, last_error, output, session_options as options, text};
 use far::*;
 use far_kernels::Kernels;
 
@@ -56,10 +56,6 @@ impl Drop for Fixture {
             far_model_free(self.model);
         }
     }
-}
-
-fn options() -> far_session_options {
-    far_session_options { struct_size: size_of::<far_session_options>(), threads: 0, isa: FAR_ISA_BEST }
 }
 
 #[test]

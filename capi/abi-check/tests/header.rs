@@ -8,7 +8,17 @@ const STRICT: &[&str] = &["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax
 const SOURCE: &str = r#"
 #include "far.h"
 #include "far.h"
+static void hear(void *context, far_log_level level, const char *message) {
+    (void)context, (void)level, (void)message;
+}
+static void in_turn(void *context, size_t count, far_lane_function lane, void *job) {
+    (void)context;
+    for (size_t i = 0; i < count; i++) lane(job, i);
+}
 uint64_t use_all(const float *in, float *out) {
+    far_logger logger = FAR_LOGGER_INIT(hear, NULL, FAR_LOG_INFO);
+    far_thread_pool pool = FAR_THREAD_POOL_INIT(in_turn, NULL);
+    far_step_profile step = FAR_STEP_PROFILE_INIT;
     far_model_options model_options = FAR_MODEL_OPTIONS_INIT;
     far_session_options session_options = FAR_SESSION_OPTIONS_INIT;
     far_tensor_info info = FAR_TENSOR_INFO_INIT;
@@ -17,7 +27,8 @@ uint64_t use_all(const float *in, float *out) {
     static const int32_t types[1] = { 0 };
     static const int64_t ids[1] = { 0 };
     far_input integers[2] = { FAR_INPUT_I32(types, 1), FAR_INPUT_I64(ids, 1) };
-    return model_options.struct_size + session_options.struct_size + info.struct_size + input.size + output.size
+    return logger.struct_size + pool.struct_size + step.struct_size + FAR_SESSION_PROFILE + FAR_MAX_THREADS
+        + model_options.struct_size + session_options.struct_size + info.struct_size + input.size + output.size
         + integers[0].size + integers[1].size + FAR_FEATURE_ZVFH + FAR_ABI_VERSION + sizeof FAR_VERSION;
 }
 "#;

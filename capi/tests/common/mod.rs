@@ -4,7 +4,10 @@
 use std::ffi::{CStr, c_char};
 use std::ptr::null;
 
-use far::{FAR_DTYPE_F32, FAR_DTYPE_I32, FAR_DTYPE_I64, far_input, far_last_error, far_output};
+use far::{
+    FAR_DTYPE_F32, FAR_DTYPE_I32, FAR_DTYPE_I64, FAR_ISA_BEST, far_input, far_last_error, far_output,
+    far_session_options,
+};
 use far_format::ArtifactParts;
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, gemm_weight_len};
@@ -113,6 +116,61 @@ pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
 /// The artifact for the machine that the test runs on.
 pub(crate) fn artifact() -> Vec<u8> {
     artifact_for(Arch::HOST.expect("libfar is built for a known architecture"), Features::NONE)
+}
+
+/// Rows and columns of what [`wide_artifact`] multiplies.
+pub(crate) const SIDE: usize = 64;
+
+/// Input `x` [64, 64], output `y` [64, 64], which is `x` times a matrix three times over, and each time worth several
+/// threads; model `wide`.
+pub(crate) fn wide_artifact() -> Vec<u8> {
+    let side = SIDE as u32;
+    let tensor = |place| Tensor { place, rows: side, cols: side, stride: side, tokens: false };
+    let whole = |tensor| Operand { tensor, row: 0, col: 0, rows: side, cols: side };
+    let port = |name: &str| Port {
+        name: name.to_string(),
+        dtype: Dtype::F32,
+        dims: vec![Dim::Fixed(side), Dim::Fixed(side)],
+    };
+    let step = |name: &str, a, out| {
+        let groups = vec![GemmGroup { a_col: 0, k: side, out_col: 0, n: side, weights: 0 }];
+        let gemm = Gemm { a, out, residual: None, act: Activation::Tanh, groups };
+        Step { name: name.to_string(), op: StepOp::Gemm(gemm) }
+    };
+    let bytes = (SIDE * SIDE * size_of::<f32>()) as u64;
+    let places = [Place::Input(0), Place::Arena(0), Place::Arena(bytes), Place::Output(0)];
+    let [x, a, b, y] = [0, 1, 2, 3].map(whole);
+    let plan = Plan {
+        model: "wide".to_string(),
+        tensors: places.map(tensor).to_vec(),
+        inputs: vec![port("x")],
+        outputs: vec![port("y")],
+        steps: vec![step("first", x, a), step("second", a, b), step("third", b, y)],
+        arena_bytes: 2 * bytes,
+        ..Plan::default()
+    };
+    let mut weights = vec![0.0; gemm_weight_len(SIDE, SIDE)];
+    let weight = |k, n| if k == n { 1.0 } else { ((k * 7 + n * 3) % 11) as f32 / 100.0 - 0.05 };
+    far_kernels::pack::gemm(SIDE, SIDE, weight, None, &mut weights);
+    let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let arch = Arch::HOST.expect("libfar is built for a known architecture");
+    let (features, target) = (Features::NONE, "test");
+    far_format::write(&ArtifactParts { arch, features, target, plan: &plan, weights: &weights })
+        .expect("the fixture keeps the rules of the format")
+}
+
+/// Options of a session that ask for nothing.
+pub(crate) fn session_options() -> far_session_options {
+    far_session_options {
+        struct_size: size_of::<far_session_options>(),
+        threads: 0,
+        isa: FAR_ISA_BEST,
+        flags: 0,
+        cpu_count: 0,
+        cpus: null(),
+        pool: null(),
+        logger: null(),
+    }
 }
 
 /// Rows of the table of [`text_artifact`].

@@ -18,6 +18,7 @@ use crate::buffer::{Buffer, Supply};
 use crate::error::{Error, Result};
 use shared::{MAX_TASKS, Shared};
 
+pub use pin::MAX_CPUS;
 pub(crate) use pin::check as check_cpus;
 
 /// What each task of a job does: its number, and memory of the thread that runs it.

@@ -6,6 +6,9 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 
+/// More CPUs than these can't be listed.
+pub const MAX_CPUS: usize = libc::CPU_SETSIZE as usize;
+
 /// Whether a list of CPUs can be one for each of so many threads, as far as that shows without trying.
 pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
     if cpus.is_empty() {
@@ -18,7 +21,7 @@ pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
     let count = usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) }).unwrap_or(0);
     for (i, cpu) in cpus.iter().copied().enumerate() {
         let refuse = |source| Err(Error::Cpu { cpu, source });
-        if cpu >= count.min(libc::CPU_SETSIZE as usize) {
+        if cpu >= count.min(MAX_CPUS) {
             return refuse(io::Error::other(format!(
                 "this machine has CPUs 0 to {}",
                 count.saturating_sub(1)
@@ -35,7 +38,7 @@ pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
 pub(super) fn pin(worker: &JoinHandle<()>, cpu: usize) -> Result<()> {
     // SAFETY: a set of CPUs is bits, of which none is a valid set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    if cpu >= libc::CPU_SETSIZE as usize {
+    if cpu >= MAX_CPUS {
         return Err(Error::Cpu { cpu, source: io::Error::from_raw_os_error(libc::EINVAL) });
     }
     // SAFETY: the set has a bit of that number.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 const DIR: &str = "src/rvv";
 const SOURCES: [&str; 4] = ["gemm.c", "lstm.c", "rows.c", "elementwise.c"];
 /// What is written in assembly, and the register group that it is for.
-const ASSEMBLY: [(&str, &str); 2] = [("gemm_rows.S", "2"), ("gemm_rows_wide.S", "1")];
-const HEADERS: [&str; 3] = ["far_rvv.h", "functions.h", "gemm_tile.h"];
+const ASSEMBLY: [(&str, &str); 3] = [("gemm_rows.S", "2"), ("gemm_rows_wide.S", "1"), ("lstm_24.S", "1")];
+const HEADERS: [&str; 4] = ["far_rvv.h", "functions.h", "cell.h", "gemm_tile.h"];
 /// Registers that hold the 16 lanes of a panel: one build of the kernels each, for VLEN 128, 256, and 512 or more.
 const REGISTER_GROUPS: [&str; 3] = ["4", "2", "1"];
 

@@ -1,7 +1,7 @@
 /*
  * LSTM recurrence: a block of units at a time, their four gates in four groups of registers that meet in the cell.
  */
-#include "functions.h"
+#include "cell.h"
 
 #if FAR_LMUL == 1
 /*
@@ -68,27 +68,25 @@ static inline void block(const struct coefficients *coefficients, size_t hidden,
         f = __riscv_vfmacc(f, hk, wf, width);
         g = __riscv_vfmacc(g, hk, wg, width);
     }
-    /* In this order so that few registers are live at a time. */
-    vf32 q, other;
-    vf32 p = vf32_tanh_fraction(i, coefficients, &q, width);
-    vf32 taken = __riscv_vfadd(q, p, width);
-    p = vf32_tanh_fraction(g, coefficients, &other, width);
-    taken = __riscv_vfmul(taken, p, width);
-    vf32 taken_q = __riscv_vfmul(q, other, width);
-    p = vf32_tanh_fraction(f, coefficients, &q, width);
-    vf32 kept = __riscv_vfmul(__riscv_vfadd(q, p, width), vf32_load(c, width), width);
-    vf32 cell = __riscv_vfmadd(kept, taken_q, __riscv_vfmul(taken, q, width), width);
-    q = __riscv_vfmul(q, taken_q, width);
-    cell = __riscv_vfdiv(cell, __riscv_vfadd(q, q, width), width);
-    vf32_store(c, cell, width);
-    p = vf32_tanh_fraction(o, coefficients, &q, width);
-    vf32 y = __riscv_vfadd(q, p, width);
-    p = vf32_tanh_fraction(cell, coefficients, &other, width);
-    y = __riscv_vfmul(y, p, width);
-    q = __riscv_vfmul(q, other, width);
-    y = __riscv_vfdiv(y, __riscv_vfadd(q, q, width), width);
-    vf32_store(out, y, used);
+    update(coefficients, width, i, o, f, g, c, out, used);
 }
+
+#if FAR_LMUL == 1
+void far_rvv_lstm_24(size_t hidden, const float *gates, const float *w16, const float *w8, const float *h, float *sums);
+
+/* As `block`, for the last 24 units at VLEN 512, which are two blocks. */
+static void blocks_of_16_and_8(const struct coefficients *coefficients, size_t hidden, const float *gates,
+                               const float *weights, const float *h, float *c, float *out, size_t used) {
+    float sums[4 * 24];
+    far_rvv_lstm_24(hidden, gates, weights, weights + 4 * PANEL * hidden, h, sums);
+    for (size_t first = 0; first < 24; first += PANEL) {
+        const size_t width = first == 0 ? PANEL : 8;
+        const float *of = sums + 4 * first;
+        update(coefficients, width, vf32_load(of, width), vf32_load(of + width, width), vf32_load(of + 2 * width, width),
+               vf32_load(of + 3 * width, width), c + first, out + first, first == 0 ? width : used - PANEL);
+    }
+}
+#endif
 
 void ENTRY(lstm)(const struct lstm_call *call, const struct coefficients *coefficients) {
     const size_t hidden = call->hidden;
@@ -103,6 +101,13 @@ void ENTRY(lstm)(const struct lstm_call *call, const struct coefficients *coeffi
         float *out = call->out + t * call->out_stride;
         for (size_t first = 0; first < hidden;) {
             const size_t left = hidden - first;
+#if FAR_LMUL == 1
+            if (left > PANEL && left <= 24 && __riscv_vsetvlmax_e32m1() == PANEL) {
+                blocks_of_16_and_8(coefficients, hidden, gates + 4 * first, call->weights + first * 4 * hidden, h, c + first,
+                                   out + first, left);
+                break;
+            }
+#endif
             const size_t width = left <= 8 ? 8 : PANEL;
             block(coefficients, hidden, width, gates + 4 * first, call->weights + first * 4 * hidden, h, c + first,
                   out + first, left < width ? left : width);

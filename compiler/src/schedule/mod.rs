@@ -11,6 +11,7 @@ mod pack;
 mod place;
 mod weights;
 
+use far_format::meta::Meta;
 use far_format::plan::{Batch, Dim, Place, Plan, Port, StepOp, Tensor};
 
 use crate::cost::{self, StepCost};
@@ -55,6 +56,7 @@ pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
     }
     let plan = Plan {
         model: graph.name.clone(),
+        meta: Meta::default(),
         tensors,
         inputs: ports(&graph.inputs)?,
         outputs: ports(&graph.outputs)?,

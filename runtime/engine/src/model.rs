@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use far_format::cpu::{Arch, Features};
+use far_format::meta::Meta;
 use far_format::plan::Port;
 use far_format::{CheckedPlan, Header, SECTION_ALIGNMENT};
 
@@ -61,6 +62,11 @@ impl Model {
     /// What the artifact says about itself.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// What it says for its users: description, labels, how an image becomes an input.
+    pub fn meta(&self) -> &Meta {
+        &self.plan.meta
     }
 
     /// Its plan, proved.

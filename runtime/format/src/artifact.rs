@@ -9,6 +9,7 @@ use crate::check::{self, CheckedPlan};
 use crate::cpu::{Arch, Features};
 use crate::error::{Error, Result, Section};
 use crate::layout::Activation;
+use crate::meta::{Filter, Image, ImageColor, ImageLayout, Info, Labels, Meta, Normalization, Resize};
 use crate::plan::{
     Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place,
     Plan, Port, Step, StepOp, Tensor,
@@ -89,6 +90,7 @@ pub fn write(parts: &ArtifactParts<'_>) -> Result<Vec<u8>> {
     try_string(parts.target)?.put(&mut meta)?;
     meta.field("model");
     parts.plan.model.put(&mut meta)?;
+    parts.plan.meta.put(&mut meta)?;
     let meta = meta.finish();
     let mut plan = Encoder::new(Section::Plan);
     parts.plan.put(&mut plan)?;
@@ -199,9 +201,10 @@ pub fn read(file: &[u8]) -> Result<Artifact<'_>> {
     let target = String::take(&mut from)?;
     from.field("model");
     let model = String::take(&mut from)?;
+    let meta = Meta::take(&mut from)?;
     from.finish()?;
     let mut from = Decoder::new(Section::Plan, plan);
-    let plan = Plan { model, ..Plan::take(&mut from)? };
+    let plan = Plan { model, meta, ..Plan::take(&mut from)? };
     from.finish()?;
     let plan = CheckedPlan::new(plan, weights.len())?;
     Ok(Artifact { header: Header { version, arch, features, target }, plan, weights })
@@ -246,9 +249,9 @@ fn check_weights(len: usize) -> Result<()> {
     }
 }
 
-/// Reads and writes a struct as its fields, in the order given here; one that is elsewhere is left empty.
+/// Reads and writes a struct as its fields, in the order given here; those that are elsewhere are left empty.
 macro_rules! record {
-    ($type:ident { $($field:ident)* } $(without $elsewhere:ident)?) => {
+    ($type:ident { $($field:ident)* } $(without $($elsewhere:ident)*)?) => {
         impl Wire for $type {
             fn put(&self, out: &mut Encoder) -> Result<()> {
                 $(out.field(concat!(stringify!($type), ".", stringify!($field))); self.$field.put(out)?;)*
@@ -256,7 +259,7 @@ macro_rules! record {
             }
             fn take(from: &mut Decoder<'_>) -> Result<Self> {
                 $(from.field(concat!(stringify!($type), ".", stringify!($field))); let $field = Wire::take(from)?;)*
-                Ok($type { $($field,)* $($elsewhere: Default::default())? })
+                Ok($type { $($field,)* $($($elsewhere: Default::default(),)*)? })
             }
         }
     };
@@ -299,8 +302,13 @@ macro_rules! items {
     };
 }
 
-// The model's name is in META.
-record!(Plan { arena_bytes tokens batch lengths tensors inputs outputs steps } without model);
+// The model's name and metadata are in META.
+record!(Plan { arena_bytes tokens batch lengths tensors inputs outputs steps } without model meta);
+record!(Meta { description info labels image });
+record!(Info { key value });
+record!(Labels { output names });
+record!(Image { input layout color resize filter scale channels });
+record!(Normalization { mean std });
 record!(Batch { most fixed });
 record!(Tensor { place rows cols stride tokens });
 record!(Port { name dtype dims });
@@ -342,6 +350,28 @@ choice! { Activation, "0 to 4":
     4 = Relu;
 }
 
+choice! { ImageLayout, "0 or 1":
+    0 = Nchw;
+    1 = Nhwc;
+}
+
+choice! { ImageColor, "0 to 2":
+    0 = Rgb;
+    1 = Bgr;
+    2 = Gray;
+}
+
+choice! { Resize, "0 to 2":
+    0 = Stretch;
+    1 = Crop { shorter };
+    2 = Pad { value };
+}
+
+choice! { Filter, "0 or 1":
+    0 = Bilinear;
+    1 = Bicubic;
+}
+
 choice! { StepOp, "1 to 11":
     1 = Gemm(gemm);
     2 = Lstm(lstm);
@@ -357,6 +387,8 @@ choice! { StepOp, "1 to 11":
 }
 
 items! {
+    Info: at most 256, each at least 8 bytes;
+    Normalization: at most 3, each at least 8 bytes;
     Tensor: at most 65536, each at least 18 bytes;
     Port: at most 256, each at least 9 bytes;
     Dim: at most 8, each at least 1 bytes;

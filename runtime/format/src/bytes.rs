@@ -210,6 +210,11 @@ impl Wire for String {
     }
 }
 
+impl Item for String {
+    const MAX_COUNT: usize = 65_536;
+    const MIN_BYTES: usize = 4;
+}
+
 /// A copy of `text`, or an error where memory is short.
 pub(crate) fn try_string(text: &str) -> Result<String> {
     let mut copy = String::new();

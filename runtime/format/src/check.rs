@@ -1,7 +1,8 @@
 //! The proof that a plan is safe to run: every operand lies inside its tensor, every tensor inside its memory, nothing
 //! is written that may only be read, nothing is read that was not written, and operands of one step share memory only
-//! where its definition says so. May import: `plan`, `layout`, `region`, `error`.
+//! where its definition says so; and that what is said for users fits its ports. May import: `plan`, `meta`, `layout`, `region`, `error`.
 
+mod meta;
 mod ports;
 mod steps;
 mod written;
@@ -78,6 +79,7 @@ pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
         return Err(Error::Plan { subject: Subject::Plan, field: "arena_bytes", problem });
     }
     let (inputs, outputs) = ports::check(plan)?;
+    meta::check(plan)?;
     let sizes = Sizes {
         arena: plan.arena_bytes / ELEMENT,
         weights: weights_bytes as u64 / ELEMENT,

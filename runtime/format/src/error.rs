@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 pub enum Section {
     /// The fixed beginning, with the table of sections.
     Header,
-    /// Names.
+    /// What is said for people: names, metadata.
     Meta,
     /// Tensors, ports and steps.
     Plan,
@@ -140,6 +140,8 @@ pub enum Error {
 pub enum Subject {
     /// The plan as a whole.
     Plan,
+    /// What is said for users.
+    Meta,
     /// The tensor of that index.
     Tensor(usize),
     /// The input port of that index and name.
@@ -283,6 +285,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Subject::Plan => f.write_str("plan"),
+            Subject::Meta => f.write_str("metadata"),
             Subject::Tensor(i) => write!(f, "tensor `{i}`"),
             Subject::Input(i, name) => write!(f, "input `{i}` (`{name}`)"),
             Subject::Output(i, name) => write!(f, "output `{i}` (`{name}`)"),

@@ -12,6 +12,7 @@ mod check;
 pub mod cpu;
 mod error;
 pub mod layout;
+pub mod meta;
 pub mod plan;
 mod region;
 

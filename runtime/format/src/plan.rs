@@ -1,11 +1,12 @@
 //! What an artifact says, decoded: tensors, ports, steps. Plain data, no behaviour beyond sizes.
-//! May import: `layout`.
+//! May import: `layout`, `meta`.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::layout::Activation;
+use crate::meta::Meta;
 
 /// The work of one inference: a list of steps over tensors that live in the arena, in the
 /// weights section, or in the caller's memory.
@@ -16,6 +17,8 @@ use crate::layout::Activation;
 pub struct Plan {
     /// Name of the model, for people.
     pub model: String,
+    /// What else is said for its users.
+    pub meta: Meta,
     /// Every tensor that a step may name.
     pub tensors: Vec<Tensor>,
     /// What the caller supplies, in order.

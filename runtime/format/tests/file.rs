@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{file, parts, plan, repair, section, text, weights};
+use common::{described, file, parts, plan, repair, section, text, weights};
 use far_format::cpu::{Arch, Features};
+use far_format::meta::{Info, Labels, Normalization, Resize};
 use far_format::{ArtifactParts, Error, ErrorKind, MAGIC, Section, WEIGHTS_ALIGNMENT, read, write};
 use proptest::prelude::*;
 
@@ -32,9 +33,11 @@ fn round_trip() {
     assert_eq!((artifact.header.target.as_str(), artifact.header.version), ("raspberry-pi-5", 1));
     assert_canonical(&file);
 
-    let file = write(&parts(&text(), &weights())).unwrap();
-    assert_eq!(*read(&file).unwrap().plan, text());
-    assert_canonical(&file);
+    for plan in [text(), described()] {
+        let file = write(&parts(&plan, &weights())).unwrap();
+        assert_eq!(*read(&file).unwrap().plan, plan);
+        assert_canonical(&file);
+    }
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn layout_is_the_specifications() {
     assert_eq!(file[16..24], Features::NEON.0.to_le_bytes());
     assert_eq!(file[24..32], (file.len() as u64).to_le_bytes());
     let (meta, meta_len) = section(&file, 0);
-    assert_eq!((meta, meta_len), (128, 4 + 14 + 4 + 4));
+    assert_eq!((meta, meta_len), (128, 4 + 14 + 4 + 4 + 4 + 4 + 1 + 1));
     assert_eq!(&file[132..146], b"raspberry-pi-5");
     let (plan, _) = section(&file, 1);
     assert_eq!(plan, 192);
@@ -95,7 +98,8 @@ fn every_flipped_bit_is_refused() {
 
 #[test]
 fn flipped_bits_with_right_checksums_never_panic() {
-    for original in [file(), write(&parts(&text(), &weights())).unwrap()] {
+    for plan in [plan(), text(), described()] {
+        let original = write(&parts(&plan, &weights())).unwrap();
         let (plan, len) = section(&original, 1);
         let mut accepted = 0;
         for bit in 0..(plan + len) * 8 {
@@ -180,22 +184,43 @@ fn counts_are_limited_before_memory_is_taken() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Several words of the plan overwritten, with the checksums made right.
+    /// Several words of the plan or of what comes before it overwritten, with the checksums made right.
     #[test]
     fn overwritten_words_never_panic(
-        original in prop::sample::select(vec![plan(), text()]),
+        original in prop::sample::select(vec![plan(), text(), described()]),
+        part in 0usize..2,
         changes in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![
             0u32, 1, 2, 3, 4, 5, 7, 8, 15, 16, 64, 128, 1216, 0x7fff_ffff, 0x8000_0000, 0xffff_fffc, u32::MAX,
         ])), 1..4),
     ) {
         let mut file = write(&parts(&original, &weights())).unwrap();
-        let (plan, len) = section(&file, 1);
+        let (start, len) = section(&file, part);
         for (at, word) in changes {
-            let at = plan + at.index(len - 3);
+            let at = start + at.index(len - 3);
             file[at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
         repair(&mut file);
         assert_canonical(&file);
+    }
+
+    /// Any metadata is written and read back, or refused.
+    #[test]
+    fn metadata_round_trips(
+        description in ".{0,40}", info in prop::collection::vec((".{0,4}", ".{0,8}"), 0..4),
+        names in prop::collection::vec(".{0,8}", 3..6), scale: f32, mean: f32, std: f32, shorter in 0u32..20_000,
+    ) {
+        let mut plan = described();
+        let info = info.into_iter().map(|(key, value)| Info { key, value });
+        plan.meta.info = info.collect();
+        plan.meta.description = description;
+        plan.meta.labels = Some(Labels { output: 0, names });
+        let image = plan.meta.image.as_mut().unwrap();
+        (image.scale, image.channels[0]) = (scale, Normalization { mean, std });
+        image.resize = Resize::Crop { shorter };
+        if let Ok(file) = write(&parts(&plan, &weights())) {
+            prop_assert_eq!(&*read(&file).unwrap().plan, &plan);
+            assert_canonical(&file);
+        }
     }
 
     /// Sections cut short, with the checksums and lengths made right.

@@ -3,6 +3,7 @@
 
 use far_format::cpu::{Arch, Features};
 use far_format::layout::Activation;
+use far_format::meta::{Filter, Image, ImageColor, ImageLayout, Info, Labels, Meta, Normalization, Resize};
 use far_format::plan::{
     Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place,
     Plan, Port, Step, StepOp, Tensor,
@@ -90,6 +91,26 @@ pub fn plan() -> Plan {
     }
 }
 
+/// [`plan`] with all that can be said of it.
+pub fn described() -> Plan {
+    let info = |key: &str, value: &str| Info { key: key.into(), value: value.into() };
+    let meta = Meta {
+        description: "Für Tests".into(),
+        info: vec![info("author", ""), info("licence", "MIT")],
+        labels: Some(Labels { output: 0, names: ["cat", "dog", "crane", "crane"].map(String::from).into() }),
+        image: Some(Image {
+            input: 0,
+            layout: ImageLayout::Nchw,
+            color: ImageColor::Gray,
+            resize: Resize::Crop { shorter: 5 },
+            filter: Filter::Bicubic,
+            scale: 0.5,
+            channels: vec![Normalization { mean: 0.25, std: 2.0 }],
+        }),
+    };
+    Plan { meta, ..plan() }
+}
+
 /// A port of f32 and fixed dimensions.
 pub fn port(name: &str, dims: &[u32]) -> Port {
     Port { name: name.into(), dtype: Dtype::F32, dims: dims.iter().copied().map(Dim::Fixed).collect() }
@@ -138,6 +159,7 @@ pub fn text() -> Plan {
         tokens: 6,
         batch: Batch { most: 3, fixed: false },
         lengths: Some(1),
+        ..Plan::default()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The kernels at the sizes at which the models run them. May import: far-kernels, far-format's layout, `noise`.
 
-use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{Precision, lstm_weight_len, padded_hidden, panels_len};
 use far_kernels::matrix::{Mat, MatMut};
+use far_kernels::pack::HOST;
 use far_kernels::{Activation, GemmArgs, Kernels, LayerNormArgs, LstmArgs, SoftmaxArgs, lstm_state_len};
 
 use crate::Noise;
@@ -95,10 +96,10 @@ impl Epilogue {
 fn gemm(kernels: Kernels, n: usize, k: usize, epilogue: Epilogue) -> Case {
     let (from, to) = (stride(k), stride(n));
     let a = Noise::new(TOKENS * from);
-    let weights = Noise::new(gemm_weight_len(k, n));
+    let weights = Noise::new(panels_len(k, n));
     let residual = Noise::new(TOKENS * to);
     let mut out = Noise::new(TOKENS * to);
-    let kernel = kernels.gemm();
+    let kernel = kernels.gemm(Precision::F32);
     Case {
         name: format!("{} {n}x{k} {}", kernel.name(), epilogue.name()),
         work: Work::MultiplyAdds((TOKENS * n * k) as u64),
@@ -114,6 +115,7 @@ fn gemm(kernels: Kernels, n: usize, k: usize, epilogue: Epilogue) -> Case {
                     Epilogue::Residual => Some(Mat::new(&residual, TOKENS, n, to)),
                     Epilogue::None | Epilogue::Gelu => None,
                 },
+                scratch: &mut [],
                 out: MatMut::new(&mut out, TOKENS, n, to),
             });
         }),
@@ -128,13 +130,13 @@ fn stride(cols: usize) -> usize {
 /// The recurrences of a block one after the other: two directions of each head.
 fn lstm(kernels: Kernels, hidden: usize, heads: usize) -> Case {
     let units = 2 * heads;
-    let weight_len = lstm_weight_len(hidden);
+    let weight_len = lstm_weight_len(Precision::F32, HOST, hidden);
     let width = 4 * padded_hidden(hidden);
     let gates = Noise::new(TOKENS * units * width);
     let weights = Noise::new(units * weight_len);
-    let mut state = Noise::new(lstm_state_len(hidden));
+    let mut state = Noise::new(lstm_state_len(Precision::F32, hidden));
     let mut out = Noise::new(TOKENS * units * hidden);
-    let kernel = kernels.lstm();
+    let kernel = kernels.lstm(Precision::F32);
     Case {
         name: format!("{} {heads} heads of {hidden}", kernel.name()),
         work: Work::MultiplyAdds((TOKENS * units * 4 * hidden * hidden) as u64),

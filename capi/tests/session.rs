@@ -11,7 +11,7 @@ use std::ptr::{null, null_mut};
 
 use common::{A, B, NARROW, WIDE, input, last_error, output, session_options as options, text};
 use far::*;
-use far_kernels::Kernels;
+use far_kernels::{Kernels, Precision};
 
 const UNWRITTEN: f32 = -12345.0;
 
@@ -254,7 +254,7 @@ fn kernels_are_the_best_of_the_machine_unless_limited() {
         return; // limited from outside
     }
     let best = Kernels::best();
-    let expected = [best.add().name(), best.map().name(), best.gemm().name()];
+    let expected = [best.add().name(), best.map().name(), best.gemm(Precision::F32).name()];
     assert_eq!(kernels(&Fixture::new()), expected);
 
     let scalar = far_session_options { isa: FAR_ISA_SCALAR, ..options() };

@@ -7,8 +7,9 @@ use std::process::{Command, Output};
 use far_abi_check::{capi, libraries, succeed};
 use far_format::ArtifactParts;
 use far_format::cpu::{Arch, Features};
-use far_format::layout::{Activation, gemm_weight_len};
+use far_format::layout::{Activation, Precision, panels_len};
 use far_format::plan::{Dim, Dtype, Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor};
+use far_kernels::pack::HOST;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -38,9 +39,9 @@ fn classifier() -> Vec<u8> {
         steps: vec![Step { name: "head".to_string(), op: StepOp::Gemm(linear) }],
         ..Plan::default()
     };
-    let mut weights = vec![0.0; gemm_weight_len(PIXELS, CLASSES)];
+    let mut weights = vec![0.0; panels_len(PIXELS, CLASSES)];
     let weight = |k, n| if k == n { 1.0 } else { f32::from(k == PIXELS - 1) / 2.0 };
-    far_kernels::pack::gemm(PIXELS, CLASSES, weight, None, &mut weights);
+    far_kernels::pack::gemm(Precision::F32, HOST, PIXELS, CLASSES, weight, None, &mut weights);
     let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
     let arch = Arch::HOST.expect("libfar is built for a known architecture");
     far_format::write(&ArtifactParts {

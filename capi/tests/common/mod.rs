@@ -10,10 +10,11 @@ use far::{
 };
 use far_format::ArtifactParts;
 use far_format::cpu::{Arch, Features};
-use far_format::layout::{Activation, gemm_weight_len};
+use far_format::layout::{Activation, Precision, panels_len};
 use far_format::plan::{
     Batch, Dim, Dtype, Embed, Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor,
 };
+use far_kernels::pack::HOST;
 
 pub(crate) const ROWS: usize = 2;
 pub(crate) const COLS: usize = 4;
@@ -100,8 +101,8 @@ pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
         arena_bytes: 64,
         ..Plan::default()
     };
-    let mut weights = vec![0.0; gemm_weight_len(COLS, FEATURES)];
-    far_kernels::pack::gemm(COLS, FEATURES, weight, Some(&BIAS), &mut weights);
+    let mut weights = vec![0.0; panels_len(COLS, FEATURES)];
+    far_kernels::pack::gemm(Precision::F32, HOST, COLS, FEATURES, weight, Some(&BIAS), &mut weights);
     let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
     far_format::write(&ArtifactParts {
         arch,
@@ -149,9 +150,9 @@ pub(crate) fn wide_artifact() -> Vec<u8> {
         arena_bytes: 2 * bytes,
         ..Plan::default()
     };
-    let mut weights = vec![0.0; gemm_weight_len(SIDE, SIDE)];
+    let mut weights = vec![0.0; panels_len(SIDE, SIDE)];
     let weight = |k, n| if k == n { 1.0 } else { ((k * 7 + n * 3) % 11) as f32 / 100.0 - 0.05 };
-    far_kernels::pack::gemm(SIDE, SIDE, weight, None, &mut weights);
+    far_kernels::pack::gemm(Precision::F32, HOST, SIDE, SIDE, weight, None, &mut weights);
     let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
     let arch = Arch::HOST.expect("libfar is built for a known architecture");
     let (features, target) = (Features::NONE, "test");

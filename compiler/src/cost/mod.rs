@@ -13,7 +13,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use far_format::layout::{Activation, PANEL, gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{Activation, PANEL, Precision, lstm_weight_len, padded_hidden, panels_len};
+use far_kernels::pack::HOST;
 
 pub use graph::Work;
 pub use plan::{StepCost, steps};
@@ -96,12 +97,12 @@ impl CostModel {
         let tiles = rows.div_ceil(TILE_ROWS) * n.div_ceil(2 * PANEL) + 1;
         let multiply_adds = product(&[rows.max(LEAST_ROWS), k, n.next_multiple_of(PANEL)]);
         let compute = multiply_adds / (self.peak * self.product) + tiles as f64 * self.tile;
-        picoseconds(compute.max(self.stream(gemm_weight_len(k, n))))
+        picoseconds(compute.max(self.stream(panels_len(k, n))))
     }
 
     /// The recurrence of one unit over `rows` steps, its gates' input half not counted.
     pub fn recurrence(&self, rows: usize, hidden: usize) -> Picoseconds {
-        let (padded, len) = (padded_hidden(hidden), lstm_weight_len(hidden));
+        let (padded, len) = (padded_hidden(hidden), lstm_weight_len(Precision::F32, HOST, hidden));
         let products = len as f64 / (self.peak * self.recurrence);
         let missing = (len as f64 * 4.0 - self.resident).max(0.0) / self.l2;
         let step = self.step + products + missing + self.elements(padded, CELL_WORK);

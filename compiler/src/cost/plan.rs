@@ -1,7 +1,8 @@
 //! What the steps of a plan take. May import: the rest of `cost`, `target`; far-format.
 
-use far_format::layout::{gemm_weight_len, lstm_weight_len};
+use far_format::layout::{Precision, lstm_weight_len, panels_len};
 use far_format::plan::{Operand, Plan, Step, StepOp};
+use far_kernels::pack::HOST;
 use serde::Serialize;
 
 use super::{CostModel, Picoseconds};
@@ -32,13 +33,13 @@ fn step(step: &Step, model: &CostModel) -> StepCost {
             let blocks = groups().map(|(k, n)| model.block(rows, k, n)).sum::<Picoseconds>();
             let epilogue = model.epilogue(elements(gemm.out), gemm.act, gemm.residual.is_some());
             let multiply_adds = groups().map(|(k, n)| rows as u64 * k as u64 * n as u64).sum();
-            let weights = groups().map(|(k, n)| gemm_weight_len(k, n)).sum();
+            let weights = groups().map(|(k, n)| panels_len(k, n)).sum();
             (multiply_adds, weights, blocks + epilogue)
         }
         StepOp::Lstm(lstm) => {
             let rows = lstm.gates.rows as usize;
             let hidden = || lstm.units.iter().map(|unit| unit.hidden as usize);
-            let weights: usize = hidden().map(lstm_weight_len).sum();
+            let weights: usize = hidden().map(|hidden| lstm_weight_len(Precision::F32, HOST, hidden)).sum();
             (rows as u64 * weights as u64, weights, hidden().map(|h| model.recurrence(rows, h)).sum())
         }
         StepOp::Attention(a) => {

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{Precision, lstm_weight_len, padded_hidden, panels_len};
 use far_kernels::pack::Gate;
+use far_kernels::pack::HOST;
 
 use super::weights::Weights;
 use crate::ir::{Graph, LstmUnit, WeightId};
@@ -21,21 +22,21 @@ fn gate_scale(gate: Gate) -> f32 {
 pub(super) fn linear(graph: &Graph, weight: WeightId, bias: Option<WeightId>, to: &mut Weights) -> u64 {
     let [k, n] = graph.weight(weight).dims;
     let data = &graph.weight(weight).data;
-    let mut packed = vec![0.0; gemm_weight_len(k, n)];
+    let mut packed = vec![0.0; panels_len(k, n)];
     let bias = bias.map(|b| &*graph.weight(b).data);
-    far_kernels::pack::gemm(k, n, |row, col| data[row * n + col], bias, &mut packed);
+    far_kernels::pack::gemm(Precision::F32, HOST, k, n, |row, col| data[row * n + col], bias, &mut packed);
     to.add(&packed)
 }
 
 /// Packs `n` columns that are zero whatever the input.
 pub(super) fn zero_columns(n: usize, to: &mut Weights) -> u64 {
-    to.add(&vec![0.0; gemm_weight_len(0, n)])
+    to.add(&vec![0.0; panels_len(0, n)])
 }
 
 /// Packs `x ⊙ scale + shift` for one column.
 pub(super) fn affine_column(scale: f32, shift: f32, to: &mut Weights) -> u64 {
-    let mut packed = vec![0.0; gemm_weight_len(1, 1)];
-    far_kernels::pack::gemm(1, 1, |_, _| scale, Some(&[shift]), &mut packed);
+    let mut packed = vec![0.0; panels_len(1, 1)];
+    far_kernels::pack::gemm(Precision::F32, HOST, 1, 1, |_, _| scale, Some(&[shift]), &mut packed);
     to.add(&packed)
 }
 
@@ -118,8 +119,8 @@ pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u
             _ => 0.0,
         })
         .collect();
-    let mut packed = vec![0.0; gemm_weight_len(k, columns.len())];
-    far_kernels::pack::gemm(k, columns.len(), weight, Some(&bias), &mut packed);
+    let mut packed = vec![0.0; panels_len(k, columns.len())];
+    far_kernels::pack::gemm(Precision::F32, HOST, k, columns.len(), weight, Some(&bias), &mut packed);
     to.add(&packed)
 }
 
@@ -129,8 +130,8 @@ pub(super) fn recurrence(graph: &Graph, unit: &LstmUnit, to: &mut Weights) -> u6
     let gates = Gate::ALL.iter().zip(r.chunks_exact(unit.hidden * unit.hidden));
     let scaled: Vec<f32> =
         gates.flat_map(|(gate, rows)| rows.iter().map(|x| gate_scale(*gate) * x)).collect();
-    let mut packed = vec![0.0; lstm_weight_len(unit.hidden)];
-    far_kernels::pack::lstm(unit.hidden, &scaled, &mut packed);
+    let mut packed = vec![0.0; lstm_weight_len(Precision::F32, HOST, unit.hidden)];
+    far_kernels::pack::lstm(Precision::F32, HOST, unit.hidden, &scaled, &mut packed);
     to.add(&packed)
 }
 

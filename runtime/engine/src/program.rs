@@ -7,11 +7,12 @@
 use std::ops::Range;
 
 use far_format::layout::{
-    Activation, PANEL, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden,
+    Activation, PANEL, Precision, attention_work_bytes, lstm_weight_len, padded_hidden, panels_len,
 };
 use far_format::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
 use far_format::{CheckedPlan, Region};
 use far_kernels::lstm_state_len;
+use far_kernels::pack::HOST;
 
 use crate::cost::{self, Cut, Share};
 use crate::error::{Error, Result};
@@ -175,12 +176,12 @@ impl Builder<'_> {
             for (panel, count) in by_panels {
                 let col = panel * PANEL;
                 let width = (count * PANEL).min(n - col);
-                let weights = group.weights as usize / ELEMENT + gemm_weight_len(k, col);
+                let weights = group.weights as usize / ELEMENT + panels_len(k, col);
                 for share in by_rows.shares(out.rows, self.tile_rows) {
                     let part = |r: &Region| columns(&rows(r, share), out_col + col, width);
                     let work = Work::Gemm {
                         a: columns(&rows(&a, share), group.a_col as usize, k),
-                        weights: weights..weights + gemm_weight_len(k, width),
+                        weights: weights..weights + panels_len(k, width),
                         act: gemm.act,
                         residual: residual.as_ref().map(part),
                         out: part(&out),
@@ -198,10 +199,10 @@ impl Builder<'_> {
         let first = self.program.tasks.len();
         for unit in &lstm.units {
             let hidden = unit.hidden as usize;
-            self.program.scratch = self.program.scratch.max(lstm_state_len(hidden));
+            self.program.scratch = self.program.scratch.max(lstm_state_len(Precision::F32, hidden));
             let work = Work::Lstm {
                 gates: columns(&gates, unit.gate_col as usize, 4 * padded_hidden(hidden)),
-                weights: span(unit.weights, lstm_weight_len(hidden)),
+                weights: span(unit.weights, lstm_weight_len(Precision::F32, HOST, hidden)),
                 reverse: unit.reverse,
                 out: columns(&out, unit.out_col as usize, hidden),
             };
@@ -221,7 +222,7 @@ impl Builder<'_> {
         let head_len = attention_work_bytes(tokens, 1, d) / ELEMENT;
         let work = |head: usize| {
             let keys = attention.work as usize / ELEMENT + head * head_len;
-            (keys, keys + gemm_weight_len(d, tokens))
+            (keys, keys + panels_len(d, tokens))
         };
 
         let first = self.program.tasks.len();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use far_format::plan::StepOp;
-use far_kernels::Isa;
+use far_kernels::{Isa, Precision};
 
 use crate::buffer::{Supply, padded};
 use crate::call::{Extent, Input, Inputs};
@@ -180,10 +180,12 @@ impl Session {
     pub fn kernels_of(&self, op: &StepOp) -> impl Iterator<Item = &'static str> + use<> {
         let kernels = self.machine.kernels();
         let names = match op {
-            StepOp::Gemm(_) => [Some(kernels.gemm().name()), None],
-            StepOp::Lstm(_) => [Some(kernels.lstm().name()), None],
+            StepOp::Gemm(_) => [Some(kernels.gemm(Precision::F32).name()), None],
+            StepOp::Lstm(_) => [Some(kernels.lstm(Precision::F32).name()), None],
             StepOp::LayerNorm(_) => [Some(kernels.layer_norm().name()), None],
-            StepOp::Attention(_) => [Some(kernels.gemm().name()), Some(kernels.softmax().name())],
+            StepOp::Attention(_) => {
+                [Some(kernels.gemm(Precision::F32).name()), Some(kernels.softmax().name())]
+            }
             StepOp::Map { .. } => [Some(kernels.map().name()), None],
             StepOp::Add { .. } => [Some(kernels.add().name()), None],
             StepOp::Patches(_)

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Builder, Call, Text, noise};
 use far_engine::{Dtype, Extent, Input, Session, SessionOptions};
-use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len};
+use far_format::layout::{Activation, Precision, attention_work_bytes, lstm_weight_len, panels_len};
 use far_format::plan::{Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, StepOp};
+use far_kernels::pack::HOST;
 
 struct Counting;
 
@@ -39,8 +40,8 @@ fn run_allocates_nothing() {
     let (x, y, out) = (b.input(tokens, cols), b.arena(tokens, cols), b.output(1, cols));
     let (gates, z) = (b.arena(tokens, 8 * hidden), b.arena(tokens, cols));
     let work = b.work(attention_work_bytes(tokens, heads, cols / heads));
-    let weights = b.weights(&noise(1, gemm_weight_len(cols, 8 * hidden)));
-    let recurrent = b.weights(&noise(2, lstm_weight_len(hidden)));
+    let weights = b.weights(&noise(1, panels_len(cols, 8 * hidden)));
+    let recurrent = b.weights(&noise(2, lstm_weight_len(Precision::F32, HOST, hidden)));
     let n = 8 * hidden as u32;
     b.step(StepOp::LayerNorm(LayerNorm { x, out: y, eps: 1e-6, affine: None }));
     b.step(StepOp::Attention(Attention { q: y, k: y, v: y, out: z, heads: heads as u32, scale: 0.2, work }));

@@ -8,9 +8,10 @@ use std::{env, fs, process, thread};
 use common::{Builder, host, noise, run};
 use far_engine::{Cancel, Error, ErrorKind, Isa, MAX_THREADS, Model, Pool, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
-use far_format::layout::{Activation, gemm_weight_len};
+use far_format::layout::{Activation, Precision, panels_len};
 use far_format::plan::{Gemm, GemmGroup, StepOp};
 use far_kernels::pack;
+use far_kernels::pack::HOST;
 
 /// Two inputs, two outputs, one product large enough for several threads.
 fn small() -> Builder {
@@ -18,8 +19,8 @@ fn small() -> Builder {
     let (x, y) = (b.input(64, 48), b.input(64, 80));
     let (a, out, sum) = (b.arena(64, 80), b.output(64, 80), b.output(64, 80));
     let w = noise(1, 48 * 80);
-    let mut packed = vec![0.0; gemm_weight_len(48, 80)];
-    pack::gemm(48, 80, |k, n| w[k * 80 + n], None, &mut packed);
+    let mut packed = vec![0.0; panels_len(48, 80)];
+    pack::gemm(Precision::F32, HOST, 48, 80, |k, n| w[k * 80 + n], None, &mut packed);
     let weights = b.weights(&packed);
     let groups = vec![GemmGroup { a_col: 0, k: 48, out_col: 0, n: 80, weights }];
     b.step(StepOp::Gemm(Gemm { a: x, out: a, residual: None, act: Activation::Tanh, groups }));

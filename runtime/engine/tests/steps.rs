@@ -3,9 +3,12 @@
 mod common;
 
 use common::{Builder, assert_close, everything, noise, part, run_every_way};
-use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{
+    Activation, Precision, attention_work_bytes, lstm_weight_len, padded_hidden, panels_len,
+};
 use far_format::plan::{Attention, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Patches, StepOp};
 use far_kernels::pack;
+use far_kernels::pack::HOST;
 
 fn f64s(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
@@ -44,12 +47,12 @@ fn gemm() {
         let (x, old) = (b.input(rows, k + 2), b.input(rows, n + 8));
         let (a, out, port) = (b.arena(rows, k + 2), b.arena(rows, n + 8), b.output(rows, n + 8));
         let (w, bias) = (noise(1, k * n), noise(2, n));
-        let mut packed = vec![0.0; gemm_weight_len(k, n)];
-        pack::gemm(k, n, |k, col| w[k * n + col], Some(&bias), &mut packed);
+        let mut packed = vec![0.0; panels_len(k, n)];
+        pack::gemm(Precision::F32, HOST, k, n, |k, col| w[k * n + col], Some(&bias), &mut packed);
         let dense = b.weights(&packed);
         let constant = noise(3, 7);
-        let mut packed = vec![0.0; gemm_weight_len(0, 7)];
-        pack::gemm(0, 7, |_, _| 0.0, Some(&constant), &mut packed);
+        let mut packed = vec![0.0; panels_len(0, 7)];
+        pack::gemm(Precision::F32, HOST, 0, 7, |_, _| 0.0, Some(&constant), &mut packed);
         let depth_0 = b.weights(&packed);
         b.step(StepOp::Copy { x, out: a });
         b.step(StepOp::Copy { x: old, out });
@@ -96,8 +99,8 @@ fn lstm() {
         let (mut gate_col, mut out_col) = (0, 0);
         for (h, reverse) in sizes {
             let r: Vec<f32> = noise(h as u64, 4 * h * h).iter().map(|w| w / 4.0).collect();
-            let mut packed = vec![0.0; lstm_weight_len(h)];
-            pack::lstm(h, &r, &mut packed);
+            let mut packed = vec![0.0; lstm_weight_len(Precision::F32, HOST, h)];
+            pack::lstm(Precision::F32, HOST, h, &r, &mut packed);
             let weights = b.weights(&packed);
             units.push(LstmUnit {
                 gate_col: gate_col as u32,

@@ -1,6 +1,13 @@
 //! How packed weights lie in memory: the part of the specification that compiler, engine and kernels share.
 //! Sizes saturate instead of overflowing, so that an absurd size never passes for a small one.
-//! May import: nothing of ours.
+//! May import: `cpu`.
+//!
+//! Packed weights are words of 32 bits whatever their precision, and are named `&[f32]`: what their bits are, the layout says.
+//! Every panel, and every block of LSTM units, is a multiple of 16 words.
+
+use core::fmt;
+
+use crate::cpu::{Arch, Features};
 
 /// Width in f32 lanes of one weight panel of a GEMM, the same on every architecture: a wider machine takes two
 /// panels at once, so one artifact is fast on all of them.
@@ -22,6 +29,76 @@ pub enum Activation {
     Relu = 4,
 }
 
+/// In what numbers a product or a recurrence holds its weights and multiplies.
+///
+/// [`F32`](Self::F32), [`F16`](Self::F16) and [`Int8`](Self::Int8) give the same bits on every machine; the others are as the
+/// machine's own instructions have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32 = 0,
+    /// Weights stored in half precision, widened when they are loaded; products and sums in f32, in order of `k`.
+    F16 = 1,
+    /// Weights stored in bfloat16, products of pairs by x86's dot-product instruction, sums in f32.
+    Bf16 = 2,
+    /// Weights of 8 bits with a scale a column, rows quantised to 8 bits when they are read, exact sums in 32 bits.
+    Int8 = 3,
+    /// Weights, products and short sums in half precision, f32 across blocks of `k`.
+    F16Arith = 4,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Precision; 5] =
+        [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8, Precision::F16Arith];
+
+    /// As users write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
+            Precision::F16Arith => "f16-arith",
+        }
+    }
+
+    /// From its number in an artifact.
+    pub fn from_u8(n: u8) -> Option<Precision> {
+        Precision::ALL.into_iter().find(|p| *p as u8 == n)
+    }
+
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<Precision> {
+        Precision::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// What a CPU of that architecture must have so that a model may ask for it; `None` where no CPU of it has such
+    /// arithmetic. Those that give the same bits everywhere need nothing.
+    pub const fn features(self, arch: Arch) -> Option<Features> {
+        match (self, arch) {
+            (Precision::F32 | Precision::F16 | Precision::Int8, _) => Some(Features::NONE),
+            (Precision::Bf16, Arch::X86_64) => Some(Features::AVX512_BF16),
+            (Precision::F16Arith, Arch::Aarch64) => Some(Features::FP16),
+            (Precision::F16Arith, Arch::Riscv64) => Some(Features::ZVFH),
+            (Precision::Bf16 | Precision::F16Arith, _) => None,
+        }
+    }
+
+    /// Whether its results have the same bits on every machine.
+    pub const fn is_exact(self) -> bool {
+        matches!(self, Precision::F32 | Precision::F16 | Precision::Int8)
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The widths of the blocks into which `hidden` LSTM units are cut: sixteen as often as it goes, then one of
 /// eight or sixteen for the rest. Units past `hidden` are padding with zero weights.
 pub fn blocks(hidden: usize) -> impl Iterator<Item = usize> {
@@ -39,18 +116,75 @@ pub fn padded_hidden(hidden: usize) -> usize {
     hidden.div_ceil(8).saturating_mul(8)
 }
 
-/// f32 elements of the packed weights of one [`GemmGroup`](crate::plan::GemmGroup).
-pub fn gemm_weight_len(k: usize, n: usize) -> usize {
-    n.div_ceil(PANEL).saturating_mul(k.saturating_add(1)).saturating_mul(PANEL)
+/// Elements of f32 panels of `k × n`: for each panel a row with the bias, then one for each `k`.
+pub fn panels_len(k: usize, n: usize) -> usize {
+    panels(n, k.saturating_add(1).saturating_mul(PANEL))
 }
 
-/// f32 elements of the packed recurrent weights of one [`LstmUnit`](crate::plan::LstmUnit).
-pub fn lstm_weight_len(hidden: usize) -> usize {
-    hidden.saturating_mul(4).saturating_mul(padded_hidden(hidden))
+/// Words of the packed weights of one [`GemmGroup`](crate::plan::GemmGroup).
+///
+/// - f32: [`panels_len`];
+/// - 16 bits: each panel is a row with the bias in f32, then for each `k` a row of 16 numbers, then zeros up to an even `k`;
+///   in bfloat16 each two `k` are one row, in which a lane's two numbers are side by side;
+/// - int8: each panel is a header of [`INT8_HEADER`] words, then the weights, each at [`int8_at`].
+pub fn gemm_weight_len(precision: Precision, arch: Arch, k: usize, n: usize) -> usize {
+    match precision {
+        Precision::F32 => panels_len(k, n),
+        Precision::F16 | Precision::Bf16 | Precision::F16Arith => {
+            panels(n, k.div_ceil(2).saturating_add(1).saturating_mul(PANEL))
+        }
+        Precision::Int8 => panels(n, int8_bytes(arch, k, PANEL) / 4 + INT8_HEADER),
+    }
+}
+
+fn panels(n: usize, panel: usize) -> usize {
+    n.div_ceil(PANEL).saturating_mul(panel)
+}
+
+/// Words of the packed recurrent weights of one [`LstmUnit`](crate::plan::LstmUnit), block by block (see [`blocks`]).
+///
+/// - f32: for each `k` a row of the four gates' units;
+/// - 16 bits: the same, then zeros up to an even `k`; in bfloat16 each two `k` are one row, in which a lane's two numbers are
+///   side by side;
+/// - int8: for the units of each gate the scales, then for those of each gate what sums with unsigned rows start from, both
+///   as in a product's header; then the weights, each at [`int8_at`] with the units of all gates as lanes.
+pub fn lstm_weight_len(precision: Precision, arch: Arch, hidden: usize) -> usize {
+    let lanes = padded_hidden(hidden).saturating_mul(4);
+    match precision {
+        Precision::F32 => hidden.saturating_mul(lanes),
+        Precision::F16 | Precision::Bf16 | Precision::F16Arith => hidden.div_ceil(2).saturating_mul(lanes),
+        Precision::Int8 => (int8_bytes(arch, hidden, lanes) / 4).saturating_add(lanes.saturating_mul(2)),
+    }
+}
+
+/// Words of the header of an int8 panel: a scale for each of the 16 columns and a bias, both f32, and an i32 from which sums
+/// start where rows are unsigned (`q + 128`): −128 times the sum of the column's weights.
+pub const INT8_HEADER: usize = 3 * PANEL;
+
+/// Depths whose int8 weights for one lane are side by side, on x86-64 and AArch64.
+pub const INT8_DEPTH: usize = 4;
+
+/// Where the int8 weight of a depth and a lane is among those of a panel or block of so many lanes, in bytes. On x86-64 and
+/// AArch64 a row takes four depths, lane by lane; on RISC-V one.
+pub const fn int8_at(arch: Arch, lanes: usize, k: usize, lane: usize) -> usize {
+    match arch {
+        Arch::X86_64 | Arch::Aarch64 => (k / INT8_DEPTH * lanes + lane) * INT8_DEPTH + k % INT8_DEPTH,
+        Arch::Riscv64 => k * lanes + lane,
+    }
+}
+
+/// Bytes of so many lanes of int8 weights, a multiple of 64 where `lanes` is one of 16; what no weight is at is zero.
+fn int8_bytes(arch: Arch, k: usize, lanes: usize) -> usize {
+    match arch {
+        Arch::X86_64 | Arch::Aarch64 => {
+            k.div_ceil(INT8_DEPTH).saturating_mul(lanes).saturating_mul(INT8_DEPTH)
+        }
+        Arch::Riscv64 => k.div_ceil(4).saturating_mul(4).saturating_mul(lanes),
+    }
 }
 
 /// Bytes of [`Attention::work`](crate::plan::Attention::work): per head, the keys as panels over tokens and the values as panels over `d`.
 pub fn attention_work_bytes(tokens: usize, heads: usize, d: usize) -> usize {
-    let head = gemm_weight_len(d, tokens).saturating_add(gemm_weight_len(tokens, d));
+    let head = panels_len(d, tokens).saturating_add(panels_len(tokens, d));
     heads.saturating_mul(head).saturating_mul(4)
 }

@@ -5,8 +5,9 @@
 
 use std::hint::black_box;
 
-use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{Precision, lstm_weight_len, padded_hidden, panels_len};
 use far_kernels::matrix::{Mat, MatMut};
+use far_kernels::pack::HOST;
 use far_kernels::{
     Activation, GemmArgs, Isa, Kernels, LayerNormArgs, LstmArgs, MapArgs, SoftmaxArgs, lstm_state_len,
 };
@@ -62,17 +63,18 @@ fn gemm(kernels: Kernels, peak: f64) {
         {
             let (a_stride, out_stride) = (stride(k), stride(n));
             let a = Aligned::noise(TOKENS * a_stride);
-            let weights = Aligned::noise(gemm_weight_len(k, n));
+            let weights = Aligned::noise(panels_len(k, n));
             let mut out = Aligned::noise(TOKENS * out_stride);
             let seconds = least(|| {
                 let ptr = out.as_mut_ptr();
                 // SAFETY: `out`, which the kernel allows to be the residual.
                 let residual = in_place.then(|| unsafe { Mat::from_raw(ptr, TOKENS, n, out_stride) });
-                kernels.gemm().run(GemmArgs {
+                kernels.gemm(Precision::F32).run(GemmArgs {
                     a: Mat::new(&a, TOKENS, k, a_stride),
                     weights: &weights,
                     act,
                     residual,
+                    scratch: &mut [],
                     // SAFETY: as above.
                     out: unsafe { MatMut::from_raw(ptr, TOKENS, n, out_stride) },
                 });
@@ -85,7 +87,7 @@ fn gemm(kernels: Kernels, peak: f64) {
             let epilogue = format!("{act:?}{}", if in_place { " + residual" } else { "" });
             println!(
                 "{} K={k} N={n} {epilogue}: {rate:.1} GFLOP/s, {:.1} %",
-                kernels.gemm().name(),
+                kernels.gemm(Precision::F32).name(),
                 100.0 * rate / peak
             );
         }
@@ -95,21 +97,22 @@ fn gemm(kernels: Kernels, peak: f64) {
 fn lstm(kernels: Kernels, peak: f64) {
     const UNITS: usize = 6;
     for hidden in [16, 24, 32, 40, 48, 64] {
-        let weights = Aligned::noise(UNITS * lstm_weight_len(hidden));
+        let weights = Aligned::noise(UNITS * lstm_weight_len(Precision::F32, HOST, hidden));
         let width = 4 * padded_hidden(hidden);
         let gates = Aligned::noise(TOKENS * width * UNITS);
         let mut out = Aligned::noise(TOKENS * hidden * UNITS);
-        let mut state = Aligned::noise(lstm_state_len(hidden));
+        let mut state = Aligned::noise(lstm_state_len(Precision::F32, hidden));
         let seconds = least(|| {
             for unit in 0..UNITS {
-                kernels.lstm().run(LstmArgs {
+                kernels.lstm(Precision::F32).run(LstmArgs {
                     gates: Mat::new(&gates, TOKENS, width * UNITS, width * UNITS).part(
                         0,
                         unit * width,
                         TOKENS,
                         width,
                     ),
-                    weights: &weights[unit * lstm_weight_len(hidden)..][..lstm_weight_len(hidden)],
+                    weights: &weights[unit * lstm_weight_len(Precision::F32, HOST, hidden)..]
+                        [..lstm_weight_len(Precision::F32, HOST, hidden)],
                     reverse: unit % 2 == 1,
                     state: &mut state,
                     out: MatMut::new(&mut out, TOKENS, hidden * UNITS, hidden * UNITS).part(
@@ -125,7 +128,7 @@ fn lstm(kernels: Kernels, peak: f64) {
         let limit = 2.0 * (UNITS * TOKENS * 4 * hidden * hidden) as f64 / peak / 1e9;
         println!(
             "{} {UNITS} units of H={hidden}: {:.3} ms, {:.2} times the limit",
-            kernels.lstm().name(),
+            kernels.lstm(Precision::F32).name(),
             seconds * 1e3,
             seconds / limit
         );

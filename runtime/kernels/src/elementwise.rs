@@ -1,10 +1,9 @@
 //! Element-wise kernels: an activation, and a sum. Arguments, their check, and what an implementation receives.
-//! May import: `matrix`, `table`, `far_format::layout`.
+//! May import: `matrix`, `far_format::layout`.
 
 use far_format::layout::Activation;
 
 use crate::matrix::{Mat, MatMut};
-use crate::table::Descriptor;
 
 /// `out = act(x)`.
 #[derive(Debug)]
@@ -62,14 +61,14 @@ pub(crate) struct AddCall {
 /// An element-wise function of one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct MapF32 {
-    pub(crate) descriptor: &'static Descriptor,
+    pub(crate) name: &'static str,
     pub(crate) entry: unsafe fn(&MapCall),
 }
 
 impl MapF32 {
     /// The kernel's name, e.g. `map_f32_avx2`.
     pub fn name(self) -> &'static str {
-        self.descriptor.map
+        self.name
     }
 
     /// Runs it. Panics if the shapes differ.
@@ -94,14 +93,14 @@ impl MapF32 {
 /// A sum of two matrices of one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct AddF32 {
-    pub(crate) descriptor: &'static Descriptor,
+    pub(crate) name: &'static str,
     pub(crate) entry: unsafe fn(&AddCall),
 }
 
 impl AddF32 {
     /// The kernel's name, e.g. `add_f32_avx2`.
     pub fn name(self) -> &'static str {
-        self.descriptor.add
+        self.name
     }
 
     /// Runs it. Panics if the shapes differ.

@@ -1,25 +1,32 @@
 //! The matrix product with its epilogue: arguments, their check, and what an implementation receives.
-//! May import: `matrix`, `table`, `far_format::layout`.
+//! May import: `matrix`, `pack`, `quantize`, `table`, `far_format::layout`.
 
-use far_format::layout::{Activation, PANEL};
+use far_format::layout::{Activation, Precision, gemm_weight_len};
 
 use crate::matrix::{Mat, MatMut};
-use crate::table::Descriptor;
+use crate::pack::HOST;
+use crate::quantize;
+use crate::table::{Entry, Variant};
 
 /// `out = act(a · W + bias) + residual`.
 ///
-/// Each element starts at the bias and takes up its products by fused multiply-add in order of `k`.
+/// In f32, and where weights are only stored in 16 bits, each element starts at the bias and takes up its products by fused
+/// multiply-add in order of `k`. In int8 each row of `a` is quantised by its largest magnitude, the sum of the products is an
+/// exact integer, and scaling it and adding the bias is one fused multiply-add.
 #[derive(Debug)]
 pub struct GemmArgs<'a> {
     /// Left operand, `m × k`. Rows at a distance of a multiple of 2 KiB share few sets of a cache; a stride that avoids it
     /// is faster, here and for `out`.
     pub a: Mat<'a>,
-    /// Panels of weights as [`pack::gemm`](crate::pack::gemm) lays them out, `gemm_weight_len(k, n)` elements.
+    /// Panels of weights as [`pack::gemm`](crate::pack::gemm) lays them out for the kernel's precision and this architecture,
+    /// `gemm_weight_len(precision, arch, k, n)` words.
     pub weights: &'a [f32],
     /// Applied before the residual is added.
     pub act: Activation,
     /// Added last, `m × n`. It may be exactly `out`'s own memory, else must not overlap it.
     pub residual: Option<Mat<'a>>,
+    /// [`Gemm::scratch_len`] words or more; need not be initialised and mean nothing afterwards.
+    pub scratch: &'a mut [f32],
     /// Result, `m × n`.
     pub out: MatMut<'a>,
 }
@@ -27,8 +34,9 @@ pub struct GemmArgs<'a> {
 /// What an implementation receives. Shared with C: see `rvv/far_rvv.h`.
 ///
 /// Whoever calls an implementation promises: `a` is readable as `m × k`, `residual` is null or readable as `m × n`,
-/// `out` is writable as `m × n`, each with its stride; `weights` holds `ceil(n / PANEL)` panels of `(k + 1) × PANEL`;
-/// `out` overlaps no other operand, except that `residual` may be `out` with the same stride.
+/// `out` is writable as `m × n`, each with its stride; `weights` holds the packed weights of `k × n` in the implementation's
+/// precision; `scratch` is writable for as many words as its precision takes for `m` rows of `k`; `out` and `scratch` overlap no other
+/// operand, except that `residual` may be `out` with the same stride.
 #[repr(C)]
 pub(crate) struct GemmCall {
     pub(crate) m: usize,
@@ -41,36 +49,56 @@ pub(crate) struct GemmCall {
     pub(crate) residual_stride: usize,
     pub(crate) out: *mut f32,
     pub(crate) out_stride: usize,
+    pub(crate) scratch: *mut f32,
     pub(crate) act: Activation,
 }
 
-/// A matrix product of one instruction set.
+/// A matrix product of one precision and instruction set. Holding it proves that this CPU has the instructions.
 #[derive(Clone, Copy, Debug)]
-pub struct GemmF32 {
-    pub(crate) descriptor: &'static Descriptor,
-    pub(crate) entry: unsafe fn(&GemmCall),
-}
+pub struct Gemm(pub(crate) &'static Entry);
 
-impl GemmF32 {
-    /// The kernel's name, e.g. `gemm_f32_14x32_avx512`: tile rows × columns, instruction set.
+impl Gemm {
+    /// The kernel's name, e.g. `gemm_f32_14x32_avx512`: precision, tile rows × columns, instructions.
     pub fn name(self) -> &'static str {
-        self.descriptor.gemm
+        self.0.variant.gemm
+    }
+
+    /// In what numbers it multiplies.
+    pub fn precision(self) -> Precision {
+        self.0.variant.precision
+    }
+
+    /// Its row in the table.
+    pub fn variant(self) -> &'static Variant {
+        self.0.variant
     }
 
     /// Rows of one register tile. Work that is cut by rows runs best in multiples of it.
     pub fn tile_rows(self) -> usize {
-        self.descriptor.gemm_tile_rows
+        self.0.variant.gemm_tile_rows
+    }
+
+    /// Words of scratch for `m` rows of `k`, which grow with `m`; saturates. Int8 keeps its quantised rows there.
+    pub fn scratch_len(self, m: usize, k: usize) -> usize {
+        match self.precision() {
+            Precision::Int8 => quantize::scratch_len(m, k),
+            Precision::F32 | Precision::F16 | Precision::Bf16 | Precision::F16Arith => 0,
+        }
     }
 
     /// Runs it. Panics if the shapes don't fit together.
     pub fn run(self, mut args: GemmArgs<'_>) {
         let (m, n, k) = (args.out.rows(), args.out.cols(), args.a.cols());
         assert_eq!(args.a.rows(), m, "rows of `a` and `out` differ");
-        let need =
-            n.div_ceil(PANEL).checked_mul(PANEL).and_then(|lanes| lanes.checked_mul(k.checked_add(1)?));
-        assert_eq!(Some(args.weights.len()), need, "weights don't fit {k} × {n}");
+        let need = gemm_weight_len(self.precision(), HOST, k, n);
+        assert_eq!(args.weights.len(), need, "weights don't fit {k} × {n}");
         if let Some(r) = &args.residual {
             assert_eq!((r.rows(), r.cols()), (m, n), "shapes of `residual` and `out` differ");
+        }
+        let (len, need) = (args.scratch.len(), self.scratch_len(m, k));
+        assert!(len >= need, "scratch of {len} words for {m} rows of {k} is too short, they need {need}");
+        if self.precision() == Precision::Int8 {
+            assert!(k <= quantize::MAX_DEPTH, "{k} products are more than an int8 sum can hold");
         }
         let call = GemmCall {
             m,
@@ -83,10 +111,11 @@ impl GemmF32 {
             residual_stride: args.residual.map_or(0, |r| r.stride()),
             out: args.out.as_mut_ptr(),
             out_stride: args.out.stride(),
+            scratch: args.scratch.as_mut_ptr(),
             act: args.act,
         };
         // SAFETY: this value exists only where the instructions do; the views promise the memory, the asserts above
-        // that the shapes fit, and `MatMut` that `out` overlaps nothing but, where allowed, `residual`.
-        unsafe { (self.entry)(&call) }
+        // that the shapes fit, and `MatMut` and `&mut` that what is written overlaps nothing but, where allowed, `residual`.
+        unsafe { (self.0.gemm)(&call) }
     }
 }

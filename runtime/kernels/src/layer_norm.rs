@@ -1,8 +1,7 @@
 //! Layer normalisation: arguments, their check, and what an implementation receives.
-//! May import: `matrix`, `table`.
+//! May import: `matrix`.
 
 use crate::matrix::{Mat, MatMut};
-use crate::table::Descriptor;
 
 /// `out = (x - mean) / sqrt(var + eps)`, then times scale plus shift, row by row.
 ///
@@ -40,14 +39,14 @@ pub(crate) struct LayerNormCall {
 /// A layer normalisation of one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNormF32 {
-    pub(crate) descriptor: &'static Descriptor,
+    pub(crate) name: &'static str,
     pub(crate) entry: unsafe fn(&LayerNormCall),
 }
 
 impl LayerNormF32 {
     /// The kernel's name, e.g. `layer_norm_f32_avx2`.
     pub fn name(self) -> &'static str {
-        self.descriptor.layer_norm
+        self.name
     }
 
     /// Runs it. Panics if the shapes don't fit together.

@@ -3,6 +3,7 @@
 //! [`Kernels::best`] is the fastest set that this CPU runs; holding a set proves that its instructions exist, so
 //! running a kernel is safe. A kernel checks its arguments once, and does not allocate, lock, log, or read globals.
 //!
+//! - products and recurrences exist in several [`Precision`]s; a set has the best variant of each that the CPU allows;
 //! - [`scalar`](Isa::Scalar) kernels are the definition of the numbers: sums in one order, fused multiply-adds,
 //!   one rational function each for tanh and the normal distribution, one polynomial for exp;
 //! - `simd` holds the same algorithms over vectors, written once; `x86` and `neon` instantiate them;
@@ -21,6 +22,7 @@ mod elementwise;
 #[path = "../tests/common/erf.rs"]
 mod erf;
 mod gemm;
+mod half;
 mod isa;
 mod layer_norm;
 mod lstm;
@@ -30,6 +32,7 @@ pub mod matrix;
 mod neon;
 mod normalize;
 pub mod pack;
+mod quantize;
 #[cfg(target_arch = "riscv64")]
 mod rvv;
 mod scalar;
@@ -41,11 +44,11 @@ mod table;
 mod x86;
 
 pub use elementwise::{AddArgs, AddF32, MapArgs, MapF32};
-pub use far_format::layout::Activation;
-pub use gemm::{GemmArgs, GemmF32};
+pub use far_format::layout::{Activation, Precision};
+pub use gemm::{Gemm, GemmArgs};
 pub use isa::{Isa, UnknownIsa};
 pub use layer_norm::{LayerNormArgs, LayerNormF32};
-pub use lstm::{LstmArgs, LstmF32, lstm_state_len};
+pub use lstm::{Lstm, LstmArgs, lstm_state_len};
 pub use normalize::{NormalizeArgs, normalize};
 pub use softmax::{SoftmaxArgs, SoftmaxF32};
-pub use table::{Descriptor, Kernels};
+pub use table::{Kernels, Variant};

@@ -101,7 +101,7 @@ impl Simd for Neon {
 }
 
 instantiate! {
-    Neon enables "neon",
+    F32_NEON enables "neon",
     register Neon::new(),
     vector Wide::<_, 4>(Neon::new()),
     half Wide::<_, 2>(Neon::new()),

@@ -1,11 +1,22 @@
 //! Packing of weights: at compile time for models, at run time for attention. The layouts are those of
-//! `far_format::layout`. May import: `matrix`, `far_format::layout`.
+//! `far_format::layout`. May import: `matrix`, `half`, `quantize`, `far_format::{cpu, layout}`.
 //!
 //! Every function panics if a slice has the wrong length.
 
-use far_format::layout::{PANEL, blocks, gemm_weight_len, lstm_weight_len};
+use far_format::cpu::Arch;
+use far_format::layout::{
+    INT8_HEADER, PANEL, Precision, blocks, gemm_weight_len, int8_at, lstm_weight_len, panels_len,
+};
 
+use crate::half::{to_bf16, to_f16};
 use crate::matrix::Mat;
+use crate::quantize::{HIDDEN_SCALE, magnitude, round, scale};
+
+/// The architecture whose layout the kernels of this build read.
+pub const HOST: Arch = match Arch::HOST {
+    Some(arch) => arch,
+    None => Arch::X86_64, // scalar kernels read any
+};
 
 /// The gates of an LSTM in the order of the packed layout, which is ONNX's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,47 +36,124 @@ impl Gate {
     pub const ALL: [Gate; 4] = [Gate::Input, Gate::Output, Gate::Forget, Gate::Cell];
 }
 
-/// Lays out a matrix `k × n`, given by a function of row and column, and its bias (`n` elements; zeros if `None`) for
-/// [`GemmF32`](crate::GemmF32). `out` has `gemm_weight_len(k, n)` elements.
-pub fn gemm(k: usize, n: usize, weight: impl Fn(usize, usize) -> f32, bias: Option<&[f32]>, out: &mut [f32]) {
-    assert_eq!(out.len(), gemm_weight_len(k, n), "packed length of {k} × {n}");
+/// Lays out a matrix `k × n`, given by a function of row and column, and its bias (`n` elements; zeros if `None`) for the
+/// [`Gemm`](crate::Gemm) kernels of that precision and architecture: weights are rounded to 16 bits, or quantised with a scale for
+/// each column; the bias stays f32. `out` has `gemm_weight_len(precision, arch, k, n)` words.
+pub fn gemm(
+    precision: Precision,
+    arch: Arch,
+    k: usize,
+    n: usize,
+    weight: impl Fn(usize, usize) -> f32,
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+) {
+    assert_eq!(out.len(), gemm_weight_len(precision, arch, k, n), "packed length of {k} × {n}");
     if let Some(bias) = bias {
         assert_eq!(bias.len(), n, "length of the bias");
     }
-    for (panel, first) in out.chunks_exact_mut((k + 1) * PANEL).zip((0..n).step_by(PANEL)) {
+    let panel = gemm_weight_len(precision, arch, k, 1);
+    for (panel, first) in out.chunks_exact_mut(panel).zip((0..n).step_by(PANEL)) {
         let used = PANEL.min(n - first);
-        for (row, lanes) in panel.chunks_exact_mut(PANEL).enumerate() {
-            for (lane, w) in lanes.iter_mut().enumerate() {
-                let col = first + lane;
-                *w = match row.checked_sub(1) {
-                    _ if lane >= used => 0.0,
-                    None => bias.map_or(0.0, |bias| bias[col]),
-                    Some(depth) => weight(depth, col),
-                };
+        let weight = |k: usize, lane: usize| if lane < used { weight(k, first + lane) } else { 0.0 };
+        let bias = |lane: usize| bias.filter(|_| lane < used).map_or(0.0, |bias| bias[first + lane]);
+        let header = if precision == Precision::Int8 { INT8_HEADER } else { PANEL };
+        let (header, rows) = panel.split_at_mut(header);
+        let (scales, header) = header.split_at_mut(header.len() - PANEL);
+        match precision {
+            Precision::Int8 => {
+                let (scales, biases) = scales.split_at_mut(PANEL);
+                biases.iter_mut().enumerate().for_each(|(lane, to)| *to = bias(lane));
+                quantize(arch, k, weight, scales, header, rows);
+            }
+            _ => {
+                header.iter_mut().enumerate().for_each(|(lane, to)| *to = bias(lane));
+                lay_out(precision, k, PANEL, weight, rows);
             }
         }
     }
 }
 
-/// Lays out the recurrent weights of an LSTM unit for [`LstmF32`](crate::LstmF32). `r` is `4·hidden × hidden`,
-/// row-major, gates in the order of [`Gate::ALL`], with the ½ of the sigmoid already in the rows of i, o and f. `out`
-/// has `lstm_weight_len(hidden)` elements.
-pub fn lstm(hidden: usize, r: &[f32], out: &mut [f32]) {
+/// Lays out the recurrent weights of an LSTM unit for the [`Lstm`](crate::Lstm) kernels of that precision and architecture. `r` is
+/// `4·hidden × hidden`, row-major, gates in the order of [`Gate::ALL`], with the ½ of the sigmoid already in the rows of
+/// i, o and f. `out` has `lstm_weight_len(precision, arch, hidden)` words.
+pub fn lstm(precision: Precision, arch: Arch, hidden: usize, r: &[f32], out: &mut [f32]) {
     assert_eq!(r.len(), 4 * hidden * hidden, "recurrent weights of {hidden} units");
-    assert_eq!(out.len(), lstm_weight_len(hidden), "packed length of {hidden} units");
-    let mut out = out.iter_mut();
-    let mut first = 0;
+    let len = lstm_weight_len(precision, arch, hidden);
+    assert_eq!(out.len(), len, "packed length of {hidden} units");
+    let (mut first, mut rest) = (0, out);
+    let padded = blocks(hidden).sum::<usize>();
     for width in blocks(hidden) {
-        for k in 0..hidden {
-            for gate in 0..Gate::ALL.len() {
-                for unit in first..first + width {
-                    let w = if unit < hidden { r[(gate * hidden + unit) * hidden + k] } else { 0.0 };
-                    *out.next().expect("blocks add up to the packed length") = w;
-                }
-            }
+        let (block, after) = rest.split_at_mut(len / padded * width);
+        let weight = |k: usize, lane: usize| {
+            let (gate, unit) = (lane / width, first + lane % width);
+            if unit < hidden { r[(gate * hidden + unit) * hidden + k] } else { 0.0 }
+        };
+        if precision == Precision::Int8 {
+            let (scales, block) = block.split_at_mut(4 * width);
+            let (starts, rows) = block.split_at_mut(4 * width);
+            quantize(arch, hidden, weight, scales, starts, rows);
+            scales.iter_mut().for_each(|scale| *scale *= HIDDEN_SCALE);
+        } else {
+            lay_out(precision, hidden, 4 * width, weight, block);
         }
-        first += width;
+        (first, rest) = (first + width, after);
     }
+}
+
+/// Rows of weights in f32 or 16 bits, given by depth and lane.
+fn lay_out(
+    precision: Precision,
+    k: usize,
+    lanes: usize,
+    weight: impl Fn(usize, usize) -> f32,
+    out: &mut [f32],
+) {
+    out.fill(0.0);
+    for (k, lane) in places(k, lanes) {
+        let w = weight(k, lane);
+        match precision {
+            Precision::F32 => out[k * lanes + lane] = w,
+            Precision::F16 | Precision::F16Arith => put(out, k * lanes + lane, 16, to_f16(w).into()),
+            Precision::Bf16 => put(out, (k / 2 * lanes + lane) * 2 + k % 2, 16, to_bf16(w).into()),
+            Precision::Int8 => unreachable!("int8 weights are laid out with their scales"),
+        }
+    }
+}
+
+/// Rows of int8 weights, given by depth and lane, and for each lane the scale and what sums with unsigned rows start from.
+fn quantize(
+    arch: Arch,
+    k: usize,
+    weight: impl Fn(usize, usize) -> f32,
+    scales: &mut [f32],
+    starts: &mut [f32],
+    out: &mut [f32],
+) {
+    let lanes = scales.len();
+    out.fill(0.0);
+    for (lane, (to, start)) in scales.iter_mut().zip(starts).enumerate() {
+        *to = scale((0..k).map(|k| magnitude(weight(k, lane))).max().unwrap_or(0));
+        let mut sum = 0i32;
+        for k in 0..k {
+            let q = if *to == 0.0 { 0 } else { round(weight(k, lane) / *to) };
+            sum += i32::from(q);
+            put(out, int8_at(arch, lanes, k, lane), 8, u32::from(q.cast_unsigned()));
+        }
+        *start = f32::from_bits((sum * -128).cast_unsigned());
+    }
+}
+
+/// Every depth and lane.
+fn places(k: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..k).flat_map(move |k| (0..lanes).map(move |lane| (k, lane)))
+}
+
+/// Sets number `at` of `width` bits, which was zero.
+fn put(out: &mut [f32], at: usize, width: usize, bits: u32) {
+    let each = 32 / width;
+    let word = &mut out[at / each];
+    *word = f32::from_bits(word.to_bits() | bits << (at % each * width));
 }
 
 /// Gate and unit of each of the `4·padded_hidden(hidden)` columns of [`LstmArgs::gates`](crate::LstmArgs::gates);
@@ -84,11 +172,11 @@ pub fn gate_columns(hidden: usize) -> impl Iterator<Item = Option<(Gate, usize)>
         })
 }
 
-/// Lays out `b`, `k × n`, for [`GemmF32`](crate::GemmF32) with a bias of zero. `out` has `gemm_weight_len(k, n)`
+/// Lays out `b`, `k × n`, for a [`Gemm`](crate::Gemm) in f32 with a bias of zero. `out` has `panels_len(k, n)`
 /// elements.
 pub fn panels(b: Mat<'_>, out: &mut [f32]) {
     let (k, n) = (b.rows(), b.cols());
-    assert_eq!(out.len(), gemm_weight_len(k, n), "packed length of {k} × {n}");
+    assert_eq!(out.len(), panels_len(k, n), "packed length of {k} × {n}");
     for (panel, first) in out.chunks_exact_mut((k + 1) * PANEL).zip((0..n).step_by(PANEL)) {
         let used = PANEL.min(n - first);
         let (bias, rows) = panel.split_at_mut(PANEL);
@@ -102,11 +190,11 @@ pub fn panels(b: Mat<'_>, out: &mut [f32]) {
     }
 }
 
-/// Lays out the transpose of `b`, `n × k`, for [`GemmF32`](crate::GemmF32) with a bias of zero. `out` has
-/// `gemm_weight_len(k, n)` elements.
+/// Lays out the transpose of `b`, `n × k`, for a [`Gemm`](crate::Gemm) in f32 with a bias of zero. `out` has
+/// `panels_len(k, n)` elements.
 pub fn panels_transposed(b: Mat<'_>, out: &mut [f32]) {
     let (k, n) = (b.cols(), b.rows());
-    assert_eq!(out.len(), gemm_weight_len(k, n), "packed length of {k} × {n}");
+    assert_eq!(out.len(), panels_len(k, n), "packed length of {k} × {n}");
     for (panel, first) in out.chunks_exact_mut((k + 1) * PANEL).zip((0..n).step_by(PANEL)) {
         let (bias, rows) = panel.split_at_mut(PANEL);
         bias.fill(0.0);

@@ -1,7 +1,6 @@
-//! Softmax over rows: arguments, their check, and what an implementation receives. May import: `matrix`, `table`.
+//! Softmax over rows: arguments, their check, and what an implementation receives. May import: `matrix`.
 
 use crate::matrix::MatMut;
-use crate::table::Descriptor;
 
 /// Each row becomes `softmax(scale · x)`, in place.
 ///
@@ -30,14 +29,14 @@ pub(crate) struct SoftmaxCall {
 /// A softmax of one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxF32 {
-    pub(crate) descriptor: &'static Descriptor,
+    pub(crate) name: &'static str,
     pub(crate) entry: unsafe fn(&SoftmaxCall),
 }
 
 impl SoftmaxF32 {
     /// The kernel's name, e.g. `softmax_f32_avx2`.
     pub fn name(self) -> &'static str {
-        self.descriptor.softmax
+        self.name
     }
 
     /// Runs it.

@@ -1,12 +1,16 @@
-//! The table of all kernels, one row an instruction set: it names, registers and dispatches them; tests and benches
-//! walk over it. May import: the kernels' implementations and their argument types.
+//! The table of all kernels: it names, registers and dispatches them; tests and benches walk over it. Kernels over rows of f32
+//! have one row an instruction set; products and recurrences one row a variant: a precision, and the instructions for it.
+//! May import: the kernels' implementations and their argument types.
+
+use far_format::cpu::Features;
+use far_format::layout::Precision;
 
 use crate::cpu;
 use crate::elementwise::{AddF32, MapF32};
-use crate::gemm::GemmF32;
+use crate::gemm::{Gemm, GemmCall};
 use crate::isa::Isa;
 use crate::layer_norm::LayerNormF32;
-use crate::lstm::LstmF32;
+use crate::lstm::{Lstm, LstmCall};
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
 #[cfg(target_arch = "riscv64")]
@@ -16,11 +20,15 @@ use crate::softmax::SoftmaxF32;
 #[cfg(target_arch = "x86_64")]
 use crate::x86::{avx2, avx512};
 
-/// What is known of a set of kernels on every host.
+/// What is known of a variant of the product and the recurrence on every host.
 #[derive(Debug)]
-pub struct Descriptor {
-    /// The instruction set.
+pub struct Variant {
+    /// In what numbers it multiplies.
+    pub precision: Precision,
+    /// The set that it belongs to.
     pub isa: Isa,
+    /// What it needs beyond the instructions of its set.
+    pub needs: Features,
     /// Name of the matrix product.
     pub gemm: &'static str,
     /// Rows of its register tile.
@@ -29,84 +37,125 @@ pub struct Descriptor {
     pub gemm_tile_cols: usize,
     /// Name of the LSTM recurrence.
     pub lstm: &'static str,
-    /// Name of the layer normalisation.
-    pub layer_norm: &'static str,
-    /// Name of the softmax.
-    pub softmax: &'static str,
-    /// Name of the element-wise function.
-    pub map: &'static str,
-    /// Name of the sum.
-    pub add: &'static str,
 }
 
-/// A set's descriptor and entry points.
+impl Variant {
+    /// What a CPU must have to run it.
+    pub const fn features(&self) -> Features {
+        self.isa.features().with(self.needs)
+    }
+}
+
+/// A variant's entry points.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) variant: &'static Variant,
+    pub(crate) gemm: unsafe fn(&GemmCall),
+    pub(crate) lstm: unsafe fn(&LstmCall),
+}
+
+macro_rules! variants {
+    ($(
+        $id:ident: $precision:ident $number:literal on $isa:ident $name:literal, needs [$($feature:ident)*],
+        if $cfg:meta: $($module:ident)::+, gemm $rows:literal x $cols:literal;
+    )*) => {
+        /// The variants by name.
+        pub(crate) mod variant {
+            use super::{Features, Isa, Precision, Variant};
+            $(
+                #[allow(dead_code)] // those of other architectures
+                pub(crate) const $id: &Variant = &Variant {
+                    precision: Precision::$precision,
+                    isa: Isa::$isa,
+                    needs: Features::NONE$(.with(Features::$feature))*,
+                    gemm: concat!("gemm_", $number, "_", $rows, "x", $cols, "_", $name),
+                    gemm_tile_rows: $rows,
+                    gemm_tile_cols: $cols,
+                    lstm: concat!("lstm_", $number, "_", $name),
+                };
+            )*
+        }
+
+        impl Variant {
+            /// Those of all architectures, for each precision best first, scalar last.
+            pub const ALL: &[&'static Variant] = &[$(variant::$id),*];
+        }
+
+        /// The variants of this architecture, in the same order.
+        static VARIANTS: &[Entry] = &[$(
+            #[cfg($cfg)]
+            Entry { variant: variant::$id, gemm: $($module)::+::gemm, lstm: $($module)::+::lstm },
+        )*];
+    };
+}
+
+// Each row: precision as in names, set, name, features beyond the set's, the targets it is compiled for, the module of its
+// `gemm` and `lstm`, the tile of its product.
+variants! {
+    F32_AVX512: F32 "f32" on Avx512 "avx512", needs [], if target_arch = "x86_64": avx512, gemm 14 x 32;
+    F32_AVX2: F32 "f32" on Avx2 "avx2", needs [], if target_arch = "x86_64": avx2, gemm 6 x 16;
+    F32_NEON: F32 "f32" on Neon "neon", needs [], if target_arch = "aarch64": neon, gemm 6 x 16;
+    F32_RVV: F32 "f32" on Rvv "rvv", needs [], if target_arch = "riscv64": rvv, gemm 14 x 16;
+    F32_SCALAR: F32 "f32" on Scalar "scalar", needs [], if all(): scalar::single, gemm 2 x 8;
+
+    F16_SCALAR: F16 "f16" on Scalar "scalar", needs [], if all(): scalar::half, gemm 2 x 8;
+
+    BF16_SCALAR: Bf16 "bf16" on Scalar "scalar", needs [], if all(): scalar::bfloat, gemm 2 x 8;
+
+    I8_SCALAR: Int8 "i8" on Scalar "scalar", needs [], if all(): scalar::int8, gemm 1 x 16;
+
+    F16_ARITH_SCALAR: F16Arith "f16arith" on Scalar "scalar", needs [], if all(): scalar::half, gemm 2 x 8;
+}
+
+/// The kernels over rows of one instruction set.
 #[derive(Debug)]
 struct Set {
-    gemm: GemmF32,
-    lstm: LstmF32,
+    isa: Isa,
     layer_norm: LayerNormF32,
     softmax: SoftmaxF32,
     map: MapF32,
     add: AddF32,
 }
 
-macro_rules! kernel_table {
-    ($($isa:ident $name:literal if $cfg:meta: $module:ident, gemm $rows:literal x $cols:literal;)*) => {
-        impl Isa {
-            /// The names of its kernels.
-            pub const fn descriptor(self) -> &'static Descriptor {
-                match self {
-                    $(Isa::$isa => &Descriptor {
-                        isa: Isa::$isa,
-                        gemm: concat!("gemm_f32_", $rows, "x", $cols, "_", $name),
-                        gemm_tile_rows: $rows,
-                        gemm_tile_cols: $cols,
-                        lstm: concat!("lstm_f32_", $name),
-                        layer_norm: concat!("layer_norm_f32_", $name),
-                        softmax: concat!("softmax_f32_", $name),
-                        map: concat!("map_f32_", $name),
-                        add: concat!("add_f32_", $name),
-                    },)*
-                }
-            }
-        }
-
+macro_rules! sets {
+    ($($isa:ident $name:literal if $cfg:meta: $module:ident;)*) => {
         /// The sets of this architecture, best first, scalar last.
         static SETS: &[Set] = &[$(
             #[cfg($cfg)]
-            {
-                const DESCRIPTOR: &Descriptor = Isa::$isa.descriptor();
-                Set {
-                    gemm: GemmF32 { descriptor: DESCRIPTOR, entry: $module::gemm },
-                    lstm: LstmF32 { descriptor: DESCRIPTOR, entry: $module::lstm },
-                    layer_norm: LayerNormF32 { descriptor: DESCRIPTOR, entry: $module::layer_norm },
-                    softmax: SoftmaxF32 { descriptor: DESCRIPTOR, entry: $module::softmax },
-                    map: MapF32 { descriptor: DESCRIPTOR, entry: $module::map },
-                    add: AddF32 { descriptor: DESCRIPTOR, entry: $module::add },
-                }
+            Set {
+                isa: Isa::$isa,
+                layer_norm: LayerNormF32 { name: concat!("layer_norm_f32_", $name), entry: $module::layer_norm },
+                softmax: SoftmaxF32 { name: concat!("softmax_f32_", $name), entry: $module::softmax },
+                map: MapF32 { name: concat!("map_f32_", $name), entry: $module::map },
+                add: AddF32 { name: concat!("add_f32_", $name), entry: $module::add },
             },
         )*];
     };
 }
 
-// Each row: instruction set, its name, the targets it is compiled for, the module of its six functions, its GEMM tile.
-kernel_table! {
-    Avx512 "avx512" if target_arch = "x86_64": avx512, gemm 14 x 32;
-    Avx2 "avx2" if target_arch = "x86_64": avx2, gemm 6 x 16;
-    Neon "neon" if target_arch = "aarch64": neon, gemm 6 x 16;
-    Rvv "rvv" if target_arch = "riscv64": rvv, gemm 14 x 16;
-    Scalar "scalar" if all(): scalar, gemm 2 x 8;
+// Each row: instruction set, its name, the targets it is compiled for, the module of its four functions.
+sets! {
+    Avx512 "avx512" if target_arch = "x86_64": avx512;
+    Avx2 "avx2" if target_arch = "x86_64": avx2;
+    Neon "neon" if target_arch = "aarch64": neon;
+    Rvv "rvv" if target_arch = "riscv64": rvv;
+    Scalar "scalar" if all(): scalar;
 }
 
 /// A full set of kernels of one instruction set. Holding it proves that this CPU has the instructions.
 #[derive(Clone, Copy, Debug)]
-pub struct Kernels(&'static Set);
+pub struct Kernels {
+    set: &'static Set,
+    /// Of this CPU.
+    features: Features,
+}
 
 impl Kernels {
     /// The sets that this CPU runs, best first; the last is scalar.
     pub fn available() -> impl Iterator<Item = Kernels> {
         let features = cpu::detect();
-        SETS.iter().map(Kernels).filter(move |k| features.contains(k.isa().features()))
+        let runs = move |set: &&'static Set| features.contains(set.isa.features());
+        SETS.iter().filter(runs).map(move |set| Kernels { set, features })
     }
 
     /// The best set that this CPU runs.
@@ -121,30 +170,92 @@ impl Kernels {
 
     /// Its instruction set.
     pub fn isa(self) -> Isa {
-        self.0.gemm.descriptor.isa
+        self.set.isa
     }
-    /// Matrix product.
-    pub fn gemm(self) -> GemmF32 {
-        self.0.gemm
+    /// The best matrix product in that precision whose instructions are of this set or a lesser one.
+    pub fn gemm(self, precision: Precision) -> Gemm {
+        Gemm(self.entry(precision))
     }
-    /// LSTM recurrence.
-    pub fn lstm(self) -> LstmF32 {
-        self.0.lstm
+    /// The best LSTM recurrence in that precision whose instructions are of this set or a lesser one.
+    pub fn lstm(self, precision: Precision) -> Lstm {
+        Lstm(self.entry(precision))
     }
     /// Layer normalisation.
     pub fn layer_norm(self) -> LayerNormF32 {
-        self.0.layer_norm
+        self.set.layer_norm
     }
     /// Softmax over rows.
     pub fn softmax(self) -> SoftmaxF32 {
-        self.0.softmax
+        self.set.softmax
     }
     /// Element-wise function.
     pub fn map(self) -> MapF32 {
-        self.0.map
+        self.set.map
     }
     /// Sum of two matrices.
     pub fn add(self) -> AddF32 {
-        self.0.add
+        self.set.add
+    }
+
+    fn entry(self, precision: Precision) -> &'static Entry {
+        let mut fit = available(self.features).filter(|entry| {
+            entry.variant.precision == precision && rank(entry.variant.isa) >= rank(self.set.isa)
+        });
+        fit.next().expect("a scalar variant exists in every precision")
+    }
+}
+
+/// The place of an instruction set among those of this architecture, best first.
+fn rank(isa: Isa) -> usize {
+    SETS.iter().position(|set| set.isa == isa).expect("variants belong to sets of this architecture")
+}
+
+/// The variants that a CPU of such features runs.
+fn available(features: Features) -> impl Iterator<Item = &'static Entry> {
+    VARIANTS.iter().filter(move |entry| features.contains(entry.variant.features()))
+}
+
+impl Gemm {
+    /// All that this CPU runs, for each precision best first, scalar last.
+    pub fn available() -> impl Iterator<Item = Gemm> {
+        available(cpu::detect()).map(Gemm)
+    }
+}
+
+impl Lstm {
+    /// All that this CPU runs, for each precision best first, scalar last.
+    pub fn available() -> impl Iterator<Item = Lstm> {
+        available(cpu::detect()).map(Lstm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_has_every_precision() {
+        for kernels in Kernels::available() {
+            for precision in Precision::ALL {
+                assert_eq!(kernels.gemm(precision).precision(), precision);
+                assert_eq!(kernels.lstm(precision).precision(), precision);
+            }
+            assert_eq!(kernels.gemm(Precision::F32).variant().isa, kernels.isa());
+        }
+    }
+
+    #[test]
+    fn a_limit_to_a_lesser_set_holds_for_variants() {
+        let scalar = Kernels::of(Isa::Scalar).expect("scalar kernels run everywhere");
+        for precision in Precision::ALL {
+            assert_eq!(scalar.gemm(precision).variant().isa, Isa::Scalar);
+        }
+    }
+
+    #[test]
+    fn names_are_apart() {
+        for (i, a) in Variant::ALL.iter().enumerate() {
+            assert!(Variant::ALL[..i].iter().all(|b| a.gemm != b.gemm && a.lstm != b.lstm), "{}", a.gemm);
+        }
     }
 }

@@ -1,11 +1,12 @@
-//! Matrix products: every set against the scalar one, bit for bit; the scalar one against f64.
+//! Matrix products: every variant against the scalar one of its precision, bit for bit; the scalar ones against f64.
 
 mod common;
 
-use common::{Fenced, Matrix, Random, oracle, sets};
-use far_format::layout::gemm_weight_len;
+use common::{Fenced, Matrix, Random, gemm_oracle, gemms};
+use far_format::layout::{gemm_weight_len, panels_len};
 use far_kernels::matrix::Mat;
-use far_kernels::{Activation, GemmArgs, Kernels, pack};
+use far_kernels::pack::{self, HOST};
+use far_kernels::{Activation, Gemm, GemmArgs, Precision};
 
 const ACTIVATIONS: [Activation; 5] =
     [Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Tanh, Activation::Relu];
@@ -18,7 +19,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(m: usize, n: usize, k: usize, wild: bool) -> Self {
+    fn new(precision: Precision, m: usize, n: usize, k: usize, wild: bool) -> Self {
         let mut random = Random::new((m * 1_000_003 + n * 1009 + k) as u64);
         let mut fill = |row: &mut [f32]| match wild {
             true => random.fill_wild(row, 1.0, 40),
@@ -29,36 +30,44 @@ impl Case {
         let mut plain = vec![0.0; (k + 1) * n];
         fill(&mut plain);
         let (bias, w) = plain.split_at(n);
-        let mut weights = Fenced::new(gemm_weight_len(k, n));
-        pack::gemm(k, n, |i, j| w[i * n + j], Some(bias), &mut weights);
+        let mut weights = Fenced::new(gemm_weight_len(precision, HOST, k, n));
+        pack::gemm(precision, HOST, k, n, |i, j| w[i * n + j], Some(bias), &mut weights);
         Self { a, weights, residual, n }
     }
 
-    fn run(&self, kernels: Kernels, act: Activation, residual: bool) -> Matrix {
+    fn run(&self, gemm: Gemm, act: Activation, residual: bool) -> Matrix {
         let mut out = Matrix::new(self.a.rows, self.n, 5);
-        kernels.gemm().run(GemmArgs {
+        gemm.run(GemmArgs {
             a: self.a.view(),
             weights: &self.weights,
             act,
             residual: residual.then(|| self.residual.view()),
+            scratch: &mut self.scratch(gemm),
             out: out.view_mut(),
         });
         out
     }
 
+    fn scratch(&self, gemm: Gemm) -> Fenced {
+        let mut scratch = Fenced::new(gemm.scratch_len(self.a.rows, self.a.cols));
+        scratch.fill(f32::NAN);
+        scratch
+    }
+
     /// The residual is where the result goes.
-    fn run_in_place(&self, kernels: Kernels, act: Activation) -> Matrix {
+    fn run_in_place(&self, gemm: Gemm, act: Activation) -> Matrix {
         let mut out = self.residual.copy();
         let mut view = out.view_mut();
         let (ptr, rows, cols, stride) = (view.as_mut_ptr(), view.rows(), view.cols(), view.stride());
         // SAFETY: the memory of `view`, which is only used by the call below, as it allows.
         #[allow(unsafe_code)]
         let residual = unsafe { Mat::from_raw(ptr, rows, cols, stride) };
-        kernels.gemm().run(GemmArgs {
+        gemm.run(GemmArgs {
             a: self.a.view(),
             weights: &self.weights,
             act,
             residual: Some(residual),
+            scratch: &mut self.scratch(gemm),
             out: view,
         });
         out
@@ -70,20 +79,27 @@ fn sizes(tile: usize) -> Vec<usize> {
     vec![0, 1, 2, tile - 1, tile, tile + 1, 2 * tile - 1, 2 * tile + 3]
 }
 
+/// That the product gives the bits of the scalar one.
+fn check(gemm: Gemm, case: &Case, act: Activation, residual: bool) {
+    let what = format!("{} {}x{}x{} {act:?}", gemm.name(), case.a.rows, case.n, case.a.cols);
+    let expected = case.run(gemm_oracle(gemm.precision()), act, residual);
+    case.run(gemm, act, residual).assert_same(&expected, &what);
+    if residual {
+        case.run_in_place(gemm, act).assert_same(&expected, &format!("{what} in place"));
+    }
+}
+
 #[test]
-fn every_set_gives_the_scalar_bits() {
-    for set in sets(|k| k.gemm().name()) {
-        let tile = set.isa().descriptor();
-        for m in sizes(tile.gemm_tile_rows) {
-            for n in sizes(tile.gemm_tile_cols).into_iter().chain([15, 17, 47]) {
+fn every_variant_gives_the_scalar_bits() {
+    for gemm in gemms() {
+        let (rows, cols) = (gemm.variant().gemm_tile_rows, gemm.variant().gemm_tile_cols);
+        for m in sizes(rows) {
+            for n in sizes(cols).into_iter().chain([15, 17, 47]) {
                 for k in [0, 1, 3, 4, 5, 7, 33] {
                     for wild in [false, true] {
-                        let case = Case::new(m, n, k, wild);
-                        for (act, residual) in [(Activation::None, false), (Activation::None, true)] {
-                            let what = format!("{} {m}x{n}x{k} {act:?}", set.gemm().name());
-                            case.run(set, act, residual)
-                                .assert_same(&case.run(oracle(), act, residual), &what);
-                        }
+                        let case = Case::new(gemm.precision(), m, n, k, wild);
+                        check(gemm, &case, Activation::None, false);
+                        check(gemm, &case, Activation::None, true);
                     }
                 }
             }
@@ -93,17 +109,13 @@ fn every_set_gives_the_scalar_bits() {
 
 #[test]
 fn every_number_of_rows_and_activation_gives_the_scalar_bits() {
-    for set in sets(|k| k.gemm().name()) {
-        for m in 1..=2 * set.gemm().tile_rows() + 1 {
+    for gemm in gemms() {
+        for m in 1..=2 * gemm.tile_rows() + 1 {
             let n = [1, 16, 31, 32, 33, 50][m % 6];
-            let case = Case::new(m, n, 9, m % 2 == 0);
+            let case = Case::new(gemm.precision(), m, n, 9, m % 2 == 0);
             for act in ACTIVATIONS {
-                for residual in [false, true] {
-                    let what = format!("{} {m}x{n}x9 {act:?}", set.gemm().name());
-                    case.run(set, act, residual).assert_same(&case.run(oracle(), act, residual), &what);
-                }
-                let what = format!("{} {m}x{n}x9 {act:?} in place", set.gemm().name());
-                case.run_in_place(set, act).assert_same(&case.run(oracle(), act, true), &what);
+                check(gemm, &case, act, false);
+                check(gemm, &case, act, true);
             }
         }
     }
@@ -111,14 +123,11 @@ fn every_number_of_rows_and_activation_gives_the_scalar_bits() {
 
 #[test]
 fn a_deep_product_gives_the_scalar_bits() {
-    for set in sets(|k| k.gemm().name()) {
+    for gemm in gemms() {
         for (m, n, k) in [(197, 16, 192), (31, 40, 1100), (29, 33, 3072), (230, 17, 1025)] {
-            let case = Case::new(m, n, k, false);
-            let what = format!("{} {m}x{n}x{k}", set.gemm().name());
-            case.run(set, Activation::Gelu, true)
-                .assert_same(&case.run(oracle(), Activation::Gelu, true), &what);
-            case.run_in_place(set, Activation::None)
-                .assert_same(&case.run(oracle(), Activation::None, true), &what);
+            let case = Case::new(gemm.precision(), m, n, k, false);
+            check(gemm, &case, Activation::Gelu, true);
+            check(gemm, &case, Activation::None, true);
         }
     }
 }
@@ -131,21 +140,27 @@ fn the_scalar_product_is_the_product() {
     random.fill(&mut data, 1.0);
     let (a, rest) = data.split_at(m * k);
     let (w, bias) = rest.split_at(k * n);
-    let mut weights = vec![0.0; gemm_weight_len(k, n)];
-    pack::gemm(k, n, |i, j| w[i * n + j], Some(bias), &mut weights);
-    let mut out = Matrix::new(m, n, 0);
-    oracle().gemm().run(GemmArgs {
-        a: Mat::new(a, m, k, k),
-        weights: &weights,
-        act: Activation::None,
-        residual: None,
-        out: out.view_mut(),
-    });
-    for i in 0..m {
-        for j in 0..n {
-            let exact: f64 = (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(w[l * n + j])).sum();
-            let exact = exact + f64::from(bias[j]);
-            assert!((f64::from(out.row(i)[j]) - exact).abs() < 1e-5);
+    // What the weights lose by rounding, and in int8 the rows too.
+    for (precision, tolerance) in
+        [(Precision::F32, 1e-5), (Precision::F16, 3e-3), (Precision::Bf16, 2e-2), (Precision::Int8, 0.1)]
+    {
+        let mut weights = vec![0.0; gemm_weight_len(precision, HOST, k, n)];
+        pack::gemm(precision, HOST, k, n, |i, j| w[i * n + j], Some(bias), &mut weights);
+        let mut out = Matrix::new(m, n, 0);
+        gemm_oracle(precision).run(GemmArgs {
+            a: Mat::new(a, m, k, k),
+            weights: &weights,
+            act: Activation::None,
+            residual: None,
+            scratch: &mut vec![0.0; gemm_oracle(precision).scratch_len(m, k)],
+            out: out.view_mut(),
+        });
+        for i in 0..m {
+            for j in 0..n {
+                let exact: f64 = (0..k).map(|l| f64::from(a[i * k + l]) * f64::from(w[l * n + j])).sum();
+                let error = f64::from(out.row(i)[j]) - exact - f64::from(bias[j]);
+                assert!(error.abs() < tolerance, "{precision}, element ({i}, {j}): off by {error:e}");
+            }
         }
     }
 }
@@ -165,18 +180,19 @@ fn run_time_packing_gives_the_product() {
             }
         })
     };
-    let mut packed = vec![f32::NAN; gemm_weight_len(k, n)];
+    let mut packed = vec![f32::NAN; panels_len(k, n)];
     pack::panels(b.view(), &mut packed);
-    let mut packed_transposed = vec![f32::NAN; gemm_weight_len(k, n)];
+    let mut packed_transposed = vec![f32::NAN; panels_len(k, n)];
     pack::panels_transposed(transposed.view(), &mut packed_transposed);
     assert_eq!(packed, packed_transposed);
 
     let mut out = Matrix::new(m, n, 0);
-    oracle().gemm().run(GemmArgs {
+    gemm_oracle(Precision::F32).run(GemmArgs {
         a: a.view(),
         weights: &packed,
         act: Activation::None,
         residual: None,
+        scratch: &mut [],
         out: out.view_mut(),
     });
     for i in 0..m {
@@ -187,21 +203,43 @@ fn run_time_packing_gives_the_product() {
     }
 }
 
+/// Runs the scalar product on operands that don't fit together.
+fn run_wrong(precision: Precision, rows: usize, change: impl FnOnce(&mut GemmArgs<'_>)) {
+    let case = Case::new(precision, 2, 5, 3, false);
+    let mut out = Matrix::new(rows, 5, 0);
+    let gemm = gemm_oracle(precision);
+    let mut args = GemmArgs {
+        a: case.a.view(),
+        weights: &case.weights,
+        act: Activation::None,
+        residual: None,
+        scratch: &mut case.scratch(gemm),
+        out: out.view_mut(),
+    };
+    change(&mut args);
+    gemm.run(args);
+}
+
 #[test]
 #[should_panic(expected = "weights don't fit")]
 fn too_few_weights_are_refused() {
-    let case = Case::new(2, 5, 3, false);
-    let mut out = Matrix::new(2, 5, 0);
-    let weights = &case.weights[1..];
-    let act = Activation::None;
-    oracle().gemm().run(GemmArgs { a: case.a.view(), weights, act, residual: None, out: out.view_mut() });
+    run_wrong(Precision::F32, 2, |args| args.weights = &args.weights[1..]);
+}
+
+#[test]
+#[should_panic(expected = "weights don't fit")]
+fn weights_of_another_precision_are_refused() {
+    run_wrong(Precision::Int8, 2, |args| args.weights = &args.weights[..panels_len(1, 5)]);
 }
 
 #[test]
 #[should_panic(expected = "rows of `a` and `out` differ")]
 fn a_matrix_with_other_rows_is_refused() {
-    let case = Case::new(2, 5, 3, false);
-    let mut out = Matrix::new(3, 5, 0);
-    let (weights, act) = (&case.weights[..], Activation::None);
-    oracle().gemm().run(GemmArgs { a: case.a.view(), weights, act, residual: None, out: out.view_mut() });
+    run_wrong(Precision::F32, 3, |_| ());
+}
+
+#[test]
+#[should_panic(expected = "is too short")]
+fn a_short_scratch_is_refused() {
+    run_wrong(Precision::Int8, 2, |args| args.scratch = &mut []);
 }

@@ -1,11 +1,11 @@
-//! LSTM recurrences: every set against the scalar one, bit for bit; the scalar one against f64.
+//! LSTM recurrences: every variant against the scalar one of its precision, bit for bit; the scalar ones against f64.
 
 mod common;
 
-use common::{Fenced, Matrix, Random, oracle, sets};
+use common::{Fenced, Matrix, Random, lstm_oracle, lstms};
 use far_format::layout::{lstm_weight_len, padded_hidden};
-use far_kernels::pack::Gate;
-use far_kernels::{Kernels, LstmArgs, lstm_state_len, pack};
+use far_kernels::pack::{self, Gate, HOST};
+use far_kernels::{Lstm, LstmArgs, Precision, lstm_state_len};
 
 const HIDDEN: [usize; 17] = [1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 27, 32, 33, 40, 48, 57, 64];
 
@@ -17,7 +17,7 @@ struct Case {
 
 impl Case {
     /// Plain or wild numbers, laid out as the kernels want them: padding is zero.
-    fn new(steps: usize, hidden: usize, wild: bool) -> Self {
+    fn new(precision: Precision, steps: usize, hidden: usize, wild: bool) -> Self {
         let mut random = Random::new((steps * 1009 + hidden) as u64);
         let mut fill = |row: &mut [f32], scale: f32| match wild {
             true => random.fill_wild(row, scale, 150),
@@ -25,8 +25,8 @@ impl Case {
         };
         let mut r = vec![0.0; 4 * hidden * hidden];
         fill(&mut r, 0.4);
-        let mut weights = Fenced::new(lstm_weight_len(hidden));
-        pack::lstm(hidden, &r, &mut weights);
+        let mut weights = Fenced::new(lstm_weight_len(precision, HOST, hidden));
+        pack::lstm(precision, HOST, hidden, &r, &mut weights);
         let gates = Matrix::filled(steps, 4 * padded_hidden(hidden), 4, |row| {
             fill(row, 2.0);
             for (x, column) in row.iter_mut().zip(pack::gate_columns(hidden)) {
@@ -36,11 +36,11 @@ impl Case {
         Self { hidden, gates, weights }
     }
 
-    fn run(&self, kernels: Kernels, reverse: bool) -> Matrix {
+    fn run(&self, lstm: Lstm, reverse: bool) -> Matrix {
         let mut out = Matrix::new(self.gates.rows, self.hidden, 3);
-        let mut state = Fenced::new(lstm_state_len(self.hidden));
+        let mut state = Fenced::new(lstm_state_len(lstm.precision(), self.hidden));
         state.fill(f32::NAN);
-        kernels.lstm().run(LstmArgs {
+        lstm.run(LstmArgs {
             gates: self.gates.view(),
             weights: &self.weights,
             reverse,
@@ -52,14 +52,15 @@ impl Case {
 }
 
 #[test]
-fn every_set_gives_the_scalar_bits() {
-    for set in sets(|k| k.lstm().name()) {
+fn every_variant_gives_the_scalar_bits() {
+    for lstm in lstms() {
         for hidden in HIDDEN {
             for steps in [0, 1, 2, 5] {
                 for (wild, reverse) in [(false, false), (false, true), (true, false), (true, true)] {
-                    let case = Case::new(steps, hidden, wild);
-                    let what = format!("{} T={steps} H={hidden} reverse={reverse}", set.lstm().name());
-                    case.run(set, reverse).assert_same(&case.run(oracle(), reverse), &what);
+                    let case = Case::new(lstm.precision(), steps, hidden, wild);
+                    let what = format!("{} T={steps} H={hidden} reverse={reverse}", lstm.name());
+                    let expected = case.run(lstm_oracle(lstm.precision()), reverse);
+                    case.run(lstm, reverse).assert_same(&expected, &what);
                 }
             }
         }
@@ -101,8 +102,6 @@ fn the_scalar_recurrence_is_the_recurrence() {
         let mut random = Random::new(hidden as u64);
         let mut r = vec![0.0; 4 * hidden * hidden];
         random.fill(&mut r, 0.4);
-        let mut weights = vec![0.0; lstm_weight_len(hidden)];
-        pack::lstm(hidden, &r, &mut weights);
         let mut gates = vec![0.0; steps * 4 * hidden];
         random.fill(&mut gates, 2.0);
         let gate = |t: usize, gate: Gate, unit: usize| gates[(t * 4 + gate as usize) * hidden + unit];
@@ -113,22 +112,33 @@ fn the_scalar_recurrence_is_the_recurrence() {
                 *x = column.map_or(0.0, |(g, unit)| gate(t, g, unit));
             }
         });
-        let mut out = Matrix::new(steps, hidden, 0);
-        oracle().lstm().run(LstmArgs {
-            gates: packed_gates.view(),
-            weights: &weights,
-            reverse,
-            state: &mut vec![0.0; lstm_state_len(hidden)],
-            out: out.view_mut(),
-        });
         let mut order: Vec<usize> = (0..steps).collect();
         if reverse {
             order.reverse();
         }
         let expected = reference(&order, |t, g, u| f64::from(gate(t, g, u)), &r, hidden);
-        for (t, expected) in expected.iter().enumerate() {
-            for (got, want) in out.row(t).iter().zip(expected) {
-                assert!((f64::from(*got) - want).abs() < 2e-6, "T={t} of {steps}, H={hidden}: {want} {got}");
+        // What the weights lose by rounding, and in int8 the hidden states too.
+        for (precision, tolerance) in
+            [(Precision::F32, 2e-6), (Precision::F16, 1e-3), (Precision::Bf16, 5e-3), (Precision::Int8, 2e-2)]
+        {
+            let mut weights = vec![0.0; lstm_weight_len(precision, HOST, hidden)];
+            pack::lstm(precision, HOST, hidden, &r, &mut weights);
+            let mut out = Matrix::new(steps, hidden, 0);
+            lstm_oracle(precision).run(LstmArgs {
+                gates: packed_gates.view(),
+                weights: &weights,
+                reverse,
+                state: &mut vec![0.0; lstm_state_len(precision, hidden)],
+                out: out.view_mut(),
+            });
+            for (t, expected) in expected.iter().enumerate() {
+                for (got, want) in out.row(t).iter().zip(expected) {
+                    let error = f64::from(*got) - want;
+                    assert!(
+                        error.abs() < tolerance,
+                        "{precision}, T={t} of {steps}, H={hidden}: {want} {got}"
+                    );
+                }
             }
         }
     }
@@ -137,9 +147,9 @@ fn the_scalar_recurrence_is_the_recurrence() {
 #[test]
 #[should_panic(expected = "state for 9 hidden units")]
 fn a_short_state_is_refused() {
-    let case = Case::new(2, 9, false);
+    let case = Case::new(Precision::F32, 2, 9, false);
     let mut out = Matrix::new(2, 9, 0);
-    oracle().lstm().run(LstmArgs {
+    lstm_oracle(Precision::F32).run(LstmArgs {
         gates: case.gates.view(),
         weights: &case.weights,
         reverse: false,
@@ -151,7 +161,7 @@ fn a_short_state_is_refused() {
 #[test]
 fn saturated_units_stay_within_one() {
     let hidden = 16;
-    let weights = vec![0.0; lstm_weight_len(hidden)];
+    let weights = vec![0.0; lstm_weight_len(Precision::F32, HOST, hidden)];
     // Around where tanh becomes 1, and far beyond; in every combination of signs.
     let sizes = [7.5, 8.0, 8.059908, 8.059909, 8.05991, 9.0, 1e6, f32::INFINITY];
     for (size, signs) in sizes.iter().flat_map(|size| (0..16).map(move |signs| (*size, signs))) {
@@ -161,11 +171,11 @@ fn saturated_units_stay_within_one() {
             }
         });
         let mut out = Matrix::new(5, hidden, 0);
-        oracle().lstm().run(LstmArgs {
+        lstm_oracle(Precision::F32).run(LstmArgs {
             gates: gates.view(),
             weights: &weights,
             reverse: false,
-            state: &mut vec![0.0; lstm_state_len(hidden)],
+            state: &mut vec![0.0; lstm_state_len(Precision::F32, hidden)],
             out: out.view_mut(),
         });
         for h in (0..5).flat_map(|t| out.row(t)) {

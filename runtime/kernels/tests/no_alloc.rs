@@ -1,4 +1,4 @@
-//! Kernels don't allocate: every kernel of every set runs under an allocator that counts.
+//! Kernels don't allocate: every kernel of every set, and every variant, runs under an allocator that counts.
 #![allow(unsafe_code)] // a global allocator is unsafe to implement
 
 mod common;
@@ -6,8 +6,9 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{Matrix, Random, sets};
+use common::{Matrix, Random, gemms, lstms, sets};
 use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_kernels::pack::HOST;
 use far_kernels::{
     Activation, AddArgs, GemmArgs, LayerNormArgs, LstmArgs, MapArgs, SoftmaxArgs, lstm_state_len,
 };
@@ -40,22 +41,32 @@ fn no_kernel_allocates() {
     let mut random = Random::new(1);
     let mut matrix = |rows, cols| Matrix::filled(rows, cols, 1, |row| random.fill(row, 1.0));
     let (a, residual, gates) = (matrix(m, k), matrix(m, n), matrix(m, 4 * padded_hidden(hidden)));
-    let (weights, recurrent) = (vec![0.5; gemm_weight_len(k, n)], vec![0.1; lstm_weight_len(hidden)]);
-    let mut state = vec![0.0; lstm_state_len(hidden)];
     let (mut out, mut states) = (matrix(m, n), matrix(m, hidden));
-    for set in sets(|k| k.gemm().name()) {
+    for gemm in gemms() {
+        let weights = vec![0.5; gemm_weight_len(gemm.precision(), HOST, k, n)];
+        let mut scratch = vec![0.0; gemm.scratch_len(m, k)];
         let before = COUNT.get();
         for act in [Activation::None, Activation::Gelu] {
-            let (residual, out) = (Some(residual.view()), out.view_mut());
-            set.gemm().run(GemmArgs { a: a.view(), weights: &weights, act, residual, out });
+            let (residual, scratch, out) = (Some(residual.view()), &mut scratch[..], out.view_mut());
+            gemm.run(GemmArgs { a: a.view(), weights: &weights, act, residual, scratch, out });
         }
-        set.lstm().run(LstmArgs {
+        assert_eq!(COUNT.get(), before, "{} allocated", gemm.name());
+    }
+    for lstm in lstms() {
+        let weights = vec![0.1; lstm_weight_len(lstm.precision(), HOST, hidden)];
+        let mut state = vec![0.0; lstm_state_len(lstm.precision(), hidden)];
+        let before = COUNT.get();
+        lstm.run(LstmArgs {
             gates: gates.view(),
-            weights: &recurrent,
+            weights: &weights,
             reverse: false,
             state: &mut state,
             out: states.view_mut(),
         });
+        assert_eq!(COUNT.get(), before, "{} allocated", lstm.name());
+    }
+    for set in sets(|k| k.map().name()) {
+        let before = COUNT.get();
         let (x, affine) = (residual.view(), None);
         set.layer_norm().run(LayerNormArgs { x, eps: 1e-6, affine, out: out.view_mut() });
         set.softmax().run(SoftmaxArgs { scale: 1.0, x: out.view_mut() });

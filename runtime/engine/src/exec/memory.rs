@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use far_format::layout::gemm_weight_len;
+use far_format::layout::{Precision, panels_len};
 use far_format::{Region, Space};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::{
@@ -227,22 +227,23 @@ impl<'m> Part<'m> {
         // SAFETY, for every view below: what this function asks for; each operand is viewed as what the task does
         // with it, and views of one task overlap only where the plan and the kernel allow, by (A).
         match work {
-            Work::Gemm { a, weights, act, residual, out } => kernels.gemm().run(GemmArgs {
+            Work::Gemm { a, weights, act, residual, out } => kernels.gemm(Precision::F32).run(GemmArgs {
                 // SAFETY: as above.
                 a: unsafe { self.mat(a) },
                 weights: self.weights(weights),
                 act: *act,
                 // SAFETY: as above.
                 residual: residual.as_ref().map(|residual| unsafe { self.mat(residual) }),
+                scratch,
                 // SAFETY: as above.
                 out: unsafe { self.mat_mut(out) },
             }),
-            Work::Lstm { gates, weights, reverse, out } => kernels.lstm().run(LstmArgs {
+            Work::Lstm { gates, weights, reverse, out } => kernels.lstm(Precision::F32).run(LstmArgs {
                 // SAFETY: as above.
                 gates: unsafe { self.mat(gates) },
                 weights: self.weights(weights),
                 reverse: *reverse,
-                state: &mut scratch[..lstm_state_len(out.cols)],
+                state: &mut scratch[..lstm_state_len(Precision::F32, out.cols)],
                 // SAFETY: as above.
                 out: unsafe { self.mat_mut(out) },
             }),
@@ -259,10 +260,10 @@ impl<'m> Part<'m> {
                 let (k, v) = unsafe { (self.mat(k), self.mat(v)) };
                 let (tokens, d) = (k.rows(), k.cols());
                 // SAFETY: as above; of fewer tokens they are no longer than of the most.
-                let keys = unsafe { self.packing(*keys, gemm_weight_len(d, tokens)) };
+                let keys = unsafe { self.packing(*keys, panels_len(d, tokens)) };
                 pack::panels_transposed(k, keys);
                 // SAFETY: as above.
-                let values = unsafe { self.packing(*values, gemm_weight_len(tokens, d)) };
+                let values = unsafe { self.packing(*values, panels_len(tokens, d)) };
                 pack::panels(v, values);
             }
             Work::Attend { q, keys, values, tokens, scale, block, out } => {
@@ -270,9 +271,9 @@ impl<'m> Part<'m> {
                 // SAFETY: as above.
                 let (q, mut out) = unsafe { (self.mat(q), self.mat_mut(out)) };
                 // SAFETY: as above, and as they were packed.
-                let keys = unsafe { self.packed(*keys, gemm_weight_len(q.cols(), tokens)) };
+                let keys = unsafe { self.packed(*keys, panels_len(q.cols(), tokens)) };
                 // SAFETY: as above.
-                let values = unsafe { self.packed(*values, gemm_weight_len(tokens, q.cols())) };
+                let values = unsafe { self.packed(*values, panels_len(tokens, q.cols())) };
                 attend(kernels, q, keys, values, tokens, *scale, *block, &mut out, scratch);
             }
             Work::Map { act, x, out } => {

@@ -1,7 +1,7 @@
 //! Steps over single rows that are no kernels of their own. May import: `program`.
 
 use far_kernels::matrix::{Mat, MatMut};
-use far_kernels::{GemmArgs, Kernels, SoftmaxArgs};
+use far_kernels::{GemmArgs, Kernels, Precision, SoftmaxArgs};
 
 use crate::program::Geometry;
 
@@ -24,12 +24,15 @@ pub(super) fn attend(
     let act = far_kernels::Activation::None;
     for row in (0..q.rows()).step_by(block) {
         let rows = block.min(q.rows() - row);
+        let gemm = kernels.gemm(Precision::F32);
         let mut scores = MatMut::new(&mut scratch[..rows * stride], rows, tokens, stride);
         let a = q.part(row, 0, rows, d);
-        kernels.gemm().run(GemmArgs { a, weights: keys, act, residual: None, out: scores.reborrow() });
+        let (residual, scratch) = (None, &mut []);
+        gemm.run(GemmArgs { a, weights: keys, act, residual, scratch, out: scores.reborrow() });
         kernels.softmax().run(SoftmaxArgs { scale, x: scores.reborrow() });
         let out = out.part(row, 0, rows, d);
-        kernels.gemm().run(GemmArgs { a: scores.as_mat(), weights: values, act, residual: None, out });
+        let (a, scratch) = (scores.as_mat(), &mut []);
+        gemm.run(GemmArgs { a, weights: values, act, residual, scratch, out });
     }
 }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use far_engine::{Isa, Model, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
-use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len};
+use far_format::layout::{Activation, Precision, attention_work_bytes, lstm_weight_len, panels_len};
 use far_format::plan::{
     Attention, Dim, Dtype, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place, Plan, Port,
     Step, StepOp, Tensor,
 };
 use far_format::{ArtifactParts, write};
 use far_kernels::Kernels;
+use far_kernels::pack::HOST;
 
 pub use text::{COLS, Call, Text, VOCAB};
 
@@ -105,8 +106,8 @@ pub fn everything() -> Builder {
     let (x, y, z) = (b.arena(8, 8), b.arena(8, 8), b.arena(8, 8));
     let (gates, position) = (b.arena(8, 64), b.constant(8, 8, &noise(1, 64)));
     let work = b.work(attention_work_bytes(8, 2, 4));
-    let weights = b.weights(&noise(2, gemm_weight_len(8, 64)));
-    let recurrent = b.weights(&noise(3, lstm_weight_len(8)));
+    let weights = b.weights(&noise(2, panels_len(8, 64)));
+    let recurrent = b.weights(&noise(3, lstm_weight_len(Precision::F32, HOST, 8)));
     let group = |n, out_col| GemmGroup { a_col: 0, k: 8, out_col, n, weights };
     b.step(StepOp::Patches(Patches { image, channels: 2, patch_height: 2, patch_width: 2, out: x }));
     b.step(StepOp::Add { a: x, b: position, out: x });

@@ -1,12 +1,15 @@
 //! An encoder of text that has every step that tokens may be rows of, and calls of it.
 
 use far_engine::{Extent, Input, Session};
-use far_format::layout::{Activation, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{
+    Activation, Precision, attention_work_bytes, lstm_weight_len, padded_hidden, panels_len,
+};
 use far_format::plan::{
     Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Place, Port,
     StepOp,
 };
 use far_kernels::pack;
+use far_kernels::pack::HOST;
 
 use super::{Builder, noise, part};
 
@@ -63,8 +66,8 @@ impl Text {
 
     fn product(&self, b: &mut Builder, seed: u64, k: usize, n: usize) -> GemmGroup {
         let (w, bias) = (noise(seed, k * n), noise(seed + 100, n));
-        let mut packed = vec![0.0; gemm_weight_len(k, n)];
-        pack::gemm(k, n, |row, col| w[row * n + col] / 4.0, Some(&bias), &mut packed);
+        let mut packed = vec![0.0; panels_len(k, n)];
+        pack::gemm(Precision::F32, HOST, k, n, |row, col| w[row * n + col] / 4.0, Some(&bias), &mut packed);
         GemmGroup { a_col: 0, k: k as u32, out_col: 0, n: n as u32, weights: b.weights(&packed) }
     }
 
@@ -109,7 +112,7 @@ impl Text {
         b.step(StepOp::Gemm(Gemm { a: y, out: gates, residual: None, act: Activation::None, groups }));
         let (mut units, mut gate_col, mut out_col) = (Vec::new(), 0, 0);
         for (hidden, reverse) in UNITS {
-            let weights = b.weights(&noise(hidden as u64, lstm_weight_len(hidden)));
+            let weights = b.weights(&noise(hidden as u64, lstm_weight_len(Precision::F32, HOST, hidden)));
             units.push(LstmUnit { gate_col, hidden: hidden as u32, out_col, reverse, weights });
             gate_col += 4 * padded_hidden(hidden) as u32;
             out_col += hidden as u32;

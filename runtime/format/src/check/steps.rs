@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use super::{Sizes, Stop, cut, element, positive};
 use crate::bytes::reserve;
 use crate::check::written::{Area, Written};
+use crate::cpu::Arch;
 use crate::error::Problem;
-use crate::layout::{attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden};
+use crate::layout::{Precision, attention_work_bytes, lstm_weight_len, padded_hidden, panels_len};
 use crate::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
 use crate::region::{Region, Space};
 
@@ -95,7 +96,7 @@ impl Checker<'_> {
             within("group.k", group.a_col, u64::from(group.k), &a)?;
             within("group.n", group.out_col, u64::from(group.n), &out)?;
             let (k, n) = (group.k as usize, group.n as usize);
-            self.weights("group.weights", group.weights, gemm_weight_len(k, n))?;
+            self.weights("group.weights", group.weights, panels_len(k, n))?;
             if k > 0 {
                 self.read("a", &a.columns(group.a_col as usize, k))?;
             }
@@ -122,7 +123,11 @@ impl Checker<'_> {
             let hidden = unit.hidden as usize;
             let cols = padded_hidden(hidden).saturating_mul(4);
             within("unit.gate_col", unit.gate_col, cols as u64, &gates)?;
-            self.weights("unit.weights", unit.weights, lstm_weight_len(hidden))?;
+            self.weights(
+                "unit.weights",
+                unit.weights,
+                lstm_weight_len(Precision::F32, Arch::X86_64, hidden),
+            )?;
             self.read("gates", &gates.columns(unit.gate_col as usize, cols))?;
         }
         disjoint("unit.out_col", lstm.units.iter().map(|u| (u.out_col, u.hidden)))?;

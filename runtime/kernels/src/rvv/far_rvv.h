@@ -28,6 +28,7 @@ struct gemm_call {
     size_t residual_stride;
     float *out;
     size_t out_stride;
+    float *scratch;
     uint8_t act;
 };
 
@@ -86,7 +87,7 @@ struct coefficients {
 };
 
 /* mod.rs asserts the same sizes. */
-_Static_assert(sizeof(struct gemm_call) == 88, "GemmCall");
+_Static_assert(sizeof(struct gemm_call) == 96, "GemmCall");
 _Static_assert(sizeof(struct lstm_call) == 72, "LstmCall");
 _Static_assert(sizeof(struct layer_norm_call) == 72, "LayerNormCall");
 _Static_assert(sizeof(struct softmax_call) == 40, "SoftmaxCall");

@@ -19,7 +19,7 @@ static SHARED: Coefficients = COEFFICIENTS;
 
 // `far_rvv.h` asserts the same sizes.
 const _: () = {
-    assert!(size_of::<GemmCall>() == 88);
+    assert!(size_of::<GemmCall>() == 96);
     assert!(size_of::<LstmCall>() == 72);
     assert!(size_of::<LayerNormCall>() == 72);
     assert!(size_of::<SoftmaxCall>() == 40);

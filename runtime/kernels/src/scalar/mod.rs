@@ -1,21 +1,54 @@
 //! The scalar kernels: the definition of every number, and what runs where there are no vectors.
-//! May import: the argument types and `math`.
+//! May import: the argument types, `math`, `half`, `quantize`.
 //!
 //! The order of the operations here is a promise that all other kernels keep. Loops are shaped so that sixteen
 //! accumulators stay in registers on a machine with 32 of them.
 
 mod elementwise;
 mod gemm;
+pub(crate) mod int8;
 mod layer_norm;
 mod lstm;
 pub(crate) mod math;
 mod softmax;
+mod weights;
+
+use crate::gemm::GemmCall;
+use crate::lstm::LstmCall;
 
 pub(crate) use elementwise::{add, map};
-pub(crate) use gemm::gemm;
 pub(crate) use layer_norm::layer_norm;
-pub(crate) use lstm::lstm;
 pub(crate) use softmax::softmax;
+
+/// The product and the recurrence with weights that are read as f32.
+macro_rules! widened {
+    ($($name:ident of $weights:ident, $doc:literal;)*) => {$(
+        #[doc = $doc]
+        pub(crate) mod $name {
+            use super::{GemmCall, LstmCall, weights::$weights};
+
+            /// # Safety
+            /// The promises of [`GemmCall`].
+            pub(crate) unsafe fn gemm(call: &GemmCall) {
+                // SAFETY: as the caller promises.
+                unsafe { super::gemm::gemm::<$weights>(call) }
+            }
+
+            /// # Safety
+            /// The promises of [`LstmCall`].
+            pub(crate) unsafe fn lstm(call: &LstmCall) {
+                // SAFETY: as the caller promises.
+                unsafe { super::lstm::lstm::<$weights>(call) }
+            }
+        }
+    )*};
+}
+
+widened! {
+    single of Single, "f32.";
+    half of Half, "Half precision, widened when it is loaded.";
+    bfloat of Bfloat, "bfloat16, widened when it is loaded: where no instruction multiplies it.";
+}
 
 /// Lanes over which a reduction runs.
 pub(crate) const LANES: usize = 16;

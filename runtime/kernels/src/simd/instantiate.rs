@@ -1,11 +1,11 @@
-//! The six functions of a row of the kernel table, for one instruction set. May import: `simd`.
+//! The functions of an instruction set's rows of the kernel table. May import: `simd`.
 
 /// Defines `gemm`, `lstm`, `layer_norm`, `softmax`, `map` and `add` with the instructions of `$features` enabled.
 /// `$register` makes the vector of one register, `$vector` one of 16 lanes, `$half` one of 8; all rely on those
 /// instructions.
 macro_rules! instantiate {
     (
-        $isa:ident enables $features:literal,
+        $variant:ident enables $features:literal,
         register $register:expr,
         vector $vector:expr,
         half $half:expr,
@@ -20,7 +20,7 @@ macro_rules! instantiate {
         use $crate::simd::gemm::{Depth, Place, Tiles};
         use $crate::softmax::SoftmaxCall;
 
-        const TILE: &$crate::Descriptor = $crate::Isa::$isa.descriptor();
+        const TILE: &$crate::Variant = $crate::table::variant::$variant;
         static TILES: Tiles<{ TILE.gemm_tile_rows }, { TILE.gemm_tile_cols / $lanes }> =
             [$(instantiate!(@tiles $vectors, $rows)),*];
 

@@ -92,7 +92,7 @@ impl Simd for Avx2 {
 }
 
 instantiate! {
-    Avx2 enables "avx2,fma",
+    F32_AVX2 enables "avx2,fma",
     register Avx2::new(),
     vector Wide::<_, 2>(Avx2::new()),
     half Avx2::new(),

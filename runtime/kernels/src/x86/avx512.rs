@@ -83,7 +83,7 @@ impl Simd for Avx512 {
 }
 
 instantiate! {
-    Avx512 enables "avx512f",
+    F32_AVX512 enables "avx512f",
     register Avx512::new(),
     vector Avx512::new(),
     half Avx2::new(),

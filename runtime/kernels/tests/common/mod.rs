@@ -6,22 +6,47 @@ pub(crate) mod erf;
 use std::ops::{Deref, DerefMut};
 
 use far_kernels::matrix::{Mat, MatMut};
-use far_kernels::{Isa, Kernels};
+use far_kernels::{Gemm, Isa, Kernels, Lstm, Precision};
 
 /// The scalar kernels, which define every bit.
 pub(crate) fn oracle() -> Kernels {
     Kernels::of(Isa::Scalar).expect("scalar kernels run everywhere")
 }
 
+/// The scalar product in that precision.
+pub(crate) fn gemm_oracle(precision: Precision) -> Gemm {
+    oracle().gemm(precision)
+}
+
+/// The scalar recurrence in that precision.
+pub(crate) fn lstm_oracle(precision: Precision) -> Lstm {
+    oracle().lstm(precision)
+}
+
+/// Every product that this CPU runs in a precision that has the same bits everywhere.
+pub(crate) fn gemms() -> Vec<Gemm> {
+    let gemms: Vec<Gemm> = Gemm::available().filter(|gemm| gemm.precision().is_exact()).collect();
+    gemms.iter().for_each(|gemm| prove(gemm.name()));
+    gemms
+}
+
+/// Every recurrence that this CPU runs in a precision that has the same bits everywhere.
+pub(crate) fn lstms() -> Vec<Lstm> {
+    let lstms: Vec<Lstm> = Lstm::available().filter(|lstm| lstm.precision().is_exact()).collect();
+    lstms.iter().for_each(|lstm| prove(lstm.name()));
+    lstms
+}
+
+/// Says what is tested, so that a cross run can prove it.
+#[allow(clippy::print_stdout)] // read by the cross tests
+fn prove(name: &str) {
+    println!("tested kernel: {name} on {}", std::env::consts::ARCH);
+}
+
 /// Every set that this CPU runs. Prints the names, so that a cross run can prove what it tested.
 pub(crate) fn sets(name: impl Fn(Kernels) -> &'static str) -> Vec<Kernels> {
     let sets: Vec<Kernels> = Kernels::available().collect();
-    for set in &sets {
-        #[allow(clippy::print_stdout)] // read by the cross tests
-        {
-            println!("tested kernel: {} on {}", name(*set), std::env::consts::ARCH);
-        }
-    }
+    sets.iter().for_each(|set| prove(name(*set)));
     sets
 }
 

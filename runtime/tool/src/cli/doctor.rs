@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use far_format::cpu::Arch;
-use far_kernels::Kernels;
+use far_kernels::{Kernels, Precision};
 use far_tool::Result;
 use far_tool::json::Json;
 
@@ -16,8 +16,8 @@ pub(crate) fn run(args: &Args) -> Result<String> {
     let available: Vec<&str> = Kernels::available().map(|kernels| kernels.isa().name()).collect();
     let chosen = far_engine::choose_kernels(None)?;
     let names = [
-        chosen.gemm().name(),
-        chosen.lstm().name(),
+        chosen.gemm(Precision::F32).name(),
+        chosen.lstm(Precision::F32).name(),
         chosen.layer_norm().name(),
         chosen.softmax().name(),
         chosen.map().name(),

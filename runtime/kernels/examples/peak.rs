@@ -5,11 +5,13 @@
 
 use std::hint::black_box;
 
-use far_format::layout::{Precision, lstm_weight_len, padded_hidden, panels_len};
+use far_format::cpu::Features;
+use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::pack::HOST;
 use far_kernels::{
-    Activation, GemmArgs, Isa, Kernels, LayerNormArgs, LstmArgs, MapArgs, SoftmaxArgs, lstm_state_len,
+    Activation, Gemm, GemmArgs, Isa, Kernels, LayerNormArgs, Lstm, LstmArgs, MapArgs, Precision, SoftmaxArgs,
+    Variant, lstm_state_len,
 };
 
 const TOKENS: usize = 197;
@@ -17,11 +19,16 @@ const TOKENS: usize = 197;
 fn main() {
     let wanted = std::env::args().nth(1).map(|name| name.parse::<Isa>().unwrap_or_else(|e| panic!("{e}")));
     for kernels in Kernels::available().filter(|k| wanted.is_none_or(|isa| isa == k.isa())) {
-        let peak = peak(kernels.isa());
-        println!("{}: {peak:.1} GFLOP/s at most", kernels.isa());
-        gemm(kernels, peak);
-        lstm(kernels, peak);
+        let single = peak(kernels.isa());
+        println!("{}: {single:.1} GFLOP/s at most", kernels.isa());
+        gemm(kernels.gemm(Precision::F32), single);
+        lstm(kernels.lstm(Precision::F32), single);
         rows(kernels);
+        let int8 = kernels.gemm(Precision::Int8);
+        let limit = int8_peak(int8.variant()).unwrap_or(f64::NAN);
+        println!("{}: int8 {limit:.1} GOP/s at most", kernels.isa());
+        gemm(int8, limit);
+        lstm(kernels.lstm(Precision::Int8), limit);
     }
 }
 
@@ -54,7 +61,7 @@ fn stride(cols: usize) -> usize {
     if cols.is_multiple_of(512) { cols + 16 } else { cols }
 }
 
-fn gemm(kernels: Kernels, peak: f64) {
+fn gemm(kernel: Gemm, peak: f64) {
     let shapes =
         [(192, 192), (192, 768), (768, 192), (384, 384), (384, 1536), (1536, 384), (768, 3072), (3072, 768)];
     for (k, n) in shapes {
@@ -63,18 +70,19 @@ fn gemm(kernels: Kernels, peak: f64) {
         {
             let (a_stride, out_stride) = (stride(k), stride(n));
             let a = Aligned::noise(TOKENS * a_stride);
-            let weights = Aligned::noise(panels_len(k, n));
+            let weights = Aligned::noise(gemm_weight_len(kernel.precision(), HOST, k, n));
             let mut out = Aligned::noise(TOKENS * out_stride);
+            let mut scratch = Aligned::noise(kernel.scratch_len(TOKENS, k));
             let seconds = least(|| {
                 let ptr = out.as_mut_ptr();
                 // SAFETY: `out`, which the kernel allows to be the residual.
                 let residual = in_place.then(|| unsafe { Mat::from_raw(ptr, TOKENS, n, out_stride) });
-                kernels.gemm(Precision::F32).run(GemmArgs {
+                kernel.run(GemmArgs {
                     a: Mat::new(&a, TOKENS, k, a_stride),
                     weights: &weights,
                     act,
                     residual,
-                    scratch: &mut [],
+                    scratch: &mut scratch,
                     // SAFETY: as above.
                     out: unsafe { MatMut::from_raw(ptr, TOKENS, n, out_stride) },
                 });
@@ -86,33 +94,33 @@ fn gemm(kernels: Kernels, peak: f64) {
             let rate = 2.0 * (TOKENS * k * n) as f64 / seconds / 1e9;
             let epilogue = format!("{act:?}{}", if in_place { " + residual" } else { "" });
             println!(
-                "{} K={k} N={n} {epilogue}: {rate:.1} GFLOP/s, {:.1} %",
-                kernels.gemm(Precision::F32).name(),
+                "{} K={k} N={n} {epilogue}: {rate:.1} Gop/s, {:.1} %",
+                kernel.name(),
                 100.0 * rate / peak
             );
         }
     }
 }
 
-fn lstm(kernels: Kernels, peak: f64) {
+fn lstm(kernel: Lstm, peak: f64) {
     const UNITS: usize = 6;
     for hidden in [16, 24, 32, 40, 48, 64] {
-        let weights = Aligned::noise(UNITS * lstm_weight_len(Precision::F32, HOST, hidden));
+        let weights = Aligned::noise(UNITS * lstm_weight_len(kernel.precision(), HOST, hidden));
         let width = 4 * padded_hidden(hidden);
         let gates = Aligned::noise(TOKENS * width * UNITS);
         let mut out = Aligned::noise(TOKENS * hidden * UNITS);
-        let mut state = Aligned::noise(lstm_state_len(Precision::F32, hidden));
+        let mut state = Aligned::noise(lstm_state_len(kernel.precision(), hidden));
         let seconds = least(|| {
             for unit in 0..UNITS {
-                kernels.lstm(Precision::F32).run(LstmArgs {
+                kernel.run(LstmArgs {
                     gates: Mat::new(&gates, TOKENS, width * UNITS, width * UNITS).part(
                         0,
                         unit * width,
                         TOKENS,
                         width,
                     ),
-                    weights: &weights[unit * lstm_weight_len(Precision::F32, HOST, hidden)..]
-                        [..lstm_weight_len(Precision::F32, HOST, hidden)],
+                    weights: &weights[unit * lstm_weight_len(kernel.precision(), HOST, hidden)..]
+                        [..lstm_weight_len(kernel.precision(), HOST, hidden)],
                     reverse: unit % 2 == 1,
                     state: &mut state,
                     out: MatMut::new(&mut out, TOKENS, hidden * UNITS, hidden * UNITS).part(
@@ -128,7 +136,7 @@ fn lstm(kernels: Kernels, peak: f64) {
         let limit = 2.0 * (UNITS * TOKENS * 4 * hidden * hidden) as f64 / peak / 1e9;
         println!(
             "{} {UNITS} units of H={hidden}: {:.3} ms, {:.2} times the limit",
-            kernels.lstm(Precision::F32).name(),
+            kernel.name(),
             seconds * 1e3,
             seconds / limit
         );
@@ -219,6 +227,25 @@ fn peak(isa: Isa) -> f64 {
     2.0 * (lanes * chains * TIMES) as f64 / least(|| run(TIMES)) / 1e9
 }
 
+/// Gop/s of independent chains of int8 dot products in registers; `None` where the variant has no such instruction.
+fn int8_peak(variant: &Variant) -> Option<f64> {
+    const TIMES: usize = 100_000;
+    let (lanes, chains, run): (usize, usize, fn(usize)) = match variant.needs {
+        #[cfg(target_arch = "x86_64")]
+        needs if needs.contains(Features::AVX512_VNNI) => (64, 14, |n| {
+            // SAFETY: this CPU runs the variant, which needs the instruction.
+            unsafe { x86::dots_512(n) }
+        }),
+        #[cfg(target_arch = "x86_64")]
+        needs if needs.contains(Features::AVX_VNNI) => (32, 12, |n| {
+            // SAFETY: as above.
+            unsafe { x86::dots_256(n) }
+        }),
+        _ => return None,
+    };
+    Some(2.0 * (lanes * chains * TIMES) as f64 / least(|| run(TIMES)) / 1e9)
+}
+
 fn scalar_chains(times: usize) {
     let mut acc = [0.0f32; 16];
     let (a, b) = (black_box(0.5), black_box(0.25));
@@ -260,6 +287,34 @@ mod x86 {
         for _ in 0..times {
             for acc in &mut acc {
                 *acc = _mm512_fmadd_ps(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+
+    /// # Safety
+    /// The CPU has AVX-512F and VNNI.
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) unsafe fn dots_512(times: usize) {
+        let mut acc = [_mm512_setzero_si512(); 14];
+        let a = _mm512_set1_epi8(black_box(3));
+        for _ in 0..times {
+            for acc in &mut acc {
+                *acc = _mm512_dpbusd_epi32(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+
+    /// # Safety
+    /// The CPU has AVX2 and AVX-VNNI.
+    #[target_feature(enable = "avx2,avxvnni")]
+    pub(super) unsafe fn dots_256(times: usize) {
+        let mut acc = [_mm256_setzero_si256(); 12];
+        let a = _mm256_set1_epi8(black_box(3));
+        for _ in 0..times {
+            for acc in &mut acc {
+                *acc = _mm256_dpbusd_avx_epi32(*acc, a, a);
             }
         }
         black_box(acc);

@@ -18,7 +18,7 @@ use crate::rvv;
 use crate::scalar;
 use crate::softmax::SoftmaxF32;
 #[cfg(target_arch = "x86_64")]
-use crate::x86::{avx2, avx512};
+use crate::x86::{avx2, avx512, int8};
 
 /// What is known of a variant of the product and the recurrence on every host.
 #[derive(Debug)]
@@ -102,6 +102,11 @@ variants! {
 
     BF16_SCALAR: Bf16 "bf16" on Scalar "scalar", needs [], if all(): scalar::bfloat, gemm 2 x 8;
 
+    I8_AVX512VNNI: Int8 "i8" on Avx512 "avx512vnni", needs [AVX512BW AVX512VL AVX512_VNNI],
+        if target_arch = "x86_64": int8::avx512vnni, gemm 14 x 32;
+    I8_AVXVNNI: Int8 "i8" on Avx2 "avxvnni", needs [AVX_VNNI],
+        if target_arch = "x86_64": int8::avxvnni, gemm 6 x 16;
+    I8_AVX2: Int8 "i8" on Avx2 "avx2", needs [], if target_arch = "x86_64": int8::avx2, gemm 4 x 16;
     I8_SCALAR: Int8 "i8" on Scalar "scalar", needs [], if all(): scalar::int8, gemm 1 x 16;
 
     F16_ARITH_SCALAR: F16Arith "f16arith" on Scalar "scalar", needs [], if all(): scalar::half, gemm 2 x 8;

@@ -13,9 +13,9 @@ use crate::gemm::GemmCall;
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     /// First row.
-    row: usize,
+    pub(super) row: usize,
     /// First column, a multiple of the lanes of a vector.
-    col: usize,
+    pub(super) col: usize,
 }
 
 /// The range of depths that a tile takes up at a time, `start < end <= k`, or all of none.
@@ -27,12 +27,12 @@ pub(crate) struct Depth {
     carry: *mut f32,
 }
 
-/// A register tile of a fixed number of rows and vectors.
+/// A register tile of a fixed number of rows and vectors, of some range of depths.
 ///
 /// # Safety
 /// The promises of [`GemmCall`]; the CPU has the instructions; the tile's rows are below `m`, the first column of
 /// each of its vectors below `n`; a carry that is used is readable and writable as the whole tile.
-pub(crate) type Tile = unsafe fn(&GemmCall, Place, Depth);
+pub(crate) type Tile<D> = unsafe fn(&GemmCall, Place, D);
 
 /// Activation, residual and store of a tile's accumulators, which lie row by row in memory.
 ///
@@ -41,7 +41,7 @@ pub(crate) type Tile = unsafe fn(&GemmCall, Place, Depth);
 pub(crate) type Finish = unsafe fn(&GemmCall, Place, rows: usize, cols: usize, acc: *const f32);
 
 /// All tiles of an instruction set: `tiles[vectors - 1][rows - 1]`.
-pub(crate) type Tiles<const ROWS: usize, const VECTORS: usize> = [[Tile; ROWS]; VECTORS];
+pub(crate) type Tiles<D, const ROWS: usize, const VECTORS: usize> = [[Tile<D>; ROWS]; VECTORS];
 
 /// Most depths that a tile takes up at a time. Rows of `a` and weights of so many stay in the second-level cache from one
 /// tile to the next; deeper products are cut, and carry their accumulators from one part to the next, so that no
@@ -52,20 +52,37 @@ const DEPTH_BLOCK: usize = 1024;
 /// block.
 const CARRY: usize = 16 * 14 * 32;
 
-/// Cuts the product into tiles: as few as possible, and with rows shared out evenly, since a tile of few rows leaves
-/// the multipliers idle.
+/// The product, in blocks of depths where it is deep.
 ///
 /// # Safety
 /// The promises of [`GemmCall`]; the CPU has the instructions of `tiles`, whose vectors have `lanes` lanes.
 pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
     call: &GemmCall,
     lanes: usize,
-    tiles: &Tiles<ROWS, VECTORS>,
+    tiles: &Tiles<Depth, ROWS, VECTORS>,
 ) {
-    if call.k > DEPTH_BLOCK {
-        // SAFETY: as the caller promises.
-        return unsafe { deep(call, lanes, tiles) };
+    // SAFETY: as the caller promises; all depths at once use no carry.
+    unsafe {
+        if call.k > DEPTH_BLOCK {
+            deep(call, lanes, tiles);
+        } else {
+            sweep(call, (call.k + 1) * PANEL, lanes, tiles, Depth::all(call));
+        }
     }
+}
+
+/// Cuts the product into tiles: as few as possible, and with rows shared out evenly, since a tile of few rows leaves
+/// the multipliers idle. A panel has `panel` words.
+///
+/// # Safety
+/// As [`gemm`], and `tiles` may be called with such a `depth`.
+pub(super) unsafe fn sweep<D: Copy, const ROWS: usize, const VECTORS: usize>(
+    call: &GemmCall,
+    panel: usize,
+    lanes: usize,
+    tiles: &Tiles<D, ROWS, VECTORS>,
+    depth: D,
+) {
     let count = call.m.div_ceil(ROWS);
     let start = |i: usize| i * call.m / count;
     for col in (0..call.n).step_by(VECTORS * lanes) {
@@ -73,14 +90,13 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
         // While these columns are computed, the weights of the next come into the second-level cache, a share with
         // every tile.
         let next_col = col + VECTORS * lanes;
-        let next = call.weights.wrapping_add(offset(next_col, call.k));
-        let next_len = if next_col < call.n { (VECTORS * lanes) * (call.k + 1) } else { 0 };
+        let next = call.weights.wrapping_add(offset(next_col, panel));
+        let next_len = if next_col < call.n { (VECTORS * lanes).div_ceil(PANEL) * panel } else { 0 };
         for i in 0..count {
             prefetch(next, i * next_len / count..(i + 1) * next_len / count);
             let place = Place { row: start(i), col };
-            // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`; all depths
-            // at once use no carry.
-            unsafe { tiles[start(i + 1) - place.row - 1](call, place, Depth::all(call)) };
+            // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`.
+            unsafe { tiles[start(i + 1) - place.row - 1](call, place, depth) };
         }
     }
 }
@@ -92,7 +108,7 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
 unsafe fn deep<const ROWS: usize, const VECTORS: usize>(
     call: &GemmCall,
     lanes: usize,
-    tiles: &Tiles<ROWS, VECTORS>,
+    tiles: &Tiles<Depth, ROWS, VECTORS>,
 ) {
     let count = call.m.div_ceil(ROWS);
     let start = |i: usize| i * call.m / count;
@@ -128,10 +144,10 @@ impl Depth {
     }
 }
 
-/// Where the weights of a column begin.
+/// Where a column of panels of so many words begins.
 #[inline(always)]
-fn offset(col: usize, k: usize) -> usize {
-    col / PANEL * (k + 1) * PANEL + col % PANEL
+pub(super) fn offset(col: usize, panel: usize) -> usize {
+    col / PANEL * panel + col % PANEL
 }
 
 /// Asks for the elements `range` from `base` on to come into the second-level cache; no more than a hint.
@@ -169,7 +185,7 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     const { assert!(PANEL.is_multiple_of(S::LANES)) };
     // SAFETY: as the caller promises; `k` stays below `depth.end`.
     unsafe {
-        let w = Weights { first: call.weights.add(offset(place.col, call.k)), k: call.k };
+        let w = Weights { first: call.weights.add(offset(place.col, (call.k + 1) * PANEL)), k: call.k };
         let a = call.a.add(place.row * call.a_stride);
         let mut acc = [[s.splat(0.0); VECTORS]; ROWS];
         if depth.start == 0 {
@@ -220,6 +236,24 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             }
             return;
         }
+        write(s, call, place, acc, finish);
+    }
+}
+
+/// Activation, residual and store of a tile.
+///
+/// # Safety
+/// As [`Tile`].
+#[inline(always)]
+pub(super) unsafe fn write<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    call: &GemmCall,
+    place: Place,
+    mut acc: [[S::V; VECTORS]; ROWS],
+    finish: Finish,
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
         // Loops over the accumulators must be short enough to be unrolled, and their address unknown to others, or they
         // would not live in registers. So this path has no branches inside, and the other one works on a copy.
         if call.act == Activation::None && place.col + VECTORS * S::LANES <= call.n {
@@ -264,7 +298,7 @@ impl Weights {
     #[inline(always)]
     unsafe fn at(&self, row: usize, col: usize) -> *const f32 {
         // SAFETY: as the caller promises.
-        unsafe { self.first.add(offset(col, self.k) + row * PANEL) }
+        unsafe { self.first.add(offset(col, (self.k + 1) * PANEL) + row * PANEL) }
     }
 }
 

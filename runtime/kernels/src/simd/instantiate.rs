@@ -21,7 +21,7 @@ macro_rules! instantiate {
         use $crate::softmax::SoftmaxCall;
 
         const TILE: &$crate::Variant = $crate::table::variant::$variant;
-        static TILES: Tiles<{ TILE.gemm_tile_rows }, { TILE.gemm_tile_cols / $lanes }> =
+        static TILES: Tiles<Depth, { TILE.gemm_tile_rows }, { TILE.gemm_tile_cols / $lanes }> =
             [$(instantiate!(@tiles $vectors, $rows)),*];
 
         /// # Safety

@@ -186,7 +186,7 @@ unsafe fn multiply_by<S: Simd, const N: usize>(
 /// # Safety
 /// `LANES` elements at `c` are readable and writable.
 #[inline(always)]
-unsafe fn cell<S: Simd>(s: S, [i, o, f, g]: [S::V; 4], c: *mut f32) -> S::V {
+pub(super) unsafe fn cell<S: Simd>(s: S, [i, o, f, g]: [S::V; 4], c: *mut f32) -> S::V {
     let ((pi, qi), (po, qo), (pf, qf), (pg, qg)) =
         (tanh_fraction(s, i), tanh_fraction(s, o), tanh_fraction(s, f), tanh_fraction(s, g));
     let taken = s.mul(s.add(qi, pi), pg);

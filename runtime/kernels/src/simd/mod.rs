@@ -12,6 +12,7 @@
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 mod instantiate;
+pub(crate) mod int8;
 pub(crate) mod layer_norm;
 pub(crate) mod lstm;
 mod math;

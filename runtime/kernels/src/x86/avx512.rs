@@ -10,13 +10,13 @@ use crate::simd::{Simd, instantiate, operations};
 
 /// Vectors of 16 lanes. A value proves AVX-512F.
 #[derive(Clone, Copy)]
-struct Avx512(());
+pub(super) struct Avx512(());
 
 impl Avx512 {
     /// # Safety
     /// The CPU has AVX-512F.
     #[inline(always)]
-    unsafe fn new() -> Self {
+    pub(super) unsafe fn new() -> Self {
         Self(())
     }
 

@@ -1,0 +1,133 @@
+//! Int8 matrix product in register tiles. May import: `simd`, `quantize`, `gemm`, `far_format::layout`.
+
+use far_format::layout::{INT8_DEPTH, INT8_HEADER, PANEL};
+
+use super::super::Simd;
+use super::super::gemm::{Finish, Place, Tiles, offset, sweep, write};
+use super::Dot;
+use crate::gemm::GemmCall;
+use crate::quantize::{row_bytes, rows_at};
+
+/// Words of a panel.
+#[inline(always)]
+fn panel_len(k: usize) -> usize {
+    INT8_HEADER + k.div_ceil(INT8_DEPTH) * PANEL
+}
+
+/// The product of rows that are quantised already.
+///
+/// # Safety
+/// The promises of [`GemmCall`]; the CPU has the instructions of `tiles`, whose vectors have `lanes` lanes.
+pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
+    call: &GemmCall,
+    lanes: usize,
+    tiles: &Tiles<(), ROWS, VECTORS>,
+) {
+    // SAFETY: as the caller promises.
+    unsafe { sweep(call, panel_len(call.k), lanes, tiles, ()) }
+}
+
+/// One tile.
+///
+/// # Safety
+/// As [`Tile`](super::super::gemm::Tile), and the rows are quantised.
+#[inline(always)]
+pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
+    d: D,
+    call: &GemmCall,
+    place: Place,
+    finish: Finish,
+) {
+    const { assert!(PANEL.is_multiple_of(D::S::LANES)) };
+    let s = d.simd();
+    let len = panel_len(call.k);
+    // SAFETY: as the caller promises; each vector's panel begins with its header, and groups stay below `groups`; rows in
+    // the scratch may be read past `k` up to a multiple of 64.
+    unsafe {
+        let header = |v: usize| call.weights.add(offset(place.col + v * D::S::LANES, len));
+        let weights = |v: usize| {
+            let col = place.col + v * D::S::LANES;
+            let rows = call.weights.add(col / PANEL * len + INT8_HEADER).cast::<i8>();
+            rows.add(col % PANEL * INT8_DEPTH)
+        };
+        let stride = row_bytes(call.k);
+        let x = call.scratch.add(rows_at(call.m)).cast::<u8>().add(place.row * stride);
+        let mut acc = [[d.zero(); VECTORS]; ROWS];
+        if D::UNSIGNED {
+            for v in 0..VECTORS {
+                let start = d.load(header(v).add(2 * PANEL));
+                for r in 0..ROWS {
+                    acc[r][v] = start;
+                }
+            }
+        }
+        let mut w = [weights(0); VECTORS];
+        for v in 1..VECTORS {
+            w[v] = weights(v);
+        }
+        let groups = call.k.div_ceil(INT8_DEPTH);
+        let mut g = 0;
+        while g + D::GROUPS <= groups {
+            let mut rows = [d.elements(x.add(g * INT8_DEPTH)); ROWS];
+            for r in 1..ROWS {
+                rows[r] = d.elements(x.add(r * stride + g * INT8_DEPTH));
+            }
+            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, &mut acc);
+            if D::GROUPS > 1 {
+                const { assert!(D::GROUPS == 1 || D::GROUPS == 4) };
+                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, &mut acc);
+                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, &mut acc);
+                multiply::<D, ROWS, VECTORS, 3>(d, &rows, &w, g, &mut acc);
+            }
+            g += D::GROUPS;
+        }
+        if g < groups {
+            let mut rows = [d.elements(x.add(g * INT8_DEPTH)); ROWS];
+            for r in 1..ROWS {
+                rows[r] = d.elements(x.add(r * stride + g * INT8_DEPTH));
+            }
+            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, &mut acc);
+            if g + 1 < groups {
+                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, &mut acc);
+            }
+            if g + 2 < groups {
+                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, &mut acc);
+            }
+        }
+        let mut y = [[s.splat(0.0); VECTORS]; ROWS];
+        for v in 0..VECTORS {
+            let (scale, bias) = (s.load(header(v)), s.load(header(v).add(PANEL)));
+            for r in 0..ROWS {
+                let scale = s.mul(s.splat(*call.scratch.add(place.row + r)), scale);
+                y[r][v] = s.fma(d.to_float(acc[r][v]), scale, bias);
+            }
+        }
+        write(s, call, place, y, finish);
+    }
+}
+
+/// Adds the products of group `g + G`; `rows` hold the elements from group `g` on, `w` is where each vector's weights begin.
+///
+/// # Safety
+/// The weights of that group are there.
+#[inline(always)]
+unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize, const G: usize>(
+    d: D,
+    rows: &[D::X; ROWS],
+    w: &[*const i8; VECTORS],
+    g: usize,
+    acc: &mut [[D::I; VECTORS]; ROWS],
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut weights = [d.weights(w[0].add((g + G) * INT8_DEPTH * PANEL)); VECTORS];
+        for v in 1..VECTORS {
+            weights[v] = d.weights(w[v].add((g + G) * INT8_DEPTH * PANEL));
+        }
+        for r in 0..ROWS {
+            for v in 0..VECTORS {
+                acc[r][v] = d.dot::<G>(acc[r][v], weights[v], rows[r]);
+            }
+        }
+    }
+}

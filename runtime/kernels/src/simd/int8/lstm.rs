@@ -1,0 +1,148 @@
+//! Int8 LSTM recurrence with the cell update fused. May import: `simd`, `quantize`, `lstm`, `far_format::layout`.
+
+use far_format::layout::{INT8_DEPTH, PANEL, padded_hidden};
+
+use super::super::Simd;
+use super::super::lstm::cell;
+use super::Dot;
+use crate::lstm::LstmCall;
+use crate::quantize::{LIMIT, state_bytes};
+
+/// `d` takes a block of 16 units, `half` one of 8. `PAIRS`: two blocks are accumulated together where registers allow it.
+///
+/// # Safety
+/// The promises of [`LstmCall`].
+#[inline(always)]
+pub(crate) unsafe fn lstm<D: Dot, H: Dot, const PAIRS: bool>(d: D, half: H, call: &LstmCall) {
+    const { assert!(D::S::LANES == PANEL && H::S::LANES == PANEL / 2) };
+    const { assert!(D::UNSIGNED == H::UNSIGNED) };
+    let padded = padded_hidden(call.hidden);
+    let (blocks, has_half) = (padded / PANEL, !padded.is_multiple_of(PANEL));
+    let together = if PAIRS { 2 } else { 1 };
+    // SAFETY: `state` holds `padded` cell states and twice the quantised hidden states; `gates` and `out` have a row for each
+    // step; the blocks of a group exist.
+    unsafe {
+        call.state.write_bytes(0, padded);
+        let bytes = state_bytes(call.hidden);
+        let mut h = call.state.add(padded).cast::<u8>();
+        let mut next = h.add(bytes);
+        h.write_bytes(if D::UNSIGNED { 128 } else { 0 }, 2 * bytes);
+        for step in 0..call.steps {
+            let t = if call.reverse { call.steps - 1 - step } else { step };
+            let at = Step {
+                gates: call.gates.add(t * call.gates_stride),
+                h,
+                c: call.state,
+                out: call.out.add(t * call.out_stride),
+                next,
+            };
+            let mut first = 0;
+            while PAIRS && first + together <= blocks {
+                group::<D, PANEL, 2>(d, call, first * PANEL, &at);
+                first += together;
+            }
+            while first < blocks {
+                group::<D, PANEL, 1>(d, call, first * PANEL, &at);
+                first += 1;
+            }
+            if has_half {
+                group::<H, { PANEL / 2 }, 1>(half, call, first * PANEL, &at);
+            }
+            (h, next) = (next, h);
+        }
+    }
+}
+
+/// Where a step reads and writes.
+struct Step {
+    gates: *const f32,
+    /// The quantised hidden states of the previous step, and of this.
+    h: *const u8,
+    next: *mut u8,
+    /// Cell states, padded.
+    c: *mut f32,
+    out: *mut f32,
+}
+
+/// One step of the `N` blocks of `WIDTH` units that begin at unit `first`.
+///
+/// # Safety
+/// The promises of [`LstmCall`]; `at` lies in its memory; the blocks exist.
+#[inline(always)]
+unsafe fn group<D: Dot, const WIDTH: usize, const N: usize>(d: D, call: &LstmCall, first: usize, at: &Step) {
+    const { assert!(D::S::LANES == WIDTH) };
+    let s = d.simd();
+    let groups = call.hidden.div_ceil(INT8_DEPTH);
+    // For each gate of a unit a scale, a start, and the weights.
+    let block_len = 4 * WIDTH * (2 + groups);
+    // SAFETY: as the caller promises; groups of depths stay below `groups`, and hidden states may be read up to a multiple
+    // of 64.
+    unsafe {
+        let block = call.weights.add(4 * first * (2 + groups));
+        let rows = block.add(8 * WIDTH).cast::<i8>();
+        let mut acc = [[d.zero(); 4]; N];
+        if D::UNSIGNED {
+            for n in 0..N {
+                for gate in 0..4 {
+                    acc[n][gate] = d.load(block.add(n * block_len + (4 + gate) * WIDTH));
+                }
+            }
+        }
+        let mut g = 0;
+        while g + D::GROUPS <= groups {
+            let x = d.elements(at.h.add(g * INT8_DEPTH));
+            multiply::<D, WIDTH, N, 0>(d, x, rows, block_len, g, &mut acc);
+            if D::GROUPS > 1 {
+                multiply::<D, WIDTH, N, 1>(d, x, rows, block_len, g, &mut acc);
+                multiply::<D, WIDTH, N, 2>(d, x, rows, block_len, g, &mut acc);
+                multiply::<D, WIDTH, N, 3>(d, x, rows, block_len, g, &mut acc);
+            }
+            g += D::GROUPS;
+        }
+        if g < groups {
+            let x = d.elements(at.h.add(g * INT8_DEPTH));
+            multiply::<D, WIDTH, N, 0>(d, x, rows, block_len, g, &mut acc);
+            if g + 1 < groups {
+                multiply::<D, WIDTH, N, 1>(d, x, rows, block_len, g, &mut acc);
+            }
+            if g + 2 < groups {
+                multiply::<D, WIDTH, N, 2>(d, x, rows, block_len, g, &mut acc);
+            }
+        }
+        for n in 0..N {
+            let unit = first + n * WIDTH;
+            let mut pre = [s.splat(0.0); 4];
+            for gate in 0..4 {
+                let scale = s.load(block.add(n * block_len + gate * WIDTH));
+                let input = s.load(at.gates.add(4 * unit + gate * WIDTH));
+                pre[gate] = s.fma(d.to_float(acc[n][gate]), scale, input);
+            }
+            let y = cell(s, pre, at.c.add(unit));
+            s.store_up_to(at.out.add(unit), y, call.hidden - unit);
+            d.store(at.next.add(unit), [d.round_or_zero(s.mul(y, s.splat(LIMIT)))]);
+        }
+    }
+}
+
+/// Adds the products of group `g + G` of depths in `N` blocks; `x` holds the hidden states from group `g` on.
+///
+/// # Safety
+/// At `rows` lie the weights of the first block, of each next `block_len` words further; the group is there.
+#[inline(always)]
+unsafe fn multiply<D: Dot, const WIDTH: usize, const N: usize, const G: usize>(
+    d: D,
+    x: D::X,
+    rows: *const i8,
+    block_len: usize,
+    g: usize,
+    acc: &mut [[D::I; 4]; N],
+) {
+    for n in 0..N {
+        for gate in 0..4 {
+            // SAFETY: as the caller promises.
+            let w =
+                unsafe { d.weights(rows.add(4 * n * block_len + ((g + G) * 4 + gate) * WIDTH * INT8_DEPTH)) };
+            acc[n][gate] = d.dot::<G>(acc[n][gate], w, x);
+        }
+    }
+}

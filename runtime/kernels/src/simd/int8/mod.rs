@@ -1,0 +1,169 @@
+//! Int8 products, written once over [`Dot`]. May import: `simd`, `quantize`, the argument types.
+//!
+//! A value of an instruction set's type proves that this CPU has the instructions, as in `simd`.
+
+mod gemm;
+mod instantiate;
+mod lstm;
+mod quantize;
+
+pub(crate) use gemm::{gemm, tile};
+pub(crate) use instantiate::instantiate_int8;
+pub(crate) use lstm::lstm;
+pub(crate) use quantize::rows;
+
+use super::{Simd, Wide};
+
+/// Dot products of four depths into lanes of i32, as many as [`Simd`] has lanes of f32.
+pub(crate) trait Dot: Copy {
+    /// The vectors of f32.
+    type S: Simd;
+    /// A vector of i32.
+    type I: Copy;
+    /// For each lane the weights of four depths.
+    type W: Copy;
+    /// Quantised elements of a row, four for each of [`GROUPS`](Self::GROUPS).
+    type X: Copy;
+
+    /// Groups of four elements that are read at once.
+    const GROUPS: usize;
+    /// Whether elements are stored as `q + 128`, and sums start from what the header says.
+    const UNSIGNED: bool;
+
+    fn simd(self) -> Self::S;
+    fn zero(self) -> Self::I;
+    /// # Safety
+    /// As many words as lanes are readable.
+    unsafe fn load(self, from: *const f32) -> Self::I;
+    /// # Safety
+    /// Four bytes for each lane are readable.
+    unsafe fn weights(self, from: *const i8) -> Self::W;
+    /// # Safety
+    /// `4 · GROUPS` bytes are readable.
+    unsafe fn elements(self, from: *const u8) -> Self::X;
+    /// Adds to each lane the products of its four weights with the elements of group `G < GROUPS`.
+    fn dot<const G: usize>(self, acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
+
+    /// The nearest f32, ties to even.
+    fn to_float(self, x: Self::I) -> <Self::S as Simd>::V;
+    /// The nearest integer, ties to even, of a number within ±128; anything for a NaN.
+    fn round(self, x: <Self::S as Simd>::V) -> Self::I;
+    /// The same, and 0 for a NaN.
+    fn round_or_zero(self, x: <Self::S as Simd>::V) -> Self::I;
+    /// Lane by lane the larger of `max` and the magnitude's bits.
+    fn largest(self, max: Self::I, x: <Self::S as Simd>::V) -> Self::I;
+    /// Lane by lane the larger of two, none of which is negative.
+    fn larger(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The largest lane, none of which is negative.
+    fn largest_lane(self, max: Self::I) -> u32;
+    /// Stores integers within ±127 as elements, a byte a lane.
+    ///
+    /// # Safety
+    /// `N` bytes for each lane are writable.
+    unsafe fn store<const N: usize>(self, to: *mut u8, q: [Self::I; N]);
+}
+
+impl<D: Dot, const N: usize> Dot for Wide<D, N> {
+    type S = Wide<D::S, N>;
+    type I = [D::I; N];
+    type W = [D::W; N];
+    type X = D::X;
+    const GROUPS: usize = D::GROUPS;
+    const UNSIGNED: bool = D::UNSIGNED;
+
+    #[inline(always)]
+    fn simd(self) -> Self::S {
+        Wide(self.0.simd())
+    }
+    #[inline(always)]
+    fn zero(self) -> Self::I {
+        [self.0.zero(); N]
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Self::I {
+        let mut v = self.zero();
+        for i in 0..N {
+            // SAFETY: the caller promises `N` registers.
+            v[i] = unsafe { self.0.load(from.add(i * D::S::LANES)) };
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn weights(self, from: *const i8) -> Self::W {
+        // SAFETY: the caller promises `N` registers.
+        let mut w = [unsafe { self.0.weights(from) }; N];
+        for i in 1..N {
+            // SAFETY: as above.
+            w[i] = unsafe { self.0.weights(from.add(i * 4 * D::S::LANES)) };
+        }
+        w
+    }
+    #[inline(always)]
+    unsafe fn elements(self, from: *const u8) -> Self::X {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.elements(from) }
+    }
+    #[inline(always)]
+    fn dot<const G: usize>(self, acc: Self::I, w: Self::W, x: Self::X) -> Self::I {
+        let mut r = acc;
+        for i in 0..N {
+            r[i] = self.0.dot::<G>(acc[i], w[i], x);
+        }
+        r
+    }
+    #[inline(always)]
+    fn to_float(self, x: Self::I) -> <Self::S as Simd>::V {
+        let mut v = self.simd().splat(0.0);
+        for i in 0..N {
+            v[i] = self.0.to_float(x[i]);
+        }
+        v
+    }
+    #[inline(always)]
+    fn round(self, x: <Self::S as Simd>::V) -> Self::I {
+        let mut v = self.zero();
+        for i in 0..N {
+            v[i] = self.0.round(x[i]);
+        }
+        v
+    }
+    #[inline(always)]
+    fn round_or_zero(self, x: <Self::S as Simd>::V) -> Self::I {
+        let mut v = self.zero();
+        for i in 0..N {
+            v[i] = self.0.round_or_zero(x[i]);
+        }
+        v
+    }
+    #[inline(always)]
+    fn largest(self, max: Self::I, x: <Self::S as Simd>::V) -> Self::I {
+        let mut v = max;
+        for i in 0..N {
+            v[i] = self.0.largest(max[i], x[i]);
+        }
+        v
+    }
+    #[inline(always)]
+    fn larger(self, a: Self::I, b: Self::I) -> Self::I {
+        let mut v = a;
+        for i in 0..N {
+            v[i] = self.0.larger(a[i], b[i]);
+        }
+        v
+    }
+    #[inline(always)]
+    fn largest_lane(self, max: Self::I) -> u32 {
+        let mut largest = 0;
+        for i in 0..N {
+            largest = largest.max(self.0.largest_lane(max[i]));
+        }
+        largest
+    }
+    #[inline(always)]
+    unsafe fn store<const M: usize>(self, to: *mut u8, q: [Self::I; M]) {
+        for i in 0..M {
+            // SAFETY: the caller promises `M · N` registers.
+            unsafe { self.0.store(to.add(i * Self::S::LANES), q[i]) };
+        }
+    }
+}

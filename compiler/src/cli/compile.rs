@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches};
-use farc::emit::{self, Output};
+use farc::emit::{self, Form, Output};
 use farc::error::{ErrorKind, Result};
 use farc::masks::Masks;
 use farc::onnx::ImportOptions;
@@ -40,10 +40,37 @@ pub(super) struct Args {
     /// Elements of a batch: up to N where the model leaves it open (1 unless said), exactly the model's where it is fixed
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// A name that ends in `.far` gets the artifact alone; any other becomes a folder with artifact, headers, libraries
-    /// and report
+    /// A name that ends in `.far` gets the artifact alone; one in `.o` or `.c` the artifact as a constant, with a header
+    /// beside it; any other becomes a folder with artifact, headers, libraries and report
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+    /// The form of the output; by default what its name says
+    #[arg(long, value_enum, value_name = "FORM")]
+    emit: Option<Emit>,
+}
+
+/// As on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Emit {
+    /// model.far alone
+    Far,
+    /// An object file for the linker: constants `far_model_NAME` and `far_model_NAME_size`, with NAME.h
+    Obj,
+    /// The same in C
+    C,
+    /// model.far, include/, lib/TRIPLE/ and report.json
+    Folder,
+}
+
+impl From<Emit> for Form {
+    fn from(emit: Emit) -> Form {
+        match emit {
+            Emit::Far => Form::Far,
+            Emit::Obj => Form::Object,
+            Emit::C => Form::C,
+            Emit::Folder => Form::Folder,
+        }
+    }
 }
 
 /// Adds `--no-PASS` for each pass, so that the option list is the list of passes.
@@ -69,6 +96,7 @@ fn option(pass: &str) -> String {
 pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Result<Reply> {
     let start = Instant::now();
     let target = Target::resolve(&args.target)?;
+    let output = Output::of(&args.output, args.emit.map(Form::from))?;
     let mut passes = PassOptions::default();
     for pass in PASSES {
         if matches.is_some_and(|m| m.get_flag(pass.name)) {
@@ -86,8 +114,7 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
         let file = if e.kind == ErrorKind::BadMask { args.masks.as_ref() } else { None };
         e.in_file(file.unwrap_or(&args.model))
     })?;
-    let output = Output::of(&args.output);
-    emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target.triple)?;
+    emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target)?;
     progress.finish_and_clear();
     Ok(Reply::Text(if json {
         compiled.report.to_json()
@@ -161,6 +188,9 @@ fn summary(report: &Report, target: &Target, output: &Output, time: Duration) ->
         "wrote",
         match output {
             Output::File(path) => path.display().to_string(),
+            Output::Object(path, _) | Output::C(path, _) => {
+                format!("{}, {}", path.display(), path.with_extension("h").display())
+            }
             Output::Folder(path) => {
                 let lib = format!("lib/{}/", target.triple);
                 format!("{}: model.far, include/, {lib}, report.json", path.display())

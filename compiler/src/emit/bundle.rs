@@ -1,5 +1,5 @@
 //! Writes what was compiled: one file, or a folder with everything an application needs. Either all of it is there
-//! afterwards or nothing has changed. May import: the rest of `emit`, `error`.
+//! afterwards or nothing has changed. May import: the rest of `emit`, `target`, `error`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,46 +9,128 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::Sdk;
+use super::embed::{self, CName};
 use crate::error::{Error, ErrorKind, Result};
+use crate::target::Target;
 
-/// What the user asked for by the name of the output.
+/// A form of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The artifact alone: a name that ends in `.far`.
+    Far,
+    /// A relocatable ELF file with the artifact as a constant, and a header: `.o`.
+    Object,
+    /// The same in C: `.c`.
+    C,
+    /// A folder: any other name.
+    Folder,
+}
+
+/// What the user asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// The artifact alone: the name ends in `.far`.
     File(PathBuf),
+    /// The artifact as a constant in an object file, and a header beside it.
+    Object(PathBuf, CName),
+    /// The same in C.
+    C(PathBuf, CName),
     /// `model.far`, `include/`, `lib/TRIPLE/` and `report.json`.
     Folder(PathBuf),
 }
 
 impl Output {
-    /// By the name.
-    pub fn of(path: &Path) -> Output {
-        match path.extension() == Some(OsStr::new("far")) {
-            true => Output::File(path.into()),
-            false => Output::Folder(path.into()),
+    /// By the form, which the name must fit; without one, by the name.
+    pub fn of(path: &Path, form: Option<Form>) -> Result<Output> {
+        let extension = path.extension().and_then(OsStr::to_str);
+        let of_name = match extension {
+            Some("far") => Form::Far,
+            Some("o") => Form::Object,
+            Some("c") => Form::C,
+            _ => Form::Folder,
+        };
+        let form = form.unwrap_or(of_name);
+        let needed = match form {
+            Form::Far => Some("far"),
+            Form::Object => Some("o"),
+            Form::C => Some("c"),
+            Form::Folder => None,
+        };
+        if let Some(needed) = needed.filter(|_| form != of_name) {
+            return Err(Error::new(ErrorKind::BadInput, "the output's name is not that of its form")
+                .in_file(path)
+                .expected(format!("a name that ends in `.{needed}`"))
+                .got(extension.map_or("none of the kind".to_owned(), |other| format!("`.{other}`")))
+                .hint("without `--emit`, the name alone decides"));
         }
+        let path = path.to_path_buf();
+        Ok(match form {
+            Form::Far => Output::File(path),
+            Form::Object => CName::of(&path).map(|name| Output::Object(path, name))?,
+            Form::C => CName::of(&path).map(|name| Output::C(path, name))?,
+            Form::Folder => Output::Folder(path),
+        })
     }
 }
 
-/// Writes the artifact or the folder. `report` is JSON text.
-pub fn write(output: &Output, artifact: &[u8], report: &str, triple: &str) -> Result<()> {
+/// Writes the artifact in its form, or the folder. `report` is JSON text.
+pub fn write(output: &Output, artifact: &[u8], report: &str, target: &Target) -> Result<()> {
     match output {
         Output::File(path) => write_file(path, artifact, "artifact"),
-        Output::Folder(path) => write_folder(path, artifact, report, triple),
+        Output::Object(path, name) => {
+            let object = embed::object(name, artifact, target.arch)?;
+            write_with_header(path, &object, "object file", name, target)
+        }
+        Output::C(path, name) => {
+            let header = path.with_extension("h");
+            let header = header.file_name().unwrap_or_default().to_string_lossy();
+            let c = embed::c(name, artifact, &header);
+            write_with_header(path, c.as_bytes(), "C file", name, target)
+        }
+        Output::Folder(path) => write_folder(path, artifact, report, &target.triple),
     }
+}
+
+fn write_with_header(path: &Path, bytes: &[u8], what: &str, name: &CName, target: &Target) -> Result<()> {
+    let header = path.with_extension("h");
+    let files = [
+        Aside::write(&header, embed::header(name, &target.name).as_bytes(), "header")?,
+        Aside::write(path, bytes, what)?,
+    ];
+    files.into_iter().try_for_each(Aside::publish)
 }
 
 /// Writes one file, which an error calls `what`: all of it, or the old one stays.
 pub fn write_file(path: &Path, bytes: &[u8], what: &str) -> Result<()> {
-    let message = format!("the {what} can't be written");
-    let io = |e| io_error(&message, path, e);
-    if path.is_dir() {
-        return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));
+    Aside::write(path, bytes, what)?.publish()
+}
+
+/// A file that is written, but not yet under its name.
+struct Aside<'a> {
+    file: NamedTempFile,
+    path: &'a Path,
+    message: String,
+}
+
+impl<'a> Aside<'a> {
+    fn write(path: &'a Path, bytes: &[u8], what: &str) -> Result<Aside<'a>> {
+        let message = format!("the {what} can't be written");
+        let write = || {
+            if path.is_dir() {
+                return Err(io::Error::from(io::ErrorKind::IsADirectory));
+            }
+            let mut file = new_file(parent(path))?;
+            file.write_all(bytes)?;
+            Ok(file)
+        };
+        let file = write().map_err(|e| io_error(&message, path, e))?;
+        Ok(Aside { file, path, message })
     }
-    let mut file = new_file(parent(path)).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    file.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
+
+    fn publish(self) -> Result<()> {
+        let Aside { file, path, message } = self;
+        file.persist(path).map(drop).map_err(|e| io_error(&message, path, e.error))
+    }
 }
 
 fn write_folder(path: &Path, artifact: &[u8], report: &str, triple: &str) -> Result<()> {
@@ -163,8 +245,18 @@ mod tests {
 
     #[test]
     fn the_name_decides_what_is_written() {
-        assert_eq!(Output::of(Path::new("a/b.far")), Output::File("a/b.far".into()));
-        assert_eq!(Output::of(Path::new("a/b")), Output::Folder("a/b".into()));
+        let of = |path: &str, form| Output::of(Path::new(path), form);
+        assert_eq!(of("a/b.far", None).unwrap(), Output::File("a/b.far".into()));
+        assert_eq!(of("a/b", None).unwrap(), Output::Folder("a/b".into()));
+        assert_eq!(of("a/b.far", Some(Form::Folder)).unwrap(), Output::Folder("a/b.far".into()));
+        assert!(matches!(of("a/b.o", None).unwrap(), Output::Object(..)));
+        assert!(matches!(of("a/b.c", Some(Form::C)).unwrap(), Output::C(..)));
+        for (path, form, needed) in
+            [("a/b.c", Form::Object, ".o"), ("a/b", Form::C, ".c"), ("b.o", Form::Far, ".far")]
+        {
+            let error = of(path, Some(form)).unwrap_err();
+            assert!(error.expected.is_some_and(|expected| expected.contains(needed)), "{path}");
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Plan and packed weights → the file `model.far`, and the folder that an application links against.
+//! Plan and packed weights → the file `model.far`, a constant for a program, or the folder that an application links against.
 //! May import: `schedule`, `target`, `report`, `error`; far-format.
 
 mod bundle;
+mod embed;
 mod sdk;
 
 use far_format::ArtifactParts;
 
-pub use bundle::{Output, write, write_file};
+pub use bundle::{Form, Output, write, write_file};
+pub use embed::CName;
 pub use sdk::Sdk;
 
 use crate::error::{Error, ErrorKind, Result};

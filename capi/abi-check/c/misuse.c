@@ -4,28 +4,7 @@
  * both [batch, tokens], outputs states [batch, tokens, 4] and mean [batch, 4], batches of up to 3, up to 6 tokens, 10
  * words. Ends with 0, or says which expectation failed.
  */
-#include <far.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static int failures = 0;
-
-static void expect(int line, const char *what, far_status expected, far_status got) {
-    if (expected == got) return;
-    printf("line %d: %s: expected %s, got %s (%s)\n", line, what, far_status_name(expected), far_status_name(got),
-           far_last_error());
-    failures++;
-}
-
-static void hold(int line, const char *what, int holds) {
-    if (holds) return;
-    printf("line %d: %s does not hold\n", line, what);
-    failures++;
-}
-
-#define EXPECT(status, call) expect(__LINE__, #call, status, call)
-#define HOLD(condition) hold(__LINE__, #condition, condition)
+#include "expect.h"
 
 /* Where nothing must be written. */
 static far_model *const NO_MODEL = (far_model *)(uintptr_t)0x1234;
@@ -325,6 +304,5 @@ int main(int argc, char **argv) {
         far_session_free(session);
         far_model_free(model);
     }
-    if (failures == 0) puts("all as expected");
-    return failures != 0;
+    return verdict();
 }

@@ -29,9 +29,7 @@ pub struct Libraries {
 pub fn libraries() -> &'static Libraries {
     static LIBRARIES: OnceLock<Libraries> = OnceLock::new();
     LIBRARIES.get_or_init(|| {
-        // TARGET/PROFILE/deps/test
-        let test = env::current_exe().expect("a test knows its own path");
-        let target = test.ancestors().nth(3).expect("a test lies three folders deep in the target folder");
+        let target = target_folder();
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(capi()).args(["build", "--package", "libfar", "--lib", "--message-format=json"]);
         cargo.arg("--target-dir").arg(target);
@@ -52,6 +50,13 @@ pub fn libraries() -> &'static Libraries {
         };
         Libraries { archive: named("libfar.a"), shared: named("libfar.so") }
     })
+}
+
+/// The target folder of the running test.
+pub fn target_folder() -> PathBuf {
+    // TARGET/PROFILE/deps/test
+    let test = env::current_exe().expect("a test knows its own path");
+    test.ancestors().nth(3).expect("a test lies three folders deep in the target folder").to_path_buf()
 }
 
 /// The C compiler, as the variable CC says.

@@ -1,65 +1,49 @@
 //! C programs against libfar, linked in each way that the header's first page gives.
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
+mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
-use far_abi_check::{capi, cc, libraries, succeed};
-use tempfile::TempDir;
+use far_abi_check::libraries;
+use support::Bench;
 
-const STRICT: &[&str] = &["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-/// Builds `source` with further arguments for the linker, which may contain spaces between them.
-fn build(folder: &TempDir, source: &Path, link: &[&str]) -> PathBuf {
-    let program = folder.path().join(source.file_stem().expect("a source has a name"));
-    let mut cc = cc();
-    cc.args(STRICT).arg("-I").arg(capi().join("include")).arg(source).arg("-o").arg(&program).args(link);
-    succeed(&mut cc);
-    program
-}
-
-/// Runs the misuse program on the fixtures, under `environment`.
-fn misuse(folder: &TempDir, program: &Path, environment: &[(&str, &Path)]) {
-    let artifact = folder.path().join("fixture.far");
-    std::fs::write(&artifact, common::artifact()).expect("the fixture can be written");
-    let text = folder.path().join("text.far");
-    std::fs::write(&text, common::text_artifact()).expect("the fixture can be written");
-    let output = succeed(Command::new(program).args([&artifact, &text]).envs(environment.iter().copied()));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "all as expected\n");
+fn silent(output: &Output) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the library printed");
 }
 
-fn misuse_source() -> PathBuf {
-    capi().join("abi-check/c/misuse.c")
+/// Each program with the artifacts that it wants.
+const PROGRAMS: [(&str, &[&str]); 2] = [("misuse", &["fixture.far", "text.far"]), ("options", &["wide.far"])];
+
+fn linked(link: &[&str]) {
+    let bench = Bench::new();
+    for (name, artifacts) in PROGRAMS {
+        let program = bench.build_static(name, link);
+        silent(&bench.run(Command::new(program).args(artifacts)));
+    }
 }
 
 #[test]
-fn misuse_with_the_archive() {
-    let folder = TempDir::new().expect("a folder");
-    let archive = libraries().archive.to_str().expect("a path in UTF-8");
-    let program = build(&folder, &misuse_source(), &[archive, "-lpthread", "-lm", "-ldl"]);
-    misuse(&folder, &program, &[]);
+fn with_the_archive() {
+    linked(&[]);
 }
 
 #[test]
-fn misuse_fully_static() {
-    let folder = TempDir::new().expect("a folder");
-    let archive = libraries().archive.to_str().expect("a path in UTF-8");
-    let program = build(&folder, &misuse_source(), &["-static", archive, "-lpthread", "-lm", "-ldl"]);
-    misuse(&folder, &program, &[]);
+fn fully_static() {
+    linked(&["-static"]);
 }
 
 #[test]
-fn misuse_with_the_shared_library() {
-    let folder = TempDir::new().expect("a folder");
+fn with_the_shared_library() {
+    let bench = Bench::new();
     // As an SDK has it: the linker reads libfar.so, the loader libfar.so.ABI.
-    let lib = folder.path().join("lib");
+    let lib = bench.path().join("lib");
     std::fs::create_dir(&lib).expect("a folder");
     let named = lib.join(format!("libfar.so.{}", far::FAR_ABI_VERSION));
     std::fs::copy(&libraries().shared, &named).expect("the library can be copied");
     std::os::unix::fs::symlink(&named, lib.join("libfar.so")).expect("a link");
-    let program = build(&folder, &misuse_source(), &["-L", lib.to_str().expect("a path in UTF-8"), "-lfar"]);
-    misuse(&folder, &program, &[("LD_LIBRARY_PATH", &lib)]);
+    for (name, artifacts) in PROGRAMS {
+        let program =
+            bench.build(name, &["-L", lib.to_str().expect("a path in UTF-8"), "-lfar", "-lpthread"]);
+        silent(&bench.run(Command::new(program).args(artifacts).env("LD_LIBRARY_PATH", &lib)));
+    }
 }

@@ -7,7 +7,7 @@ use far_kernels::{Isa, Kernels};
 
 use crate::error::{Error, Result};
 
-/// The environment variable that limits every session of a process, e.g. `FAR_ISA=scalar`.
+/// The environment variable that limits every session of a process, e.g. `FAR_ISA=scalar`; empty it is none.
 pub const ISA_VARIABLE: &str = "FAR_ISA";
 
 /// The kernels that a session runs: the best that this CPU has, no better than `limit` and the environment variable
@@ -16,15 +16,15 @@ pub const ISA_VARIABLE: &str = "FAR_ISA";
 /// # Errors
 /// [`Error::Isa`] where a limit is no ISA of this architecture.
 pub fn choose_kernels(limit: Option<Isa>) -> Result<Kernels> {
-    let variable = env::var_os(ISA_VARIABLE);
+    let variable = env::var_os(ISA_VARIABLE).filter(|value| !value.is_empty());
     below(limit, variable.as_ref().map(|value| value.to_string_lossy()).as_deref())
 }
 
-/// The best kernels that this CPU runs and that are no better than either limit; an empty variable is none.
+/// The best kernels that this CPU runs and that are no better than either limit.
 fn below(option: Option<Isa>, variable: Option<&str>) -> Result<Kernels> {
     const VARIABLE: &str = "environment variable `FAR_ISA`";
     let variable = match variable {
-        None | Some("") => None,
+        None => None,
         Some(name) => Some(name.parse().map_err(|_| unknown(VARIABLE, name))?),
     };
     let mut limit = usize::MAX;
@@ -61,7 +61,6 @@ mod tests {
     fn the_lower_limit_holds() {
         let best = Kernels::best().isa();
         assert_eq!(below(None, None).unwrap().isa(), best);
-        assert_eq!(below(None, Some("")).unwrap().isa(), best);
         assert_eq!(below(Some(Isa::Scalar), Some(best.name())).unwrap().isa(), Isa::Scalar);
         assert_eq!(below(Some(best), Some("scalar")).unwrap().isa(), Isa::Scalar);
         // One that is of this architecture but not of this CPU is a limit like any other.

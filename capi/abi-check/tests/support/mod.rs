@@ -1,0 +1,62 @@
+//! C programs of `c/`, built against libfar, and the artifacts that they run.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+#[path = "../../../tests/common/mod.rs"]
+pub(crate) mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use far_abi_check::{capi, cc, libraries, succeed};
+use tempfile::TempDir;
+
+pub(crate) const STRICT: &[&str] = &["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+/// What a program links that links `libfar.a`, as the header says.
+pub(crate) const SYSTEM: &[&str] = &["-lpthread", "-lm", "-ldl"];
+
+/// A folder with the artifacts, and with the programs that are built in it.
+pub(crate) struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        let folder = TempDir::new().expect("a folder");
+        for (name, bytes) in [
+            ("fixture.far", common::artifact()),
+            ("text.far", common::text_artifact()),
+            ("wide.far", common::wide_artifact()),
+        ] {
+            std::fs::write(folder.path().join(name), bytes).expect("an artifact can be written");
+        }
+        Bench { folder }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Builds `c/NAME.c` with further arguments.
+    pub(crate) fn build(&self, name: &str, arguments: &[&str]) -> PathBuf {
+        let program = self.path().join(name);
+        let mut cc = cc();
+        cc.args(STRICT).arg("-I").arg(capi().join("include"));
+        cc.arg(capi().join("abi-check/c").join(name).with_extension("c")).arg("-o").arg(&program);
+        succeed(cc.args(arguments));
+        program
+    }
+
+    /// As [`build`](Self::build), with `libfar.a`.
+    pub(crate) fn build_static(&self, name: &str, arguments: &[&str]) -> PathBuf {
+        let archive = libraries().archive.to_str().expect("a path in UTF-8");
+        self.build(name, &[arguments, &[archive], SYSTEM].concat())
+    }
+
+    /// Runs a program in the folder, which must find all as expected.
+    pub(crate) fn run(&self, command: &mut Command) -> Output {
+        let output = succeed(command.current_dir(self.path()));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "all as expected\n");
+        output
+    }
+}

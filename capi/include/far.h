@@ -156,6 +156,7 @@ enum {
     FAR_ERROR_BUSY = 112,         /**< the session is running in another thread */
     FAR_ERROR_TOKEN_ID = 113,     /**< a token's id that its table does not have */
     FAR_ERROR_MASK = 114,         /**< an attention mask that is not ones, at least one, then zeros */
+    FAR_ERROR_ABSENT = 115,       /**< the artifact does not say that */
 
     /* 2xx: the file can't be read. */
     FAR_ERROR_FILE_NOT_FOUND = 200, /**< there is no such file */
@@ -364,6 +365,91 @@ far_status far_model_required_features(const far_model *model, uint64_t *bits, c
 
 /** Bytes of the arena: what each session of the model takes for its values. Statuses: 100, 110. */
 far_status far_model_arena_size(const far_model *model, uint64_t *size);
+
+/* ---- What the artifact says for the model's users (farc compile --meta); it may say nothing ---- */
+
+/** What the model does, in a sentence or two; "" where nothing is said. Statuses: 100, 110. */
+far_status far_model_description(const far_model *model, const char **text);
+
+/**
+ * The names of a classifier's classes: `*count` strings at `*names`, one for each element of the last
+ * dimension of output `*output`, alive as long as the model. Without labels `*count` and `*output` are
+ * 0. `output` may be NULL. Statuses: 100, 110.
+ */
+far_status far_model_labels(const far_model *model, size_t *output, const char *const **names, size_t *count);
+
+/** How many keys with values there are, such as "license" or "author". Statuses: 100, 110. */
+far_status far_model_info_count(const far_model *model, size_t *count);
+
+/** Key `index`, counted from 0, and its value, alive as long as the model. Statuses: 100, 104, 110. */
+far_status far_model_info(const far_model *model, size_t index, const char **key, const char **value);
+
+/** Order of the last three dimensions of an input that is an image. */
+typedef int32_t far_image_layout;
+
+enum {
+    FAR_IMAGE_NCHW = 1, /**< channels, height, width */
+    FAR_IMAGE_NHWC = 2  /**< height, width, channels */
+};
+
+/** What the channels of an image are. */
+typedef int32_t far_image_color;
+
+enum {
+    FAR_IMAGE_RGB = 1, /**< red, green, blue */
+    FAR_IMAGE_BGR = 2, /**< blue, green, red */
+    FAR_IMAGE_GRAY = 3 /**< 0.299 red + 0.587 green + 0.114 blue */
+};
+
+/** How an image of another size is made to fit. */
+typedef int32_t far_image_resize;
+
+enum {
+    FAR_IMAGE_STRETCH = 1, /**< height and width each by themselves */
+    FAR_IMAGE_CROP = 2,    /**< the shorter side becomes resize_value, then the middle is cut out */
+    FAR_IMAGE_PAD = 3      /**< all of it fits, what is left is filled with resize_value, of 0 to 255 */
+};
+
+/** What a pixel of another size is made of; the filter is wider where the image becomes smaller. */
+typedef int32_t far_image_filter;
+
+enum {
+    FAR_IMAGE_BILINEAR = 1, /**< a triangle */
+    FAR_IMAGE_BICUBIC = 2   /**< cubic convolution with a = -1/2 */
+};
+
+/** The most channels of an image. */
+#define FAR_MAX_CHANNELS 4
+
+/**
+ * How an image becomes an input: it is resized, its channels are put in order, and each value from 0 to
+ * 255 becomes (value * scale - mean) / std_dev of its channel. Start from FAR_IMAGE_INFO_INIT.
+ */
+typedef struct far_image_info {
+    size_t struct_size;              /**< sizeof(far_image_info), set before the call */
+    size_t input;                    /**< which input, counted from 0 */
+    uint32_t channels;               /**< its channels, at most FAR_MAX_CHANNELS */
+    uint32_t height;                 /**< its height in pixels */
+    uint32_t width;                  /**< its width in pixels */
+    far_image_layout layout;         /**< the order of its dimensions */
+    far_image_color color;           /**< what its channels are, in their order */
+    far_image_resize resize;         /**< how another size is made to fit */
+    uint32_t resize_value;           /**< see FAR_IMAGE_CROP and FAR_IMAGE_PAD; else 0 */
+    far_image_filter filter;         /**< what a pixel of another size is made of */
+    float scale;                     /**< factor of values from 0 to 255 */
+    float mean[FAR_MAX_CHANNELS];    /**< subtracted after that; 0 past the channels */
+    float std_dev[FAR_MAX_CHANNELS]; /**< divided by then; 0 past the channels */
+    uint32_t reserved;               /**< 0 */
+} far_image_info;
+
+#define FAR_IMAGE_INFO_INIT                                                                        \
+    { sizeof(far_image_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0 }, { 0, 0, 0, 0 }, 0 }
+
+/**
+ * How an image becomes an input. FAR_ERROR_ABSENT where the artifact says nothing about images.
+ * Statuses: 100, 101, 110, 115.
+ */
+far_status far_model_image_info(const far_model *model, far_image_info *info);
 
 /* ---- Session ---- */
 

@@ -2,7 +2,7 @@
 //! other side.
 //!
 //! `ffi` holds what a boundary needs (panics, NULL, ownership, structs of several versions), `message` the last error
-//! of each thread; `info`, `log`, `model`, `options`, `pool`, `profile`, `session`, `tensor` and `status` are the header's
+//! of each thread; `info`, `log`, `meta`, `model`, `options`, `pool`, `profile`, `session`, `tensor` and `status` are the header's
 //! sections; `port` checks a caller's tensors against the model's, `extent` is what they say of a call.
 //! May import: the engine, and what its interface mentions of format and kernels.
 #![allow(
@@ -20,6 +20,7 @@ mod ffi;
 mod info;
 mod log;
 mod message;
+mod meta;
 mod model;
 mod options;
 mod pool;
@@ -27,6 +28,7 @@ mod port;
 mod profile;
 mod session;
 mod status;
+mod strings;
 mod tensor;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
@@ -37,6 +39,12 @@ pub use log::{
     FAR_LOG_DEBUG, FAR_LOG_ERROR, FAR_LOG_INFO, FAR_LOG_WARNING, far_log_function, far_log_level, far_logger,
 };
 pub use message::far_last_error;
+pub use meta::{
+    FAR_IMAGE_BGR, FAR_IMAGE_BICUBIC, FAR_IMAGE_BILINEAR, FAR_IMAGE_CROP, FAR_IMAGE_GRAY, FAR_IMAGE_NCHW,
+    FAR_IMAGE_NHWC, FAR_IMAGE_PAD, FAR_IMAGE_RGB, FAR_IMAGE_STRETCH, FAR_MAX_CHANNELS, far_image_color,
+    far_image_filter, far_image_info, far_image_layout, far_image_resize, far_model_description,
+    far_model_image_info, far_model_info, far_model_info_count, far_model_labels,
+};
 pub use model::*;
 pub use options::{
     FAR_ISA_AVX2, FAR_ISA_AVX512, FAR_ISA_BEST, FAR_ISA_NEON, FAR_ISA_RVV, FAR_ISA_SCALAR, FAR_MAX_THREADS,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use far_engine::Model;
+use far_format::meta::Meta;
 
 use crate::extent::Extents;
 use crate::ffi::{
@@ -15,8 +16,10 @@ use crate::ffi::{
 };
 use crate::info::FAR_ABI_VERSION;
 use crate::log::{FAR_LOG_DEBUG, FAR_LOG_INFO, Logger, far_logger};
+use crate::meta::Texts;
 use crate::port::Port;
 use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
+use crate::strings::Strings;
 use crate::tensor::far_tensor_info;
 
 /// A validated artifact. The handle is one owner of it, each of its sessions another.
@@ -30,7 +33,8 @@ pub(crate) struct Described {
     /// What is known of every call.
     pub(crate) extents: Extents,
     /// Names of the steps.
-    pub(crate) step_names: Vec<CString>,
+    pub(crate) step_names: Strings,
+    texts: Texts,
     name: CString,
     features: CString,
 }
@@ -44,12 +48,9 @@ const _: () = {
 impl far_model {
     pub(crate) fn new(model: Arc<Model>) -> Result<far_model, Failure> {
         let extents = Extents::new(&model);
-        let mut step_names = vec_of(model.plan().steps.len())?;
-        for step in &model.plan().steps {
-            step_names.push(c_string(format_args!("{}", step.name))?);
-        }
         Ok(far_model(Arc::new(Described {
-            step_names,
+            step_names: Strings::new(model.plan().steps.iter().map(|step| &step.name))?,
+            texts: Texts::new(model.meta())?,
             inputs: ports(model.inputs(), &extents)?,
             outputs: ports(model.outputs(), &extents)?,
             extents,
@@ -57,6 +58,18 @@ impl far_model {
             features: c_string(format_args!("{}", model.header().features))?,
             model,
         })))
+    }
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.0.model
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        self.model().meta()
+    }
+
+    pub(crate) fn texts(&self) -> &Texts {
+        &self.0.texts
     }
 
     pub(crate) fn share(&self) -> Arc<Described> {

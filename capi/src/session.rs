@@ -1,7 +1,7 @@
 //! Sessions: making one, running it, and what it says about itself.
 //! May import: `ffi`, `log`, `status`, `options`, `port`, `tensor`, `model`, the engine's session.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -10,12 +10,13 @@ use std::time::Duration;
 use far_engine::{Cancel, Input, Session};
 use far_format::CheckedPlan;
 
-use crate::ffi::{Failure, Out, c_string, free_handle, guard, into_handle, lines, reference, vec_of};
+use crate::ffi::{Failure, Out, free_handle, guard, into_handle, lines, reference, vec_of};
 use crate::log::{FAR_LOG_DEBUG, FAR_LOG_INFO, FAR_LOG_WARNING, Logger};
 use crate::model::{Described, ask, far_model};
 use crate::options::{self, far_session_options};
 use crate::port::{Region, bind, check_disjoint};
 use crate::status::{FAR_ERROR_BUSY, FAR_ERROR_INTERNAL, FAR_ERROR_POISONED, far_status};
+use crate::strings::Strings;
 use crate::tensor::{far_input, far_output};
 
 /// What one run needs; one caller at a time.
@@ -23,8 +24,8 @@ pub struct far_session {
     model: Arc<Described>,
     running: Mutex<Running>,
     cancel: Cancel,
-    kernels: Kernels,
-    /// The kernel of each step, as a position in `kernels`, and of steps that have none the empty one behind them.
+    kernels: Strings,
+    /// The kernel of each step, as a position in `kernels`; past them for steps that have none.
     step_kernels: Vec<usize>,
     threads: usize,
     memory: u64,
@@ -60,34 +61,10 @@ const _: () = {
     moves_between_threads::<Running>();
 };
 
-/// Names as a list for C, and behind it an empty one.
-struct Kernels {
-    pointers: Vec<*const c_char>,
-    /// What `pointers` point at.
-    _names: Vec<CString>,
-}
-
-impl Kernels {
-    fn new(names: &[&str]) -> Result<Kernels, Failure> {
-        let (mut owned, mut pointers) = (vec_of(names.len())?, vec_of(names.len() + 1)?);
-        for name in names {
-            let name = c_string(format_args!("{name}"))?;
-            pointers.push(name.as_ptr());
-            owned.push(name);
-        }
-        pointers.push(c"".as_ptr());
-        Ok(Kernels { pointers, _names: owned })
-    }
-
-    fn count(&self) -> usize {
-        self.pointers.len() - 1
-    }
-}
-
-// What the handle shares between threads, but for the pointers of `kernels`, which nobody writes.
+// The header says that pointers to const may be used by many threads at once.
 const _: () = {
     const fn shared_by_threads<T: Send + Sync>() {}
-    shared_by_threads::<(Arc<Described>, Mutex<Running>, Cancel)>();
+    shared_by_threads::<far_session>();
 };
 
 impl far_session {
@@ -121,7 +98,7 @@ impl far_session {
         }
         describe(logger, options, &session, &names);
         Ok(far_session {
-            kernels: Kernels::new(&names)?,
+            kernels: Strings::new(names.iter())?,
             step_kernels,
             cancel: session.cancel().clone(),
             threads: session.threads(),
@@ -145,11 +122,11 @@ impl far_session {
 
     /// The kernel that does most of a step.
     pub(crate) fn step_kernel(&self, index: usize) -> *const c_char {
-        self.kernels.pointers[self.step_kernels[index]]
+        self.kernels.get(self.step_kernels[index]).unwrap_or(c"".as_ptr())
     }
 
     pub(crate) fn step_name(&self, index: usize) -> *const c_char {
-        self.model.step_names[index].as_ptr()
+        self.model.step_names.get(index).unwrap_or(c"".as_ptr())
     }
 
     /// Completed runs, and the time in a step.
@@ -417,8 +394,8 @@ pub unsafe extern "C" fn far_session_kernels(
         let session = unsafe { reference(session, "session") }?;
         // SAFETY: the caller's promise.
         let (names, count) = unsafe { (Out::new(names, "names")?, Out::new(count, "count")?) };
-        names.set(session.kernels.pointers.as_ptr());
-        count.set(session.kernels.count());
+        names.set(session.kernels.as_ptr());
+        count.set(session.kernels.len());
         Ok(())
     })
 }

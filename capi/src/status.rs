@@ -45,6 +45,7 @@ statuses! {
     FAR_ERROR_BUSY = 112, "The session is running in another thread.";
     FAR_ERROR_TOKEN_ID = 113, "A token's id that its table does not have.";
     FAR_ERROR_MASK = 114, "An attention mask that is not ones, at least one, then zeros.";
+    FAR_ERROR_ABSENT = 115, "The artifact does not say that.";
 
     FAR_ERROR_FILE_NOT_FOUND = 200, "There is no such file.";
     FAR_ERROR_IO = 201, "The operating system refused.";

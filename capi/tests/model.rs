@@ -336,3 +336,78 @@ fn long_messages_are_cut_at_a_character() {
     let message = last_error();
     assert!((1000..1024).contains(&message.len()), "{} bytes", message.len());
 }
+
+fn image_info() -> far_image_info {
+    far_image_info {
+        struct_size: size_of::<far_image_info>(),
+        input: 9,
+        channels: 9,
+        height: 9,
+        width: 9,
+        layout: 9,
+        color: 9,
+        resize: 9,
+        resize_value: 9,
+        filter: 9,
+        scale: 9.0,
+        mean: [9.0; FAR_MAX_CHANNELS],
+        std_dev: [9.0; FAR_MAX_CHANNELS],
+        reserved: 9,
+    }
+}
+
+#[test]
+fn says_what_its_users_need() {
+    let model = open(&common::image_artifact()).unwrap();
+    let (mut about, mut output, mut names, mut count) = (null(), 7, null(), 0);
+    let (mut key, mut value) = (null(), null());
+    unsafe {
+        assert_eq!(far_model_description(model, &mut about), FAR_OK);
+        assert_eq!(far_model_labels(model, &mut output, &mut names, &mut count), FAR_OK);
+        assert_eq!((text(about).as_str(), output, count), ("tells colours", 0, 4));
+        assert_eq!((0..4).map(|i| text(*names.add(i))).collect::<Vec<_>>(), ["red", "green", "blue", "grün"]);
+        assert_eq!(far_model_labels(model, null_mut(), &mut names, &mut count), FAR_OK);
+        assert_eq!(far_model_info_count(model, &mut count), FAR_OK);
+        assert_eq!(far_model_info(model, 1, &mut key, &mut value), FAR_OK);
+        assert_eq!((count, text(key).as_str(), text(value).as_str()), (2, "license", "MIT"));
+        assert_eq!(far_model_info(model, 2, &mut key, &mut value), FAR_ERROR_INDEX);
+        assert_eq!(last_error(), "key `2`: the artifact has `2`, counted from 0");
+        let mut info = image_info();
+        assert_eq!(far_model_image_info(model, &mut info), FAR_OK);
+        assert_eq!((info.input, info.channels, info.height, info.width), (0, 3, 2, 2));
+        assert_eq!(
+            (info.layout, info.color, info.filter),
+            (FAR_IMAGE_NCHW, FAR_IMAGE_RGB, FAR_IMAGE_BICUBIC)
+        );
+        assert_eq!((info.resize, info.resize_value, info.scale), (FAR_IMAGE_CROP, 3, 1.0 / 255.0));
+        assert_eq!((info.mean, info.std_dev), ([0.5, 0.25, 0.0, 0.0], [0.25, 0.5, 1.0, 0.0]));
+        assert_eq!(info.reserved, 0);
+
+        assert_eq!(far_model_description(null(), &mut about), FAR_ERROR_NULL_POINTER);
+        assert_eq!(far_model_labels(model, null_mut(), null_mut(), &mut count), FAR_ERROR_NULL_POINTER);
+        assert_eq!(far_model_info_count(model, null_mut()), FAR_ERROR_NULL_POINTER);
+        assert_eq!(far_model_info(model, 0, null_mut(), &mut value), FAR_ERROR_NULL_POINTER);
+        assert_eq!(far_model_image_info(model, null_mut()), FAR_ERROR_NULL_POINTER);
+        info.struct_size = 8;
+        assert_eq!(far_model_image_info(model, &mut info), FAR_ERROR_STRUCT_SIZE);
+        far_model_free(model);
+    }
+}
+
+#[test]
+fn an_artifact_may_say_nothing() {
+    let model = open(&common::artifact()).unwrap();
+    let (mut about, mut output, mut names, mut count) = (null(), 7, null(), 7);
+    let mut info = image_info();
+    unsafe {
+        assert_eq!(far_model_description(model, &mut about), FAR_OK);
+        assert_eq!(far_model_labels(model, &mut output, &mut names, &mut count), FAR_OK);
+        assert_eq!((text(about).as_str(), output, count), ("", 0, 0));
+        assert_eq!(far_model_info_count(model, &mut count), FAR_OK);
+        assert_eq!(count, 0);
+        assert_eq!(far_model_image_info(model, &mut info), FAR_ERROR_ABSENT);
+        assert_eq!((info.input, info.reserved), (9, 9));
+        far_model_free(model);
+    }
+    assert_eq!(last_error(), "the artifact says nothing about images; hint: `farc compile --meta`");
+}

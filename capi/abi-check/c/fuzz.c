@@ -127,7 +127,15 @@ static void ask_model(void) {
     uint64_t number = 0, *numbers = rarely() ? NULL : &number;
     far_tensor_info info = FAR_TENSOR_INFO_INIT, *infos = rarely() ? NULL : &info;
     if (rarely()) info.struct_size = odd_number() % (sizeof info + 1);
-    switch (below(7)) {
+    far_image_info image = FAR_IMAGE_INFO_INIT, *images = rarely() ? NULL : &image;
+    const char *const *names = NULL;
+    if (rarely()) image.struct_size = odd_number() % (sizeof image + 1);
+    switch (below(12)) {
+    case 7: answered(far_model_description(model, &text)), text = NULL; break;
+    case 8: answered(far_model_labels(model, counts, rarely() ? NULL : &names, &count)); break;
+    case 9: answered(far_model_info_count(model, counts)); break;
+    case 10: answered(far_model_info(model, below(4), texts, rarely() ? NULL : &text)); break;
+    case 11: answered(far_model_image_info(model, images)); break;
     case 0: answered(far_model_name(model, texts)); break;
     case 1: answered(far_model_input_count(model, counts)); break;
     case 2: answered(far_model_output_count(model, counts)); break;

@@ -1,8 +1,8 @@
 /*
- * Calls every function of far.h rightly and wrongly, as C programs do: `misuse FIXTURE.far TEXT.far`. The fixture has
+ * Calls every function of far.h rightly and wrongly, as C programs do: `misuse FIXTURE.far TEXT.far IMAGE.far`. The fixture has
  * inputs a [1, 2, 4] and b [2, 4], outputs sum [2, 4] and features [2, 3]; the text has inputs words (i64) and mask (i32),
  * both [batch, tokens], outputs states [batch, tokens, 4] and mean [batch, 4], batches of up to 3, up to 6 tokens, 10
- * words. Ends with 0, or says which expectation failed.
+ * words; the image says how a picture becomes its input of [1, 3, 2, 2], and what its four classes are called. Ends with 0, or says which expectation failed.
  */
 #include "expect.h"
 
@@ -263,18 +263,65 @@ static void in_place(const char *path) {
     free(data);
 }
 
+/* What an artifact says for its users, and what it does not. */
+static void metadata(const char *path, const far_model *silent) {
+    far_model *model = NULL;
+    far_image_info info = FAR_IMAGE_INFO_INIT;
+    const char *text = NULL, *key = NULL;
+    const char *const *names = NULL;
+    size_t count = 9, output = 9;
+    EXPECT(FAR_OK, far_model_open(path, NULL, &model));
+    EXPECT(FAR_OK, far_model_description(model, &text));
+    HOLD(strcmp(text, "tells colours") == 0);
+    EXPECT(FAR_OK, far_model_labels(model, &output, &names, &count));
+    HOLD(count == 4 && output == 0 && strcmp(names[1], "green") == 0);
+    EXPECT(FAR_OK, far_model_info_count(model, &count));
+    HOLD(count == 2);
+    EXPECT(FAR_OK, far_model_info(model, 1, &key, &text));
+    HOLD(strcmp(key, "license") == 0 && strcmp(text, "MIT") == 0);
+    EXPECT(FAR_OK, far_model_image_info(model, &info));
+    HOLD(info.channels == 3 && info.height == 2 && info.width == 2 && info.layout == FAR_IMAGE_NCHW);
+    HOLD(info.resize == FAR_IMAGE_CROP && info.resize_value == 3 && info.mean[0] == 0.5f && info.std_dev[2] == 1.0f);
+
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_description(NULL, &text));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_description(model, NULL));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_labels(NULL, &output, &names, &count));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_labels(model, &output, NULL, &count));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_labels(model, &output, &names, NULL));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_info_count(NULL, &count));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_info_count(model, NULL));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_info(NULL, 0, &key, &text));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_info(model, 0, NULL, &text));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_info(model, 0, &key, NULL));
+    EXPECT(FAR_ERROR_INDEX, far_model_info(model, 2, &key, &text));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_image_info(NULL, &info));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_image_info(model, NULL));
+    info.struct_size = sizeof info - 1;
+    EXPECT(FAR_ERROR_STRUCT_SIZE, far_model_image_info(model, &info));
+    far_model_free(model);
+
+    info.struct_size = sizeof info;
+    EXPECT(FAR_ERROR_ABSENT, far_model_image_info(silent, &info));
+    EXPECT(FAR_OK, far_model_labels(silent, NULL, &names, &count));
+    HOLD(count == 0);
+    EXPECT(FAR_ERROR_INDEX, far_model_info(silent, 0, &key, &text));
+    EXPECT(FAR_OK, far_model_description(silent, &text));
+    HOLD(strcmp(text, "") == 0);
+}
+
 int main(int argc, char **argv) {
     far_model *model = NULL;
     far_session *session = NO_SESSION;
     far_session_options options = FAR_SESSION_OPTIONS_INIT;
     int cycle;
-    if (argc != 3) return 2;
+    if (argc != 4) return 2;
     library();
     opening(argv[1]);
 
     EXPECT(FAR_OK, far_model_open(argv[1], NULL, &model));
     if (model == NULL) return 1;
     asking(model);
+    metadata(argv[3], model);
     EXPECT(FAR_ERROR_NULL_POINTER, far_session_new(NULL, NULL, &session));
     EXPECT(FAR_ERROR_NULL_POINTER, far_session_new(model, NULL, NULL));
     options.isa = 77;

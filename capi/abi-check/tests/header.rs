@@ -18,6 +18,7 @@ static void in_turn(void *context, size_t count, far_lane_function lane, void *j
 uint64_t use_all(const float *in, float *out) {
     far_logger logger = FAR_LOGGER_INIT(hear, NULL, FAR_LOG_INFO);
     far_thread_pool pool = FAR_THREAD_POOL_INIT(in_turn, NULL);
+    far_image_info image = FAR_IMAGE_INFO_INIT;
     far_step_profile step = FAR_STEP_PROFILE_INIT;
     far_model_options model_options = FAR_MODEL_OPTIONS_INIT;
     far_session_options session_options = FAR_SESSION_OPTIONS_INIT;
@@ -27,7 +28,7 @@ uint64_t use_all(const float *in, float *out) {
     static const int32_t types[1] = { 0 };
     static const int64_t ids[1] = { 0 };
     far_input integers[2] = { FAR_INPUT_I32(types, 1), FAR_INPUT_I64(ids, 1) };
-    return logger.struct_size + pool.struct_size + step.struct_size + FAR_SESSION_PROFILE + FAR_MAX_THREADS
+    return image.struct_size + logger.struct_size + pool.struct_size + step.struct_size + FAR_SESSION_PROFILE + FAR_MAX_THREADS
         + model_options.struct_size + session_options.struct_size + info.struct_size + input.size + output.size
         + integers[0].size + integers[1].size + FAR_FEATURE_ZVFH + FAR_ABI_VERSION + sizeof FAR_VERSION;
 }

@@ -12,7 +12,8 @@ fn silent(output: &Output) {
 }
 
 /// Each program with the artifacts that it wants.
-const PROGRAMS: [(&str, &[&str]); 2] = [("misuse", &["fixture.far", "text.far"]), ("options", &["wide.far"])];
+const PROGRAMS: [(&str, &[&str]); 2] =
+    [("misuse", &["fixture.far", "text.far", "image.far"]), ("options", &["wide.far"])];
 
 fn linked(link: &[&str]) {
     let bench = Bench::new();

@@ -1,10 +1,12 @@
 //! C programs that try hard: random calls, many cycles, many threads; under valgrind, and with sanitizers where the C compiler has
-//! them. In small here; whole, and for minutes, with `cargo test -p far-abi-check --release --test robust -- --ignored`.
+//! them. In small here; whole, and for minutes, with
+//! `cargo test -p far-abi-check --test robust -- --include-ignored --show-output`.
 //!
 //! What watches what: valgrind's memcheck sees every access of program and library as it was built for everybody. For the
 //! sanitizers of addresses and of threads libfar is built once more, instrumented, by rustc's own switch, which stable
 //! Rust has but does not promise (hence RUSTC_BOOTSTRAP); its standard library is not instrumented. Helgrind is not used: it
 //! knows nothing of atomics, which are all that orders the threads of a session.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "programs' figures, and what was skipped")]
 
 mod support;
 
@@ -14,7 +16,7 @@ use std::process::{Command, Output};
 use far_abi_check::{capi, target_folder};
 use support::{Bench, STRICT, SYSTEM};
 
-const ARTIFACTS: [&str; 3] = ["fixture.far", "text.far", "wide.far"];
+const ARTIFACTS: [&str; 4] = ["fixture.far", "text.far", "wide.far", "image.far"];
 
 /// Runs a program, and shows what it says of itself.
 fn run(bench: &Bench, command: &mut Command) {

@@ -11,6 +11,7 @@ use far::{
 use far_format::ArtifactParts;
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, Precision, panels_len};
+use far_format::meta::{Filter, Image, ImageColor, ImageLayout, Info, Labels, Meta, Normalization, Resize};
 use far_format::plan::{
     Batch, Dim, Dtype, Embed, Gemm, GemmGroup, Operand, Place, Plan, Port, Step, StepOp, Tensor,
 };
@@ -157,6 +158,51 @@ pub(crate) fn wide_artifact() -> Vec<u8> {
     let arch = Arch::HOST.expect("libfar is built for a known architecture");
     let (features, target) = (Features::NONE, "test");
     far_format::write(&ArtifactParts { arch, features, target, plan: &plan, weights: &weights })
+        .expect("the fixture keeps the rules of the format")
+}
+
+/// Input `image` [1, 3, 2, 2], output `logits` [1, 4], the mean of its channels; with metadata of every kind; model `image`.
+pub(crate) fn image_artifact() -> Vec<u8> {
+    let tensor = |place, rows| Tensor { place, rows, cols: 4, stride: 4, tokens: false };
+    let whole = |tensor, rows| Operand { tensor, row: 0, col: 0, rows, cols: 4 };
+    let port = |name: &str, dims: &[u32]| Port {
+        name: name.to_string(),
+        dtype: Dtype::F32,
+        dims: dims.iter().copied().map(Dim::Fixed).collect(),
+    };
+    let info = |key: &str, value: &str| Info { key: key.to_string(), value: value.to_string() };
+    let channel = |mean, std| Normalization { mean, std };
+    let plan = Plan {
+        model: "image".to_string(),
+        meta: Meta {
+            description: "tells colours".to_string(),
+            info: vec![info("author", "nobody"), info("license", "MIT")],
+            labels: Some(Labels {
+                output: 0,
+                names: ["red", "green", "blue", "grün"].map(String::from).to_vec(),
+            }),
+            image: Some(Image {
+                input: 0,
+                layout: ImageLayout::Nchw,
+                color: ImageColor::Rgb,
+                resize: Resize::Crop { shorter: 3 },
+                filter: Filter::Bicubic,
+                scale: 1.0 / 255.0,
+                channels: vec![channel(0.5, 0.25), channel(0.25, 0.5), channel(0.0, 1.0)],
+            }),
+        },
+        tensors: vec![tensor(Place::Input(0), 3), tensor(Place::Output(0), 1)],
+        inputs: vec![port("image", &[1, 3, 2, 2])],
+        outputs: vec![port("logits", &[1, 4])],
+        steps: vec![Step {
+            name: "mean".to_string(),
+            op: StepOp::MeanRows { x: whole(0, 3), out: whole(1, 1) },
+        }],
+        ..Plan::default()
+    };
+    let arch = Arch::HOST.expect("libfar is built for a known architecture");
+    let (features, target) = (Features::NONE, "test");
+    far_format::write(&ArtifactParts { arch, features, target, plan: &plan, weights: &[] })
         .expect("the fixture keeps the rules of the format")
 }
 

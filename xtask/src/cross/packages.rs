@@ -33,7 +33,7 @@ pub(crate) fn for_cross(mode: Mode, clang: u32) -> Vec<String> {
 
 /// What the tests on the host need besides Rust and a C compiler.
 pub(crate) fn for_host(clang: u32) -> Vec<String> {
-    vec![format!("clang-{clang}")]
+    vec![format!("clang-{clang}"), "valgrind".to_owned()]
 }
 
 /// Installs those that are not there: as root or by a sudo that asks nothing, else says what to run.

@@ -27,6 +27,7 @@ impl Bench {
             ("fixture.far", common::artifact()),
             ("text.far", common::text_artifact()),
             ("wide.far", common::wide_artifact()),
+            ("image.far", common::image_artifact()),
         ] {
             std::fs::write(folder.path().join(name), bytes).expect("an artifact can be written");
         }

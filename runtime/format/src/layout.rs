@@ -126,14 +126,14 @@ pub fn panels_len(k: usize, n: usize) -> usize {
 /// - f32: [`panels_len`];
 /// - 16 bits: each panel is a row with the bias in f32, then for each `k` a row of 16 numbers, then zeros up to an even `k`;
 ///   in bfloat16 each two `k` are one row, in which a lane's two numbers are side by side;
-/// - int8: each panel is a header of [`INT8_HEADER`] words, then the weights, each at [`int8_at`].
+/// - int8: each panel is a header of [`int8_header`] words, then the weights, each at [`int8_at`].
 pub fn gemm_weight_len(precision: Precision, arch: Arch, k: usize, n: usize) -> usize {
     match precision {
         Precision::F32 => panels_len(k, n),
         Precision::F16 | Precision::Bf16 | Precision::F16Arith => {
             panels(n, k.div_ceil(2).saturating_add(1).saturating_mul(PANEL))
         }
-        Precision::Int8 => panels(n, int8_bytes(arch, k, PANEL) / 4 + INT8_HEADER),
+        Precision::Int8 => panels(n, (int8_bytes(arch, k, PANEL) / 4).saturating_add(int8_header(arch, k))),
     }
 }
 
@@ -147,7 +147,8 @@ fn panels(n: usize, panel: usize) -> usize {
 /// - 16 bits: the same, then zeros up to an even `k`; in bfloat16 each two `k` are one row, in which a lane's two numbers are
 ///   side by side;
 /// - int8: for the units of each gate the scales, then for those of each gate what sums with unsigned rows start from, both
-///   as in a product's header; then the weights, each at [`int8_at`] with the units of all gates as lanes.
+///   as in a product's header; then the weights, each at [`int8_at`] with the units of all gates as lanes. On RISC-V what
+///   limits runs of sums lies where those starts are elsewhere, of as many blocks of depths as there is room for.
 pub fn lstm_weight_len(precision: Precision, arch: Arch, hidden: usize) -> usize {
     let lanes = padded_hidden(hidden).saturating_mul(4);
     match precision {
@@ -157,9 +158,22 @@ pub fn lstm_weight_len(precision: Precision, arch: Arch, hidden: usize) -> usize
     }
 }
 
-/// Words of the header of an int8 panel: a scale for each of the 16 columns and a bias, both f32, and an i32 from which sums
-/// start where rows are unsigned (`q + 128`): −128 times the sum of the column's weights.
-pub const INT8_HEADER: usize = 3 * PANEL;
+/// Words of the header of an int8 panel: a scale for each of the 16 columns and a bias, both f32; then,
+///
+/// - on x86-64 and AArch64, an i32 for each column, from which sums start where rows are unsigned (`q + 128`): −128 times the sum of
+///   the column's weights;
+/// - on RISC-V, 4 bytes for each [`INT8_BLOCK`] depths, up to a multiple of 16 words: how large the norm of a row may be over so many
+///   depths, over 8, over 4, for sums of as many products to fit into 16 bits, in units of 2 and rounded down; and a zero.
+pub const fn int8_header(arch: Arch, k: usize) -> usize {
+    let last = match arch {
+        Arch::X86_64 | Arch::Aarch64 => 1,
+        Arch::Riscv64 => k.div_ceil(INT8_BLOCK).div_ceil(PANEL),
+    };
+    PANEL * (2 + last)
+}
+
+/// Depths for which RISC-V's kernels choose how long sums in 16 bits are; their int8 weights are padded to a multiple of it.
+pub const INT8_BLOCK: usize = 16;
 
 /// Depths whose int8 weights for one lane are side by side, on x86-64 and AArch64.
 pub const INT8_DEPTH: usize = 4;
@@ -179,7 +193,7 @@ fn int8_bytes(arch: Arch, k: usize, lanes: usize) -> usize {
         Arch::X86_64 | Arch::Aarch64 => {
             k.div_ceil(INT8_DEPTH).saturating_mul(lanes).saturating_mul(INT8_DEPTH)
         }
-        Arch::Riscv64 => k.div_ceil(4).saturating_mul(4).saturating_mul(lanes),
+        Arch::Riscv64 => k.div_ceil(INT8_BLOCK).saturating_mul(INT8_BLOCK).saturating_mul(lanes),
     }
 }
 

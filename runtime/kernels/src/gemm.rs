@@ -80,6 +80,10 @@ impl Gemm {
 
     /// Words of scratch for `m` rows of `k`, which grow with `m`; saturates. Int8 keeps its quantised rows there.
     pub fn scratch_len(self, m: usize, k: usize) -> usize {
+        #[cfg(target_arch = "riscv64")]
+        if self.variant().isa == crate::isa::Isa::Rvv {
+            return crate::rvv::scratch_len(self.precision(), m, k);
+        }
         match self.precision() {
             Precision::Int8 => quantize::scratch_len(m, k),
             Precision::F32 | Precision::F16 | Precision::Bf16 | Precision::F16Arith => 0,

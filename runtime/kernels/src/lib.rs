@@ -33,6 +33,7 @@ mod neon;
 mod normalize;
 pub mod pack;
 mod quantize;
+mod runs;
 #[cfg(target_arch = "riscv64")]
 mod rvv;
 mod scalar;

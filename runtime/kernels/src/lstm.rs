@@ -49,6 +49,9 @@ pub struct LstmArgs<'a> {
 pub fn lstm_state_len(precision: Precision, hidden: usize) -> usize {
     padded_hidden(hidden).saturating_add(match precision {
         Precision::F32 | Precision::F16 | Precision::Bf16 | Precision::F16Arith => padded_hidden(hidden),
+        #[cfg(target_arch = "riscv64")]
+        Precision::Int8 => (2 * quantize::state_bytes(hidden) / 4).max(crate::rvv::hidden_len(hidden)),
+        #[cfg(not(target_arch = "riscv64"))]
         Precision::Int8 => 2 * quantize::state_bytes(hidden) / 4,
     })
 }

@@ -1,16 +1,17 @@
 //! Packing of weights: at compile time for models, at run time for attention. The layouts are those of
-//! `far_format::layout`. May import: `matrix`, `half`, `quantize`, `far_format::{cpu, layout}`.
+//! `far_format::layout`. May import: `matrix`, `half`, `quantize`, `runs`, `far_format::{cpu, layout}`.
 //!
 //! Every function panics if a slice has the wrong length.
 
 use far_format::cpu::Arch;
 use far_format::layout::{
-    INT8_HEADER, PANEL, Precision, blocks, gemm_weight_len, int8_at, lstm_weight_len, panels_len,
+    INT8_BLOCK, PANEL, Precision, blocks, gemm_weight_len, int8_at, int8_header, lstm_weight_len, panels_len,
 };
 
 use crate::half::{to_bf16, to_f16};
 use crate::matrix::Mat;
 use crate::quantize::{HIDDEN_SCALE, magnitude, round, scale};
+use crate::runs;
 
 /// The architecture whose layout the kernels of this build read.
 pub const HOST: Arch = match Arch::HOST {
@@ -57,19 +58,14 @@ pub fn gemm(
         let used = PANEL.min(n - first);
         let weight = |k: usize, lane: usize| if lane < used { weight(k, first + lane) } else { 0.0 };
         let bias = |lane: usize| bias.filter(|_| lane < used).map_or(0.0, |bias| bias[first + lane]);
-        let header = if precision == Precision::Int8 { INT8_HEADER } else { PANEL };
-        let (header, rows) = panel.split_at_mut(header);
-        let (scales, header) = header.split_at_mut(header.len() - PANEL);
-        match precision {
-            Precision::Int8 => {
-                let (scales, biases) = scales.split_at_mut(PANEL);
-                biases.iter_mut().enumerate().for_each(|(lane, to)| *to = bias(lane));
-                quantize(arch, k, weight, scales, header, rows);
-            }
-            _ => {
-                header.iter_mut().enumerate().for_each(|(lane, to)| *to = bias(lane));
-                lay_out(precision, k, PANEL, weight, rows);
-            }
+        let (scales, rest) = panel.split_at_mut(if precision == Precision::Int8 { PANEL } else { 0 });
+        let (biases, rest) = rest.split_at_mut(PANEL);
+        biases.iter_mut().enumerate().for_each(|(lane, to)| *to = bias(lane));
+        if precision == Precision::Int8 {
+            let (for_sums, rows) = rest.split_at_mut(int8_header(arch, k) - 2 * PANEL);
+            quantize(arch, k, weight, scales, for_sums, rows);
+        } else {
+            lay_out(precision, k, PANEL, weight, rest);
         }
     }
 }
@@ -91,8 +87,8 @@ pub fn lstm(precision: Precision, arch: Arch, hidden: usize, r: &[f32], out: &mu
         };
         if precision == Precision::Int8 {
             let (scales, block) = block.split_at_mut(4 * width);
-            let (starts, rows) = block.split_at_mut(4 * width);
-            quantize(arch, hidden, weight, scales, starts, rows);
+            let (for_sums, rows) = block.split_at_mut(4 * width);
+            quantize(arch, hidden, weight, scales, for_sums, rows);
             scales.iter_mut().for_each(|scale| *scale *= HIDDEN_SCALE);
         } else {
             lay_out(precision, hidden, 4 * width, weight, block);
@@ -121,18 +117,19 @@ fn lay_out(
     }
 }
 
-/// Rows of int8 weights, given by depth and lane, and for each lane the scale and what sums with unsigned rows start from.
+/// Rows of int8 weights, given by depth and lane, for each lane the scale, and what the architecture's kernels want for their sums.
 fn quantize(
     arch: Arch,
     k: usize,
     weight: impl Fn(usize, usize) -> f32,
     scales: &mut [f32],
-    starts: &mut [f32],
+    for_sums: &mut [f32],
     out: &mut [f32],
 ) {
     let lanes = scales.len();
     out.fill(0.0);
-    for (lane, (to, start)) in scales.iter_mut().zip(starts).enumerate() {
+    for_sums.fill(0.0);
+    for (lane, to) in scales.iter_mut().enumerate() {
         *to = scale((0..k).map(|k| magnitude(weight(k, lane))).max().unwrap_or(0));
         let mut sum = 0i32;
         for k in 0..k {
@@ -140,7 +137,18 @@ fn quantize(
             sum += i32::from(q);
             put(out, int8_at(arch, lanes, k, lane), 8, u32::from(q.cast_unsigned()));
         }
-        *start = f32::from_bits((sum * -128).cast_unsigned());
+        if arch != Arch::Riscv64 {
+            for_sums[lane] = f32::from_bits((sum * -128).cast_unsigned());
+        }
+    }
+    if arch == Arch::Riscv64 {
+        for (block, to) in for_sums.iter_mut().enumerate().take(k.div_ceil(INT8_BLOCK)) {
+            let weight = |k: usize, lane: usize| {
+                let at = int8_at(arch, lanes, block * INT8_BLOCK + k, lane);
+                out[at / 4].to_bits().to_le_bytes()[at % 4].cast_signed()
+            };
+            *to = f32::from_bits(u32::from_le_bytes(runs::limits(lanes, weight)));
+        }
     }
 }
 

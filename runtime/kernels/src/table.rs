@@ -107,6 +107,7 @@ variants! {
     I8_AVXVNNI: Int8 "i8" on Avx2 "avxvnni", needs [AVX_VNNI],
         if target_arch = "x86_64": int8::avxvnni, gemm 6 x 16;
     I8_AVX2: Int8 "i8" on Avx2 "avx2", needs [], if target_arch = "x86_64": int8::avx2, gemm 4 x 16;
+    I8_RVV: Int8 "i8" on Rvv "rvv", needs [], if target_arch = "riscv64": rvv::int8, gemm 5 x 16;
     I8_SCALAR: Int8 "i8" on Scalar "scalar", needs [], if all(): scalar::int8, gemm 1 x 16;
 
     F16_ARITH_SCALAR: F16Arith "f16arith" on Scalar "scalar", needs [], if all(): scalar::half, gemm 2 x 8;

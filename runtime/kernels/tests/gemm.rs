@@ -132,6 +132,42 @@ fn a_deep_product_gives_the_scalar_bits() {
     }
 }
 
+/// Rows and columns whose integers are all of one size, but for a 127 that makes it so: sums are as large as their norms allow.
+#[test]
+fn int8_sums_of_any_size_are_exact() {
+    let sizes = [0, 1, 8, 16, 17, 22, 23, 31, 32, 45, 46, 63, 64, 65, 90, 91, 127];
+    for gemm in gemms().into_iter().filter(|gemm| gemm.precision() == Precision::Int8) {
+        for (x, w) in sizes.iter().flat_map(|x| sizes.map(|w| (*x as f32, w as f32))) {
+            let (m, n, k) = (11, 33, 50);
+            let mut case = Case::new(Precision::Int8, m, n, k, false);
+            let sign = |k: usize| if k.is_multiple_of(3) { -1.0 } else { 1.0 };
+            case.a = Matrix::filled(m, k, 3, |row| {
+                row.iter_mut()
+                    .enumerate()
+                    .for_each(|(k, to)| *to = sign(k) * if k == 20 { 127.0 } else { x });
+            });
+            let weight = |k: usize, n: usize| if n.is_multiple_of(5) { -1.0 } else { sign(k) } * if k == 37 { 127.0 } else { w };
+            pack::gemm(Precision::Int8, HOST, k, n, weight, None, &mut case.weights);
+            let what = format!("{} {x} {w}", gemm.name());
+            let expected = case.run(gemm_oracle(Precision::Int8), Activation::None, false);
+            assert_eq!(expected.row(2)[1], (0..k).map(|k| case.a.row(2)[k] * weight(k, 1)).sum::<f32>());
+            case.run(gemm, Activation::None, false).assert_same(&expected, &what);
+        }
+    }
+}
+
+#[test]
+fn weights_of_any_bits_are_harmless() {
+    let mut random = Random::new(9);
+    for gemm in gemms() {
+        for (m, n, k) in [(1, 16, 16), (12, 70, 33), (31, 33, 300)] {
+            let mut case = Case::new(gemm.precision(), m, n, k, false);
+            case.weights.fill_with(|| f32::from_bits(random.bits()));
+            case.run(gemm, Activation::None, true).check();
+        }
+    }
+}
+
 #[test]
 fn the_scalar_product_is_the_product() {
     let (m, n, k) = (5, 19, 40);

@@ -67,6 +67,33 @@ fn every_variant_gives_the_scalar_bits() {
     }
 }
 
+/// Hidden states become ±1 or nearly, then gates depend on their sums with weights of one size, which are as large as they get.
+#[test]
+fn int8_sums_of_any_size_are_exact() {
+    for lstm in lstms().into_iter().filter(|lstm| lstm.precision() == Precision::Int8) {
+        for (size, hidden) in
+            [8, 16, 17, 31, 32, 46, 64, 65, 90, 127].into_iter().flat_map(|w| [7, 24, 64].map(|h| (w, h)))
+        {
+            let (steps, sign) = (8, |unit: usize| if unit.is_multiple_of(3) { -1.0 } else { 1.0 });
+            let mut case = Case::new(Precision::Int8, steps, hidden, false);
+            let r: Vec<f32> = (0..4 * hidden * hidden)
+                .map(|at| sign(at % hidden) * 1e-4 * if at % hidden == 3 { 127.0 } else { size as f32 })
+                .collect();
+            pack::lstm(Precision::Int8, HOST, hidden, &r, &mut case.weights);
+            let mut step = 0..;
+            case.gates = Matrix::filled(steps, 4 * padded_hidden(hidden), 4, |row| {
+                let gate = if step.next() < Some(6) { 20.0 } else { 0.1 };
+                for (x, column) in row.iter_mut().zip(pack::gate_columns(hidden)) {
+                    *x = column
+                        .map_or(0.0, |(of, unit)| if of == Gate::Cell { sign(unit) * gate } else { gate });
+                }
+            });
+            let expected = case.run(lstm_oracle(Precision::Int8), false);
+            case.run(lstm, false).assert_same(&expected, &format!("{} {size} H={hidden}", lstm.name()));
+        }
+    }
+}
+
 /// The formulas of [`LstmArgs`] in f64, without packing: `gates` by step, gate and unit, `r` by gate, unit and k.
 fn reference(
     steps: &[usize],

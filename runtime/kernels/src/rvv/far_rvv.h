@@ -101,6 +101,7 @@ typedef vfloat32m4_t vf32;
 typedef vint32m4_t vi32;
 typedef vbool8_t vmask;
 #define vf32_load __riscv_vle32_v_f32m4
+#define vi32_load __riscv_vle32_v_i32m4
 #define vf32_splat __riscv_vfmv_v_f_f32m4
 #define vf32_from_bits __riscv_vreinterpret_f32m4
 #define ENTRY(kernel) far_rvv_##kernel##_m4
@@ -109,6 +110,7 @@ typedef vfloat32m2_t vf32;
 typedef vint32m2_t vi32;
 typedef vbool16_t vmask;
 #define vf32_load __riscv_vle32_v_f32m2
+#define vi32_load __riscv_vle32_v_i32m2
 #define vf32_splat __riscv_vfmv_v_f_f32m2
 #define vf32_from_bits __riscv_vreinterpret_f32m2
 #define ENTRY(kernel) far_rvv_##kernel##_m2
@@ -117,6 +119,7 @@ typedef vfloat32m1_t vf32;
 typedef vint32m1_t vi32;
 typedef vbool32_t vmask;
 #define vf32_load __riscv_vle32_v_f32m1
+#define vi32_load __riscv_vle32_v_i32m1
 #define vf32_splat __riscv_vfmv_v_f_f32m1
 #define vf32_from_bits __riscv_vreinterpret_f32m1
 #define ENTRY(kernel) far_rvv_##kernel##_m1
@@ -132,6 +135,8 @@ static inline size_t at_most_a_panel(size_t left) {
 
 void ENTRY(gemm)(const struct gemm_call *call, const struct coefficients *coefficients);
 void ENTRY(lstm)(const struct lstm_call *call, const struct coefficients *coefficients);
+void ENTRY(gemm_i8)(const struct gemm_call *call, const struct coefficients *coefficients);
+void ENTRY(lstm_i8)(const struct lstm_call *call, const struct coefficients *coefficients);
 void ENTRY(layer_norm)(const struct layer_norm_call *call);
 void ENTRY(softmax)(const struct softmax_call *call, const struct coefficients *coefficients);
 void ENTRY(map)(const struct map_call *call, const struct coefficients *coefficients);

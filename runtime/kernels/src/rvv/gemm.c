@@ -2,7 +2,7 @@
  * Matrix product with its epilogue. The tile follows from the 32 registers: with a panel in 4 of them, 7 rows and the
  * weights; in 2, 14 rows; in 1, 7 rows of four panels, or 14 of two. Rows left over are taken by 7, 4, 2, 1.
  */
-#include "functions.h"
+#include "epilogue.h"
 
 /*
  * The sums and the weights fill the registers. A compiler that loads more weights ahead would have to spill sums: this
@@ -18,14 +18,6 @@
 #define LOAD_EARLY(pointer) const vf32 next_##pointer = vf32_load(pointer, PANEL);
 #define LOAD_LATE(pointer) next_##pointer
 #endif
-
-/* Adds the residual and writes one row of a panel. */
-static inline void finish(const struct gemm_call *call, size_t row, size_t col, vf32 y, size_t vl) {
-    if (call->residual != NULL) {
-        y = __riscv_vfadd(y, vf32_load(call->residual + row * call->residual_stride + col, vl), vl);
-    }
-    vf32_store(call->out + row * call->out_stride + col, y, vl);
-}
 
 /* The rest of the work on some rows of a panel, whose sums are in memory. */
 static void finish_rows(const struct gemm_call *call, const struct coefficients *coefficients, size_t row, size_t rows,

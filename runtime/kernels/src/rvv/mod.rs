@@ -7,6 +7,8 @@
 
 use core::mem::size_of;
 
+use far_format::layout::{INT8_BLOCK, PANEL, Precision};
+
 use crate::cpu;
 use crate::elementwise::{AddCall, MapCall};
 use crate::gemm::GemmCall;
@@ -64,4 +66,36 @@ kernels! {
     softmax(SoftmaxCall, coefficients) = far_rvv_softmax_m4, far_rvv_softmax_m2, far_rvv_softmax_m1;
     map(MapCall, coefficients) = far_rvv_map_m4, far_rvv_map_m2, far_rvv_map_m1;
     add(AddCall) = far_rvv_add_m4, far_rvv_add_m2, far_rvv_add_m1;
+    gemm_i8(GemmCall, coefficients) = far_rvv_gemm_i8_m4, far_rvv_gemm_i8_m2, far_rvv_gemm_i8_m1;
+    lstm_i8(LstmCall, coefficients) = far_rvv_lstm_i8_m4, far_rvv_lstm_i8_m2, far_rvv_lstm_i8_m1;
+}
+
+/// Int8.
+pub(crate) mod int8 {
+    pub(crate) use super::{gemm_i8 as gemm, lstm_i8 as lstm};
+}
+
+/// Words of scratch that the product in that precision takes for `m` rows of `k`.
+pub(crate) fn scratch_len(precision: Precision, m: usize, k: usize) -> usize {
+    let blocks = k.div_ceil(INT8_BLOCK);
+    match precision {
+        Precision::F32 | Precision::F16 | Precision::Bf16 | Precision::F16Arith => 0,
+        // As gemm_i8.c divides it: scales of rows, norms of tiles of 5 rows and their limits, 4 panels, the tiles and one block more,
+        // the lengths of runs; and what it takes to begin at a whole block.
+        Precision::Int8 => {
+            let tiles = m.div_ceil(5);
+            let rows = blocks.saturating_mul(tiles).saturating_add(1).saturating_mul(5 * INT8_BLOCK / 4);
+            let norms = tiles.saturating_add(1).saturating_mul(blocks).saturating_mul(3);
+            let panels = blocks.saturating_mul(4 * PANEL * INT8_BLOCK / 4);
+            let rest = m.div_ceil(16) * 16 + blocks / 4 + 1 + INT8_BLOCK / 4;
+            rows.saturating_add(norms).saturating_add(panels).saturating_add(rest)
+        }
+    }
+}
+
+/// Words of an int8 recurrence's state behind c: norms, their limits, h in whole blocks, the lengths of runs, and what it takes to
+/// begin at a whole block.
+pub(crate) fn hidden_len(hidden: usize) -> usize {
+    let blocks = hidden.div_ceil(INT8_BLOCK);
+    blocks * (3 + 3 + INT8_BLOCK / 4) + blocks / 4 + 1 + INT8_BLOCK / 4
 }

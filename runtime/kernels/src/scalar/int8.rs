@@ -2,7 +2,7 @@
 //! `scalar::{lstm, math}`, `far_format::layout`.
 
 use far_format::layout::{
-    INT8_HEADER, PANEL, Precision, blocks, gemm_weight_len, int8_at, lstm_weight_len, padded_hidden,
+    PANEL, Precision, blocks, gemm_weight_len, int8_at, int8_header, lstm_weight_len, padded_hidden,
 };
 
 use super::lstm::cell;
@@ -26,7 +26,7 @@ pub(crate) unsafe fn gemm(call: &GemmCall) {
         let panel_len = gemm_weight_len(Precision::Int8, HOST, call.k, PANEL);
         for col in 0..call.n {
             let panel = call.weights.add(col / PANEL * panel_len);
-            let (weights, lane) = (panel.add(INT8_HEADER).cast(), col % PANEL);
+            let (weights, lane) = (panel.add(int8_header(HOST, call.k)).cast(), col % PANEL);
             for row in 0..call.m {
                 let sum = products(call.k, rows.add(row * row_bytes(call.k)), weights, PANEL, lane);
                 let scale = *call.scratch.add(row) * *panel.add(lane);

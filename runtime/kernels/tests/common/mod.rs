@@ -214,10 +214,15 @@ impl Matrix {
         })
     }
 
+    /// That nothing around the elements was written.
+    pub(crate) fn check(&self) {
+        self.memory.check(self.rows, self.cols, self.stride);
+    }
+
     /// That each element has the bits of `expected`'s (any NaN is as good as another) and nothing around was written.
     pub(crate) fn assert_same(&self, expected: &Matrix, what: &str) {
         assert_eq!((self.rows, self.cols), (expected.rows, expected.cols));
-        self.memory.check(self.rows, self.cols, self.stride);
+        self.check();
         for r in 0..self.rows {
             for (c, (got, want)) in self.row(r).iter().zip(expected.row(r)).enumerate() {
                 let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();

@@ -158,6 +158,9 @@ pub fn lstm_weight_len(precision: Precision, arch: Arch, hidden: usize) -> usize
     }
 }
 
+/// [`int8_header`] on x86-64 and AArch64, whatever the depth.
+pub const INT8_HEADER: usize = 3 * PANEL;
+
 /// Words of the header of an int8 panel: a scale for each of the 16 columns and a bias, both f32; then,
 ///
 /// - on x86-64 and AArch64, an i32 for each column, from which sums start where rows are unsigned (`q + 128`): −128 times the sum of
@@ -165,11 +168,10 @@ pub fn lstm_weight_len(precision: Precision, arch: Arch, hidden: usize) -> usize
 /// - on RISC-V, 4 bytes for each [`INT8_BLOCK`] depths, up to a multiple of 16 words: how large the norm of a row may be over so many
 ///   depths, over 8, over 4, for sums of as many products to fit into 16 bits, in units of 2 and rounded down; and a zero.
 pub const fn int8_header(arch: Arch, k: usize) -> usize {
-    let last = match arch {
-        Arch::X86_64 | Arch::Aarch64 => 1,
-        Arch::Riscv64 => k.div_ceil(INT8_BLOCK).div_ceil(PANEL),
-    };
-    PANEL * (2 + last)
+    match arch {
+        Arch::X86_64 | Arch::Aarch64 => INT8_HEADER,
+        Arch::Riscv64 => PANEL * (2 + k.div_ceil(INT8_BLOCK).div_ceil(PANEL)),
+    }
 }
 
 /// Depths for which RISC-V's kernels choose how long sums in 16 bits are; their int8 weights are padded to a multiple of it.

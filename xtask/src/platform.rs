@@ -24,6 +24,8 @@ pub(crate) struct Cpu {
     pub(crate) qemu: &'static str,
     /// The best instruction set that must be used there; scalar kernels run everywhere.
     pub(crate) isa: &'static str,
+    /// The endings of other kernels' names that must be used there: those of precisions for which it has instructions of their own.
+    pub(crate) variants: &'static [&'static str],
 }
 
 /// 64-bit x86.
@@ -60,11 +62,12 @@ pub(crate) const RISCV64: Platform = Platform {
 pub(crate) const CROSS: [&Platform; 2] = [&AARCH64, &RISCV64];
 
 /// Raspberry Pi 4.
-pub(crate) const CORTEX_A72: Cpu = Cpu { name: "cortex-a72", qemu: "cortex-a72", isa: "neon" };
+pub(crate) const CORTEX_A72: Cpu = Cpu { name: "cortex-a72", qemu: "cortex-a72", isa: "neon", variants: &[] };
 /// Raspberry Pi 5.
-pub(crate) const CORTEX_A76: Cpu = Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon" };
+pub(crate) const CORTEX_A76: Cpu =
+    Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon", variants: &["fp16"] };
 /// Every extension of Arm that QEMU knows.
-pub(crate) const ARM_MAX: Cpu = Cpu { name: "max", qemu: "max", isa: "neon" };
+pub(crate) const ARM_MAX: Cpu = Cpu { name: "max", qemu: "max", isa: "neon", variants: &["fp16"] };
 
 /// RISC-V with vectors of so many bits. Lanes that an instruction may overwrite, it does overwrite: as some chips do.
 macro_rules! vector_cpu {
@@ -73,6 +76,7 @@ macro_rules! vector_cpu {
             name: concat!("vlen ", $vlen),
             qemu: concat!("rv64,v=true,vext_spec=v1.0,rvv_ta_all_1s=true,rvv_ma_all_1s=true,vlen=", $vlen),
             isa: "rvv",
+            variants: &[],
         }
     };
 }
@@ -86,7 +90,8 @@ pub(crate) const VLEN_512: Cpu = vector_cpu!(512);
 /// RISC-V with vectors of 1024 bits.
 pub(crate) const VLEN_1024: Cpu = vector_cpu!(1024);
 /// RISC-V without vectors.
-pub(crate) const WITHOUT_V: Cpu = Cpu { name: "without v", qemu: "rv64,v=false", isa: "scalar" };
+pub(crate) const WITHOUT_V: Cpu =
+    Cpu { name: "without v", qemu: "rv64,v=false", isa: "scalar", variants: &[] };
 
 /// The platform this program runs on, where it is one of ours.
 pub(crate) fn host() -> Option<&'static Platform> {

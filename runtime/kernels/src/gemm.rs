@@ -5,8 +5,8 @@ use far_format::layout::{Activation, Precision, gemm_weight_len};
 
 use crate::matrix::{Mat, MatMut};
 use crate::pack::HOST;
-use crate::quantize;
 use crate::table::{Entry, Variant};
+use crate::{narrow, quantize, widen};
 
 /// `out = act(a · W + bias) + residual`.
 ///
@@ -86,7 +86,9 @@ impl Gemm {
         }
         match self.precision() {
             Precision::Int8 => quantize::scratch_len(m, k),
-            Precision::F32 | Precision::F16 | Precision::Bf16 | Precision::F16Arith => 0,
+            Precision::F32 => 0,
+            Precision::F16 => widen::scratch_len(k),
+            Precision::Bf16 | Precision::F16Arith => narrow::scratch_len(m, k),
         }
     }
 

@@ -28,6 +28,7 @@ mod layer_norm;
 mod lstm;
 mod math;
 pub mod matrix;
+mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod normalize;
@@ -41,6 +42,7 @@ mod scalar;
 mod simd;
 mod softmax;
 mod table;
+mod widen;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -5,8 +5,8 @@ use far_format::layout::{Precision, lstm_weight_len, padded_hidden};
 
 use crate::matrix::{Mat, MatMut};
 use crate::pack::HOST;
-use crate::quantize;
 use crate::table::{Entry, Variant};
+use crate::{quantize, widen};
 
 /// The recurrent half of one head in one direction, over all `T` steps.
 ///
@@ -48,7 +48,8 @@ pub struct LstmArgs<'a> {
 /// 16 bits, that is a row of zeros for h before the first step; in int8 the quantised h of two steps.
 pub fn lstm_state_len(precision: Precision, hidden: usize) -> usize {
     padded_hidden(hidden).saturating_add(match precision {
-        Precision::F32 | Precision::F16 | Precision::Bf16 | Precision::F16Arith => padded_hidden(hidden),
+        Precision::F32 | Precision::Bf16 | Precision::F16Arith => padded_hidden(hidden),
+        Precision::F16 => padded_hidden(hidden).saturating_add(widen::weights_len(hidden)),
         #[cfg(target_arch = "riscv64")]
         Precision::Int8 => (2 * quantize::state_bytes(hidden) / 4).max(crate::rvv::hidden_len(hidden)),
         #[cfg(not(target_arch = "riscv64"))]

@@ -2,9 +2,12 @@
 //!
 //! A row of `a` is read four elements at a time, and each of them multiplies by its lane: no instruction broadcasts.
 
+pub(crate) mod fp16;
+
 use core::arch::aarch64::*;
 
 use crate::simd::{Simd, Wide, instantiate, operations};
+use crate::widen::widened;
 
 /// Vectors of 4 lanes. A value proves NEON.
 #[derive(Clone, Copy)]
@@ -107,4 +110,20 @@ instantiate! {
     half Wide::<_, 2>(Neon::new()),
     lstm pairs false,
     gemm vectors [1 2 3 4] of 4 rows [1 2 3 4 5 6]
+}
+
+widened!(super::gemm, super::lstm, tile of super::TILE.gemm_tile_cols, by super::widen_row);
+
+/// # Safety
+/// As [`Widen`](crate::widen::Widen), of NEON.
+#[target_feature(enable = "neon")]
+unsafe fn widen_row(from: *const u16, n: usize, to: *mut f32) {
+    for i in (0..n).step_by(8) {
+        // SAFETY: as the caller promises; `n` is a multiple of 16.
+        unsafe {
+            let halves = vreinterpretq_f16_u16(vld1q_u16(from.add(i)));
+            vst1q_f32(to.add(i), vcvt_f32_f16(vget_low_f16(halves)));
+            vst1q_f32(to.add(i + 4), vcvt_high_f32_f16(halves));
+        }
+    }
 }

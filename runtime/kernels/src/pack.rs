@@ -8,7 +8,7 @@ use far_format::layout::{
     INT8_BLOCK, PANEL, Precision, blocks, gemm_weight_len, int8_at, int8_header, lstm_weight_len, panels_len,
 };
 
-use crate::half::{to_bf16, to_f16};
+use crate::half::{from_bf16, from_f16, to_bf16, to_f16};
 use crate::matrix::Mat;
 use crate::quantize::{HIDDEN_SCALE, magnitude, round, scale};
 use crate::runs;
@@ -94,6 +94,15 @@ pub fn lstm(precision: Precision, arch: Arch, hidden: usize, r: &[f32], out: &mu
             lay_out(precision, hidden, 4 * width, weight, block);
         }
         (first, rest) = (first + width, after);
+    }
+}
+
+/// Whether a weight can be packed in that precision: it is finite, and rounded it still is. In half precision that ends at 65,520.
+pub fn fits(precision: Precision, weight: f32) -> bool {
+    match precision {
+        Precision::F32 | Precision::Int8 => weight.is_finite(),
+        Precision::F16 | Precision::F16Arith => from_f16(to_f16(weight)).is_finite(),
+        Precision::Bf16 => from_bf16(to_bf16(weight)).is_finite(),
     }
 }
 

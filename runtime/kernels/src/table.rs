@@ -18,7 +18,7 @@ use crate::rvv;
 use crate::scalar;
 use crate::softmax::SoftmaxF32;
 #[cfg(target_arch = "x86_64")]
-use crate::x86::{avx2, avx512, int8};
+use crate::x86::{avx2, avx512, bf16, int8};
 
 /// What is known of a variant of the product and the recurrence on every host.
 #[derive(Debug)]
@@ -98,9 +98,13 @@ variants! {
     F32_RVV: F32 "f32" on Rvv "rvv", needs [], if target_arch = "riscv64": rvv, gemm 14 x 16;
     F32_SCALAR: F32 "f32" on Scalar "scalar", needs [], if all(): scalar::single, gemm 2 x 8;
 
-    F16_SCALAR: F16 "f16" on Scalar "scalar", needs [], if all(): scalar::half, gemm 2 x 8;
+    F16_AVX512: F16 "f16" on Avx512 "avx512", needs [], if target_arch = "x86_64": avx512::f16, gemm 14 x 32;
+    F16_AVX2: F16 "f16" on Avx2 "avx2", needs [F16C], if target_arch = "x86_64": avx2::f16, gemm 6 x 16;
+    F16_NEON: F16 "f16" on Neon "neon", needs [], if target_arch = "aarch64": neon::f16, gemm 6 x 16;
+    F16_SCALAR: F16 "f16" on Scalar "scalar", needs [], if all(): scalar::halves::f16, gemm 2 x 8;
 
-    BF16_SCALAR: Bf16 "bf16" on Scalar "scalar", needs [], if all(): scalar::bfloat, gemm 2 x 8;
+    BF16_AVX512: Bf16 "bf16" on Avx512 "avx512bf16", needs [AVX512VL AVX512_BF16], if target_arch = "x86_64": bf16, gemm 14 x 32;
+    BF16_SCALAR: Bf16 "bf16" on Scalar "scalar", needs [], if all(): scalar::halves::bf16, gemm 1 x 1;
 
     I8_AVX512VNNI: Int8 "i8" on Avx512 "avx512vnni", needs [AVX512BW AVX512VL AVX512_VNNI],
         if target_arch = "x86_64": int8::avx512vnni, gemm 14 x 32;
@@ -110,7 +114,8 @@ variants! {
     I8_RVV: Int8 "i8" on Rvv "rvv", needs [], if target_arch = "riscv64": rvv::int8, gemm 5 x 16;
     I8_SCALAR: Int8 "i8" on Scalar "scalar", needs [], if all(): scalar::int8, gemm 1 x 16;
 
-    F16_ARITH_SCALAR: F16Arith "f16arith" on Scalar "scalar", needs [], if all(): scalar::half, gemm 2 x 8;
+    F16_ARITH_NEON: F16Arith "f16arith" on Neon "fp16", needs [FP16], if target_arch = "aarch64": neon::fp16, gemm 8 x 16;
+    F16_ARITH_SCALAR: F16Arith "f16arith" on Scalar "scalar", needs [], if all(): scalar::halves::f16_arith, gemm 1 x 1;
 }
 
 /// The kernels over rows of one instruction set.

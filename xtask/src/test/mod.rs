@@ -129,7 +129,8 @@ fn judge(proof: &libtest::Proof, arch: &str, cpu: Option<&Cpu>) -> Result<()> {
         )));
     }
     let Some(cpu) = cpu else { return Ok(()) };
-    let expected = list(&[cpu.isa, "scalar"].map(str::to_owned).into());
+    let expected = ["scalar", cpu.isa].into_iter().chain(cpu.variants.iter().copied());
+    let expected = list(&expected.map(str::to_owned).collect());
     if kernels_seen != expected {
         return Err(Error::Unexpected(format!(
             "kernels `{kernels_seen}` were tested on `{}`, expected `{expected}`",

@@ -1,20 +1,80 @@
-//! LSTM recurrence, four units with their four gates at a time. May import: `lstm`, `scalar::{math, weights}`.
+//! LSTM recurrence, four units with their four gates at a time. May import: `lstm`, `scalar::math`.
 
 use far_format::layout::{blocks, padded_hidden};
 
 use super::math::tanh_fraction;
-use super::weights::Weights;
 use crate::lstm::LstmCall;
 
 /// Units whose gates are accumulated together.
-const UNITS: usize = 4;
+pub(super) const UNITS: usize = 4;
+
+/// How a recurrence multiplies hidden states by weights.
+pub(super) trait Products {
+    /// Words that hold so many hidden states as the products take them; as many rows of words hold their weights.
+    fn depth(hidden: usize) -> usize;
+
+    /// Adds to the gates of the `UNITS` units from `unit` on in a block of `width`.
+    ///
+    /// # Safety
+    /// At `h` lie `depth` words of hidden states, at `weights` the block's weights.
+    unsafe fn add(
+        acc: &mut [[f32; 4]; UNITS],
+        depth: usize,
+        h: *const f32,
+        weights: *const f32,
+        width: usize,
+        unit: usize,
+    );
+
+    /// Where the products of the next step find the `n` hidden states that lie at `out`: there, or in `state` as halves.
+    ///
+    /// # Safety
+    /// `n` elements at `out` are readable, and `n` halves at `state` writable.
+    unsafe fn keep(out: *const f32, n: usize, state: *mut f32) -> *const f32;
+}
+
+/// f32, by fused multiply-add in order of `k`.
+pub(super) struct Fused;
+
+impl Products for Fused {
+    fn depth(hidden: usize) -> usize {
+        hidden
+    }
+
+    unsafe fn add(
+        acc: &mut [[f32; 4]; UNITS],
+        depth: usize,
+        h: *const f32,
+        weights: *const f32,
+        width: usize,
+        unit: usize,
+    ) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            for k in 0..depth {
+                let h = *h.add(k);
+                let row = weights.add(k * 4 * width + unit);
+                for (u, acc) in acc.iter_mut().enumerate() {
+                    for (gate, acc) in acc.iter_mut().enumerate() {
+                        *acc = h.mul_add(*row.add(gate * width + u), *acc);
+                    }
+                }
+            }
+        }
+    }
+
+    unsafe fn keep(out: *const f32, _: usize, _: *mut f32) -> *const f32 {
+        out
+    }
+}
 
 /// # Safety
 /// The promises of [`LstmCall`], whose weights are such.
-pub(super) unsafe fn lstm<W: Weights>(call: &LstmCall) {
-    let padded = padded_hidden(call.hidden);
-    // SAFETY: `state` holds `2 * padded` elements, `gates` and `out` a row for each step; a block's weights and gates
-    // lie one after the other, and its width is a multiple of `UNITS`.
+pub(super) unsafe fn lstm<P: Products>(call: &LstmCall) {
+    let (padded, depth) = (padded_hidden(call.hidden), P::depth(call.hidden));
+    // SAFETY: `state` holds `2 * padded` words, hidden states as halves take no more than the first `padded`; `gates` and
+    // `out` hold a row for each step; a block's weights and gates lie one after the other, and its width is a multiple of
+    // `UNITS`.
     unsafe {
         call.state.write_bytes(0, 2 * padded);
         let c = call.state.add(padded);
@@ -24,57 +84,28 @@ pub(super) unsafe fn lstm<W: Weights>(call: &LstmCall) {
             let gates = call.gates.add(t * call.gates_stride);
             let out = call.out.add(t * call.out_stride);
             let mut first = 0;
-            let mut weights = call.weights;
             for width in blocks(call.hidden) {
-                for unit in (first..first + width).step_by(UNITS) {
-                    let at = unit - first;
-                    let acc = products::<W>(call.hidden, width, gates.add(4 * first + at), weights, at, h);
+                let (gates, weights) = (gates.add(4 * first), call.weights.add(4 * first * depth));
+                for unit in (0..width).step_by(UNITS) {
+                    let mut acc = [[0.0; 4]; UNITS];
+                    for (u, acc) in acc.iter_mut().enumerate() {
+                        for (gate, acc) in acc.iter_mut().enumerate() {
+                            *acc = *gates.add(gate * width + unit + u);
+                        }
+                    }
+                    P::add(&mut acc, depth, h, weights, width, unit);
                     for (u, acc) in acc.iter().enumerate() {
-                        let y = cell(*acc, &mut *c.add(unit + u));
-                        if unit + u < call.hidden {
-                            *out.add(unit + u) = y;
+                        let unit = first + unit + u;
+                        let y = cell(*acc, &mut *c.add(unit));
+                        if unit < call.hidden {
+                            *out.add(unit) = y;
                         }
                     }
                 }
                 first += width;
-                weights = weights.add(W::words(call.hidden, 4 * width));
             }
-            h = out;
+            h = P::keep(out, call.hidden, call.state);
         }
-    }
-}
-
-/// Pre-activations of `UNITS` units: the input half plus R·h, by unit and gate.
-///
-/// # Safety
-/// At `gates` lie 4 gates, `width` apart; at `weights` the rows of their block, the units from `at` on in it; at `h` the
-/// `hidden` hidden states.
-unsafe fn products<W: Weights>(
-    hidden: usize,
-    width: usize,
-    gates: *const f32,
-    weights: *const f32,
-    at: usize,
-    h: *const f32,
-) -> [[f32; 4]; UNITS] {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let mut acc = [[0.0; 4]; UNITS];
-        for (u, acc) in acc.iter_mut().enumerate() {
-            for (gate, acc) in acc.iter_mut().enumerate() {
-                *acc = *gates.add(gate * width + u);
-            }
-        }
-        for k in 0..hidden {
-            let h = *h.add(k);
-            for gate in 0..4 {
-                let row: [f32; UNITS] = W::row(weights, 4 * width, k, gate * width + at);
-                for (acc, w) in acc.iter_mut().zip(row) {
-                    acc[gate] = h.mul_add(w, acc[gate]);
-                }
-            }
-        }
-        acc
     }
 }
 

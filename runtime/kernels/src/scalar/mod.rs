@@ -6,12 +6,12 @@
 
 mod elementwise;
 mod gemm;
+pub(crate) mod halves;
 pub(crate) mod int8;
 mod layer_norm;
 mod lstm;
 pub(crate) mod math;
 mod softmax;
-mod weights;
 
 use crate::gemm::GemmCall;
 use crate::lstm::LstmCall;
@@ -20,34 +20,23 @@ pub(crate) use elementwise::{add, map};
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use softmax::softmax;
 
-/// The product and the recurrence with weights that are read as f32.
-macro_rules! widened {
-    ($($name:ident of $weights:ident, $doc:literal;)*) => {$(
-        #[doc = $doc]
-        pub(crate) mod $name {
-            use super::{GemmCall, LstmCall, weights::$weights};
+/// f32.
+pub(crate) mod single {
+    use super::{GemmCall, LstmCall, lstm::Fused};
 
-            /// # Safety
-            /// The promises of [`GemmCall`].
-            pub(crate) unsafe fn gemm(call: &GemmCall) {
-                // SAFETY: as the caller promises.
-                unsafe { super::gemm::gemm::<$weights>(call) }
-            }
+    /// # Safety
+    /// The promises of [`GemmCall`].
+    pub(crate) unsafe fn gemm(call: &GemmCall) {
+        // SAFETY: as the caller promises.
+        unsafe { super::gemm::gemm(call) }
+    }
 
-            /// # Safety
-            /// The promises of [`LstmCall`].
-            pub(crate) unsafe fn lstm(call: &LstmCall) {
-                // SAFETY: as the caller promises.
-                unsafe { super::lstm::lstm::<$weights>(call) }
-            }
-        }
-    )*};
-}
-
-widened! {
-    single of Single, "f32.";
-    half of Half, "Half precision, widened when it is loaded.";
-    bfloat of Bfloat, "bfloat16, widened when it is loaded: where no instruction multiplies it.";
+    /// # Safety
+    /// The promises of [`LstmCall`].
+    pub(crate) unsafe fn lstm(call: &LstmCall) {
+        // SAFETY: as the caller promises.
+        unsafe { super::lstm::lstm::<Fused>(call) }
+    }
 }
 
 /// Lanes over which a reduction runs.

@@ -5,26 +5,26 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use far_format::layout::{Activation, PANEL};
 
-use super::Simd;
 use super::math::activate;
+use super::{Product, Simd};
 use crate::gemm::GemmCall;
 
 /// Where a tile lies.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     /// First row.
-    pub(super) row: usize,
+    pub(crate) row: usize,
     /// First column, a multiple of the lanes of a vector.
-    pub(super) col: usize,
+    pub(crate) col: usize,
 }
 
 /// The range of depths that a tile takes up at a time, `start < end <= k`, or all of none.
 #[derive(Clone, Copy)]
 pub(crate) struct Depth {
-    start: usize,
-    end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
     /// Where its accumulators come from unless `start` is 0, and go to unless `end` is `k`: a copy of the tile.
-    carry: *mut f32,
+    pub(crate) carry: *mut f32,
 }
 
 /// A register tile of a fixed number of rows and vectors, of some range of depths.
@@ -47,6 +47,9 @@ pub(crate) type Tiles<D, const ROWS: usize, const VECTORS: usize> = [[Tile<D>; R
 /// tile to the next; deeper products are cut, and carry their accumulators from one part to the next, so that no
 /// element's order of sums changes.
 const DEPTH_BLOCK: usize = 1024;
+
+/// Depths are cut at multiples of it, between sums of halves.
+pub(crate) const DEPTH_UNIT: usize = 32;
 
 /// f32 elements of the tiles whose accumulators are carried at a time: a first-level cache, which they pass through once a
 /// block.
@@ -115,6 +118,9 @@ unsafe fn deep<const ROWS: usize, const VECTORS: usize>(
     let tile_len = ROWS * VECTORS * lanes;
     let groups = count.div_ceil(CARRY / tile_len).max(1);
     let blocks = call.k.div_ceil(DEPTH_BLOCK);
+    let cut = |block: usize| {
+        if block == blocks { call.k } else { block * call.k / blocks / DEPTH_UNIT * DEPTH_UNIT }
+    };
     let mut carry = [MaybeUninit::<f32>::uninit(); CARRY];
     for col in (0..call.n).step_by(VECTORS * lanes) {
         let tiles = &tiles[VECTORS.min((call.n - col).div_ceil(lanes)) - 1];
@@ -123,11 +129,8 @@ unsafe fn deep<const ROWS: usize, const VECTORS: usize>(
                 let members = group * count / groups..(group + 1) * count / groups;
                 for (i, carry) in members.zip(carry.chunks_exact_mut(tile_len)) {
                     let place = Place { row: start(i), col };
-                    let depth = Depth {
-                        start: block * call.k / blocks,
-                        end: (block + 1) * call.k / blocks,
-                        carry: carry.as_mut_ptr().cast(),
-                    };
+                    let depth =
+                        Depth { start: cut(block), end: cut(block + 1), carry: carry.as_mut_ptr().cast() };
                     // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`; its
                     // carry is a tile long, and was written by the block before unless this is the first.
                     unsafe { tiles[start(i + 1) - place.row - 1](call, place, depth) };
@@ -170,13 +173,14 @@ fn prefetch(base: *const f32, range: core::ops::Range<usize>) {
     }
 }
 
-/// One tile. `s` is a register, so that of the weights no more than one must be held at a time.
+/// One tile, with `p` for its products. `s` is a register, so that of the weights no more than one must be held at a time.
 ///
 /// # Safety
 /// As [`Tile`].
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+pub(crate) unsafe fn tile<S: Simd, P: Product<S>, const ROWS: usize, const VECTORS: usize>(
     s: S,
+    p: P,
     call: &GemmCall,
     place: Place,
     depth: Depth,
@@ -206,13 +210,13 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         // Two rows of registers a turn, where one holds several depths: the loop's own instructions count. The fence costs
         // none; it keeps the second row's loads from coming early, for which there are no registers.
         while S::DEPTH > 1 && k + 2 * S::DEPTH <= depth.end {
-            multiply_row(s, a.add(k), call.a_stride, &w, k, &mut acc);
+            multiply_row(s, p, a.add(k), call.a_stride, &w, k, &mut acc);
             compiler_fence(Ordering::SeqCst);
-            multiply_row(s, a.add(k + S::DEPTH), call.a_stride, &w, k + S::DEPTH, &mut acc);
+            multiply_row(s, p, a.add(k + S::DEPTH), call.a_stride, &w, k + S::DEPTH, &mut acc);
             k += 2 * S::DEPTH;
         }
         while S::DEPTH > 1 && k + S::DEPTH <= depth.end {
-            multiply_row(s, a.add(k), call.a_stride, &w, k, &mut acc);
+            multiply_row(s, p, a.add(k), call.a_stride, &w, k, &mut acc);
             k += S::DEPTH;
         }
         while k < depth.end {
@@ -223,7 +227,7 @@ pub(crate) unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
             for r in 0..ROWS {
                 let x = s.splat(*a.add(r * call.a_stride + k));
                 for v in 0..VECTORS {
-                    acc[r][v] = s.fma(x, weights[v], acc[r][v]);
+                    acc[r][v] = p.multiply(s, x, weights[v], acc[r][v]);
                 }
             }
             k += 1;
@@ -307,8 +311,9 @@ impl Weights {
 /// # Safety
 /// As [`multiply`]; of each row `DEPTH` elements are readable.
 #[inline(always)]
-unsafe fn multiply_row<S: Simd, const ROWS: usize, const VECTORS: usize>(
+unsafe fn multiply_row<S: Simd, P: Product<S>, const ROWS: usize, const VECTORS: usize>(
     s: S,
+    p: P,
     a: *const f32,
     a_stride: usize,
     w: &Weights,
@@ -322,10 +327,10 @@ unsafe fn multiply_row<S: Simd, const ROWS: usize, const VECTORS: usize>(
         for r in 1..ROWS {
             rows[r] = s.row(a.add(r * a_stride));
         }
-        multiply::<S, ROWS, VECTORS, 0>(s, &rows, w, k, acc);
-        multiply::<S, ROWS, VECTORS, 1>(s, &rows, w, k, acc);
-        multiply::<S, ROWS, VECTORS, 2>(s, &rows, w, k, acc);
-        multiply::<S, ROWS, VECTORS, 3>(s, &rows, w, k, acc);
+        multiply::<S, P, ROWS, VECTORS, 0>(s, p, &rows, w, k, acc);
+        multiply::<S, P, ROWS, VECTORS, 1>(s, p, &rows, w, k, acc);
+        multiply::<S, P, ROWS, VECTORS, 2>(s, p, &rows, w, k, acc);
+        multiply::<S, P, ROWS, VECTORS, 3>(s, p, &rows, w, k, acc);
     }
 }
 
@@ -334,8 +339,9 @@ unsafe fn multiply_row<S: Simd, const ROWS: usize, const VECTORS: usize>(
 /// # Safety
 /// The weights of that depth and of all the tile's vectors are there.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const I: usize>(
+unsafe fn multiply<S: Simd, P: Product<S>, const ROWS: usize, const VECTORS: usize, const I: usize>(
     s: S,
+    p: P,
     rows: &[S::Row; ROWS],
     w: &Weights,
     k: usize,
@@ -345,7 +351,7 @@ unsafe fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize, const I: us
         // SAFETY: as the caller promises.
         let weights = unsafe { s.load(w.at(k + I + 1, v * S::LANES)) };
         for r in 0..ROWS {
-            acc[r][v] = s.fma_element::<I>(rows[r], weights, acc[r][v]);
+            acc[r][v] = p.multiply_element::<I>(s, rows[r], weights, acc[r][v]);
         }
     }
 }

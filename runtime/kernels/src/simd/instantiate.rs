@@ -10,49 +10,35 @@ macro_rules! instantiate {
         vector $vector:expr,
         half $half:expr,
         lstm pairs $pairs:literal,
-        gemm vectors [$($vectors:literal)*] of $lanes:literal rows $rows:tt
+        gemm vectors $vectors:tt of $lanes:literal rows $rows:tt
     ) => {
         use $crate::elementwise::{AddCall, MapCall};
-        use $crate::gemm::GemmCall;
         use $crate::layer_norm::LayerNormCall;
-        use $crate::lstm::LstmCall;
         use $crate::simd;
-        use $crate::simd::gemm::{Depth, Place, Tiles};
         use $crate::softmax::SoftmaxCall;
 
-        const TILE: &$crate::Variant = $crate::table::variant::$variant;
-        static TILES: Tiles<Depth, { TILE.gemm_tile_rows }, { TILE.gemm_tile_cols / $lanes }> =
-            [$(instantiate!(@tiles $vectors, $rows)),*];
-
-        /// # Safety
-        /// As [`simd::gemm::Tile`].
-        #[target_feature(enable = $features)]
-        unsafe fn tile<const ROWS: usize, const VECTORS: usize>(call: &GemmCall, place: Place, depth: Depth) {
-            // SAFETY: as the caller promises.
-            unsafe { simd::gemm::tile::<_, ROWS, VECTORS>($register, call, place, depth, finish) }
+        $crate::simd::products! {
+            $variant enables $features,
+            product $crate::simd::Fused, finish finish,
+            register $register,
+            vector $vector,
+            half $half,
+            lstm pairs $pairs,
+            gemm as gemm vectors $vectors of $lanes rows $rows
         }
 
         /// # Safety
         /// As [`simd::gemm::Finish`].
         #[target_feature(enable = $features)]
-        unsafe fn finish(call: &GemmCall, place: Place, rows: usize, cols: usize, acc: *const f32) {
+        pub(super) unsafe fn finish(
+            call: &$crate::gemm::GemmCall,
+            place: simd::gemm::Place,
+            rows: usize,
+            cols: usize,
+            acc: *const f32,
+        ) {
             // SAFETY: as the caller promises.
             unsafe { simd::gemm::finish($vector, call, place, rows, cols, acc) }
-        }
-
-        /// # Safety
-        /// The CPU has the instructions, and the promises of [`GemmCall`].
-        pub(crate) unsafe fn gemm(call: &GemmCall) {
-            // SAFETY: as the caller promises.
-            unsafe { simd::gemm::gemm(call, $lanes, &TILES) }
-        }
-
-        /// # Safety
-        /// The CPU has the instructions, and the promises of [`LstmCall`].
-        #[target_feature(enable = $features)]
-        pub(crate) unsafe fn lstm(call: &LstmCall) {
-            // SAFETY: as the caller promises.
-            unsafe { simd::lstm::lstm::<_, _, $pairs>($vector, $half, call) }
         }
 
         instantiate!(@rows $features, $vector, layer_norm: LayerNormCall = simd::layer_norm::layer_norm);
@@ -60,7 +46,6 @@ macro_rules! instantiate {
         instantiate!(@rows $features, $vector, map: MapCall = simd::elementwise::map);
         instantiate!(@rows $features, $vector, add: AddCall = simd::elementwise::add);
     };
-    (@tiles $vectors:literal, [$($rows:literal)*]) => { [$(tile::<$rows, $vectors>),*] };
     (@rows $features:literal, $vector:expr, $name:ident: $call:ty = $algorithm:path) => {
         /// # Safety
         /// The CPU has the instructions, and the promises of the call.
@@ -72,3 +57,55 @@ macro_rules! instantiate {
     };
 }
 pub(crate) use instantiate;
+
+/// Defines the product over words of rows and weights, as `$gemm`, and `lstm`, with the instructions of `$features`
+/// enabled. `$product` multiplies; `$finish` ends a tile of the product.
+macro_rules! products {
+    (
+        $variant:ident enables $features:literal,
+        product $product:expr, finish $finish:path,
+        register $register:expr,
+        vector $vector:expr,
+        half $half:expr,
+        lstm pairs $pairs:literal,
+        gemm as $gemm:ident vectors [$($vectors:literal)*] of $lanes:literal rows $rows:tt
+    ) => {
+        const TILE: &$crate::Variant = $crate::table::variant::$variant;
+        static TILES: $crate::simd::gemm::Tiles<
+            $crate::simd::gemm::Depth,
+            { TILE.gemm_tile_rows },
+            { TILE.gemm_tile_cols / $lanes },
+        > = [$($crate::simd::products!(@tiles $vectors, $rows)),*];
+
+        /// # Safety
+        /// As [`simd::gemm::Tile`]($crate::simd::gemm::Tile).
+        #[target_feature(enable = $features)]
+        unsafe fn tile<const ROWS: usize, const VECTORS: usize>(
+            call: &$crate::gemm::GemmCall,
+            place: $crate::simd::gemm::Place,
+            depth: $crate::simd::gemm::Depth,
+        ) {
+            // SAFETY: as the caller promises.
+            unsafe {
+                $crate::simd::gemm::tile::<_, _, ROWS, VECTORS>($register, $product, call, place, depth, $finish)
+            }
+        }
+
+        /// # Safety
+        /// The CPU has the instructions, and the promises of [`GemmCall`]($crate::gemm::GemmCall), `k` counting words.
+        pub(crate) unsafe fn $gemm(call: &$crate::gemm::GemmCall) {
+            // SAFETY: as the caller promises.
+            unsafe { $crate::simd::gemm::gemm(call, $lanes, &TILES) }
+        }
+
+        /// # Safety
+        /// The CPU has the instructions, and the promises of [`LstmCall`]($crate::lstm::LstmCall).
+        #[target_feature(enable = $features)]
+        pub(crate) unsafe fn lstm(call: &$crate::lstm::LstmCall) {
+            // SAFETY: as the caller promises.
+            unsafe { $crate::simd::lstm::lstm::<_, _, _, $pairs>($vector, $half, $product, call) }
+        }
+    };
+    (@tiles $vectors:literal, [$($rows:literal)*]) => { [$(tile::<$rows, $vectors>),*] };
+}
+pub(crate) use products;

@@ -2,12 +2,48 @@
 
 use far_format::layout::{PANEL, padded_hidden};
 
-use super::Simd;
 use super::math::tanh_fraction;
+use super::{Product, Simd};
 use crate::lstm::LstmCall;
 
 /// A first-level data cache, as small as any that these kernels meet.
 const FIRST_LEVEL_BYTES: usize = 32 * 1024;
+
+/// How a recurrence multiplies hidden states by weights: `S` takes blocks of 16 units, `H` one of 8.
+pub(crate) trait Recurrence<S: Simd, H: Simd>: Copy {
+    /// Words that hold so many hidden states as the products take them; as many rows of words hold their weights.
+    fn depth(hidden: usize) -> usize;
+
+    /// Adds the products of a step to what `acc` and, where `HALF`, `half_acc` hold.
+    ///
+    /// # Safety
+    /// `from` holds `N` blocks of 16 units, and one of 8 if `HALF`.
+    unsafe fn accumulate<const N: usize, const HALF: bool>(
+        self,
+        s: S,
+        half: H,
+        from: &Sources,
+        acc: &mut [[S::V; 4]; N],
+        half_acc: &mut [[H::V; 4]; 1],
+    );
+
+    /// Where the products of the next step find the `n` hidden states that lie at `out`: there, or in `state` as halves.
+    ///
+    /// # Safety
+    /// `n` elements at `out` are readable, and `n` halves at `state` writable.
+    unsafe fn keep(self, out: *const f32, n: usize, state: *mut f32) -> *const f32;
+}
+
+/// What a step of some blocks multiplies.
+pub(crate) struct Sources {
+    /// Hidden states of the previous step, `depth` words.
+    pub(crate) h: *const f32,
+    pub(crate) depth: usize,
+    /// The blocks of 16 units, `depth × 4 × 16` words each.
+    pub(crate) weights: *const f32,
+    /// The block of 8 units after them, `depth × 4 × 8` words.
+    pub(crate) half_weights: *const f32,
+}
 
 /// `s` takes a block of 16 units, `half` one of 8. `PAIRS`: two blocks are accumulated together where registers allow
 /// it, so that the cell updates of one hide behind the products of the other.
@@ -18,15 +54,21 @@ const FIRST_LEVEL_BYTES: usize = 32 * 1024;
 /// # Safety
 /// The promises of [`LstmCall`].
 #[inline(always)]
-pub(crate) unsafe fn lstm<S: Simd, H: Simd, const PAIRS: bool>(s: S, half: H, call: &LstmCall) {
+pub(crate) unsafe fn lstm<S: Simd, H: Simd, R: Recurrence<S, H>, const PAIRS: bool>(
+    s: S,
+    half: H,
+    recurrence: R,
+    call: &LstmCall,
+) {
     const { assert!(S::LANES == PANEL && H::LANES == PANEL / 2 && S::DEPTH == H::DEPTH) };
     let padded = padded_hidden(call.hidden);
     let blocks = padded / PANEL;
     let has_half = !padded.is_multiple_of(PANEL);
-    let resident = call.hidden * 4 * padded * size_of::<f32>() <= FIRST_LEVEL_BYTES;
+    let resident = R::depth(call.hidden) * 4 * padded * size_of::<f32>() <= FIRST_LEVEL_BYTES;
     let together = if PAIRS && resident { 2 } else { 1 };
     let groups = blocks.div_ceil(together).max(1);
-    // SAFETY: `state` holds `2 * padded` elements, `gates` and `out` a row for each step; the blocks of a group exist.
+    // SAFETY: `state` holds `2 * padded` words, hidden states as halves take no more than the first `padded`; `gates`
+    // and `out` hold a row for each step; the blocks of a group exist.
     unsafe {
         call.state.write_bytes(0, 2 * padded);
         let c = call.state.add(padded);
@@ -45,15 +87,15 @@ pub(crate) unsafe fn lstm<S: Simd, H: Simd, const PAIRS: bool>(s: S, half: H, ca
                 let unit = first * PANEL;
                 // The last group also takes the block of 8.
                 match (together.min(blocks - first), has_half && index == groups - 1) {
-                    (0, _) => group::<S, H, 0, true>(s, half, call, unit, &at),
-                    (1, false) => group::<S, H, 1, false>(s, half, call, unit, &at),
-                    (1, true) => group::<S, H, 1, true>(s, half, call, unit, &at),
-                    (_, false) if PAIRS => group::<S, H, 2, false>(s, half, call, unit, &at),
-                    (_, true) if PAIRS => group::<S, H, 2, true>(s, half, call, unit, &at),
+                    (0, _) => group::<S, H, R, 0, true>(s, half, recurrence, call, unit, &at),
+                    (1, false) => group::<S, H, R, 1, false>(s, half, recurrence, call, unit, &at),
+                    (1, true) => group::<S, H, R, 1, true>(s, half, recurrence, call, unit, &at),
+                    (_, false) if PAIRS => group::<S, H, R, 2, false>(s, half, recurrence, call, unit, &at),
+                    (_, true) if PAIRS => group::<S, H, R, 2, true>(s, half, recurrence, call, unit, &at),
                     _ => (), // two blocks are together in pairs only
                 }
             }
-            h = at.out;
+            h = recurrence.keep(at.out, call.hidden, call.state);
         }
     }
 }
@@ -61,7 +103,7 @@ pub(crate) unsafe fn lstm<S: Simd, H: Simd, const PAIRS: bool>(s: S, half: H, ca
 /// Where a step reads and writes.
 struct Step {
     gates: *const f32,
-    /// `hidden` states of the previous step.
+    /// Hidden states of the previous step, as the products take them.
     h: *const f32,
     /// Cell states, padded.
     c: *mut f32,
@@ -73,19 +115,21 @@ struct Step {
 /// # Safety
 /// The promises of [`LstmCall`]; `at` lies in its memory; the blocks exist.
 #[inline(always)]
-unsafe fn group<S: Simd, H: Simd, const N: usize, const HALF: bool>(
+unsafe fn group<S: Simd, H: Simd, R: Recurrence<S, H>, const N: usize, const HALF: bool>(
     s: S,
     half: H,
+    recurrence: R,
     call: &LstmCall,
     first: usize,
     at: &Step,
 ) {
     let hidden = call.hidden;
-    // SAFETY: as the caller promises; `k` stays below `hidden`.
+    let depth = R::depth(hidden);
+    // SAFETY: as the caller promises.
     unsafe {
-        let weights = call.weights.add(first * 4 * hidden);
+        let weights = call.weights.add(first * 4 * depth);
+        let half_weights = weights.wrapping_add(N * PANEL * 4 * depth);
         let gates = at.gates.add(first * 4);
-        let half_weights = weights.wrapping_add(N * PANEL * 4 * hidden);
         let half_gates = gates.wrapping_add(N * PANEL * 4);
         let mut acc = [[s.splat(0.0); 4]; N];
         let mut half_acc = [[half.splat(0.0); 4]];
@@ -99,31 +143,8 @@ unsafe fn group<S: Simd, H: Simd, const N: usize, const HALF: bool>(
                 half_acc[0][gate] = half.load(half_gates.add(gate * H::LANES));
             }
         }
-        let mut k = 0;
-        while S::DEPTH > 1 && k + S::DEPTH <= hidden {
-            const { assert!(S::DEPTH == 1 || S::DEPTH == 4) };
-            let row = s.row(at.h.add(k));
-            multiply::<S, N, 0>(s, row, weights, hidden, k, &mut acc);
-            multiply::<S, N, 1>(s, row, weights, hidden, k, &mut acc);
-            multiply::<S, N, 2>(s, row, weights, hidden, k, &mut acc);
-            multiply::<S, N, 3>(s, row, weights, hidden, k, &mut acc);
-            if HALF {
-                let row = half.row(at.h.add(k));
-                multiply::<H, 1, 0>(half, row, half_weights, hidden, k, &mut half_acc);
-                multiply::<H, 1, 1>(half, row, half_weights, hidden, k, &mut half_acc);
-                multiply::<H, 1, 2>(half, row, half_weights, hidden, k, &mut half_acc);
-                multiply::<H, 1, 3>(half, row, half_weights, hidden, k, &mut half_acc);
-            }
-            k += S::DEPTH;
-        }
-        while k < hidden {
-            let x = *at.h.add(k);
-            multiply_by(s, s.splat(x), weights, hidden, k, &mut acc);
-            if HALF {
-                multiply_by(half, half.splat(x), half_weights, hidden, k, &mut half_acc);
-            }
-            k += 1;
-        }
+        let from = Sources { h: at.h, depth, weights, half_weights };
+        recurrence.accumulate::<N, HALF>(s, half, &from, &mut acc, &mut half_acc);
         for n in 0..N {
             let unit = first + n * PANEL;
             let y = cell(s, acc[n], at.c.add(unit));
@@ -137,46 +158,94 @@ unsafe fn group<S: Simd, H: Simd, const N: usize, const HALF: bool>(
     }
 }
 
-/// Adds the products of depth `k + I` in `N` blocks of `LANES` units; `row` holds the hidden states from `k` on.
+/// [`Recurrence::accumulate`] word by word of `h`, in order.
 ///
 /// # Safety
-/// At `weights` lie `N` blocks of `hidden × 4 × LANES`; `k + I` is below `hidden`.
+/// As there.
 #[inline(always)]
-unsafe fn multiply<S: Simd, const N: usize, const I: usize>(
+pub(crate) unsafe fn accumulate_in_order<S: Simd, H: Simd, P, const N: usize, const HALF: bool>(
     s: S,
-    row: S::Row,
-    weights: *const f32,
-    hidden: usize,
-    k: usize,
+    half: H,
+    p: P,
+    from: &Sources,
     acc: &mut [[S::V; 4]; N],
-) {
-    for n in 0..N {
-        for gate in 0..4 {
-            // SAFETY: as the caller promises.
-            let w = unsafe { s.load(weights.add(((n * hidden + k + I) * 4 + gate) * S::LANES)) };
-            acc[n][gate] = s.fma_element::<I>(row, w, acc[n][gate]);
+    half_acc: &mut [[H::V; 4]; 1],
+) where
+    P: Product<S> + Product<H>,
+{
+    let &Sources { h, depth, weights, half_weights } = from;
+    let mut k = 0;
+    // SAFETY: as the caller promises; `k` stays below `depth`.
+    unsafe {
+        while S::DEPTH > 1 && k + S::DEPTH <= depth {
+            const { assert!(S::DEPTH == 1 || S::DEPTH == 4) };
+            let row = s.row(h.add(k));
+            multiply_element::<S, P, N, 0>(s, p, row, weights, depth, k, acc);
+            multiply_element::<S, P, N, 1>(s, p, row, weights, depth, k, acc);
+            multiply_element::<S, P, N, 2>(s, p, row, weights, depth, k, acc);
+            multiply_element::<S, P, N, 3>(s, p, row, weights, depth, k, acc);
+            if HALF {
+                let row = half.row(h.add(k));
+                multiply_element::<H, P, 1, 0>(half, p, row, half_weights, depth, k, half_acc);
+                multiply_element::<H, P, 1, 1>(half, p, row, half_weights, depth, k, half_acc);
+                multiply_element::<H, P, 1, 2>(half, p, row, half_weights, depth, k, half_acc);
+                multiply_element::<H, P, 1, 3>(half, p, row, half_weights, depth, k, half_acc);
+            }
+            k += S::DEPTH;
+        }
+        while k < depth {
+            let x = *h.add(k);
+            multiply_word(s, p, s.splat(x), weights, depth, k, acc);
+            if HALF {
+                multiply_word(half, p, half.splat(x), half_weights, depth, k, half_acc);
+            }
+            k += 1;
         }
     }
 }
 
-/// Adds the products of depth `k`, whose hidden state is `x`.
+/// Adds the products of word `k + I` in `N` blocks of `LANES` units; `row` holds the words from `k` on.
 ///
 /// # Safety
-/// As [`multiply`].
+/// At `weights` lie `N` blocks of `depth × 4 × LANES`; `k + I` is below `depth`.
 #[inline(always)]
-unsafe fn multiply_by<S: Simd, const N: usize>(
+unsafe fn multiply_element<S: Simd, P: Product<S>, const N: usize, const I: usize>(
     s: S,
-    x: S::V,
+    p: P,
+    row: S::Row,
     weights: *const f32,
-    hidden: usize,
+    depth: usize,
     k: usize,
     acc: &mut [[S::V; 4]; N],
 ) {
     for n in 0..N {
         for gate in 0..4 {
             // SAFETY: as the caller promises.
-            let w = unsafe { s.load(weights.add(((n * hidden + k) * 4 + gate) * S::LANES)) };
-            acc[n][gate] = s.fma(x, w, acc[n][gate]);
+            let w = unsafe { s.load(weights.add(((n * depth + k + I) * 4 + gate) * S::LANES)) };
+            acc[n][gate] = p.multiply_element::<I>(s, row, w, acc[n][gate]);
+        }
+    }
+}
+
+/// Adds the products of word `k`, which is `x`.
+///
+/// # Safety
+/// As [`multiply_element`].
+#[inline(always)]
+unsafe fn multiply_word<S: Simd, P: Product<S>, const N: usize>(
+    s: S,
+    p: P,
+    x: S::V,
+    weights: *const f32,
+    depth: usize,
+    k: usize,
+    acc: &mut [[S::V; 4]; N],
+) {
+    for n in 0..N {
+        for gate in 0..4 {
+            // SAFETY: as the caller promises.
+            let w = unsafe { s.load(weights.add(((n * depth + k) * 4 + gate) * S::LANES)) };
+            acc[n][gate] = p.multiply(s, x, w, acc[n][gate]);
         }
     }
 }

@@ -16,10 +16,12 @@ pub(crate) mod int8;
 pub(crate) mod layer_norm;
 pub(crate) mod lstm;
 mod math;
+mod product;
 pub(crate) mod softmax;
 mod wide;
 
-pub(crate) use instantiate::instantiate;
+pub(crate) use instantiate::{instantiate, products};
+pub(crate) use product::{Fused, Product};
 pub(crate) use wide::Wide;
 
 /// Vectors of f32. A value proves that this CPU has the instructions.

@@ -5,6 +5,7 @@
 use core::arch::x86_64::*;
 
 use crate::simd::{Simd, Wide, instantiate, operations};
+use crate::widen::widened;
 
 /// Vectors of 8 lanes. A value proves AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -98,4 +99,16 @@ instantiate! {
     half Avx2::new(),
     lstm pairs false,
     gemm vectors [1 2] of 8 rows [1 2 3 4 5 6]
+}
+
+widened!(super::gemm, super::lstm, tile of super::TILE.gemm_tile_cols, by super::widen_row);
+
+/// # Safety
+/// As [`Widen`](crate::widen::Widen), of AVX2 and F16C.
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn widen_row(from: *const u16, n: usize, to: *mut f32) {
+    for i in (0..n).step_by(8) {
+        // SAFETY: as the caller promises; `n` is a multiple of 16.
+        unsafe { _mm256_storeu_ps(to.add(i), _mm256_cvtph_ps(_mm_loadu_si128(from.add(i).cast()))) };
+    }
 }

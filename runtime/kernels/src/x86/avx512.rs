@@ -7,6 +7,7 @@ use core::arch::x86_64::*;
 
 use super::avx2::Avx2;
 use crate::simd::{Simd, instantiate, operations};
+use crate::widen::widened;
 
 /// Vectors of 16 lanes. A value proves AVX-512F.
 #[derive(Clone, Copy)]
@@ -89,4 +90,16 @@ instantiate! {
     half Avx2::new(),
     lstm pairs true,
     gemm vectors [1 2] of 16 rows [1 2 3 4 5 6 7 8 9 10 11 12 13 14]
+}
+
+widened!(super::gemm, super::lstm, tile of super::TILE.gemm_tile_cols, by super::widen_row);
+
+/// # Safety
+/// As [`Widen`](crate::widen::Widen), of AVX-512F.
+#[target_feature(enable = "avx512f")]
+unsafe fn widen_row(from: *const u16, n: usize, to: *mut f32) {
+    for i in (0..n).step_by(16) {
+        // SAFETY: as the caller promises; `n` is a multiple of 16.
+        unsafe { _mm512_storeu_ps(to.add(i), _mm512_cvtph_ps(_mm256_loadu_si256(from.add(i).cast()))) };
+    }
 }

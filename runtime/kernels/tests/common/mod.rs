@@ -37,6 +37,22 @@ pub(crate) fn lstms() -> Vec<Lstm> {
     lstms
 }
 
+/// Every product that this CPU runs in 16 bits.
+pub(crate) fn half_gemms() -> Vec<Gemm> {
+    let gemms: Vec<Gemm> = Gemm::available().filter(|gemm| HALVES.contains(&gemm.precision())).collect();
+    gemms.iter().for_each(|gemm| prove(gemm.name()));
+    gemms
+}
+
+/// Every recurrence that this CPU runs in 16 bits.
+pub(crate) fn half_lstms() -> Vec<Lstm> {
+    let lstms: Vec<Lstm> = Lstm::available().filter(|lstm| HALVES.contains(&lstm.precision())).collect();
+    lstms.iter().for_each(|lstm| prove(lstm.name()));
+    lstms
+}
+
+const HALVES: [Precision; 3] = [Precision::F16, Precision::Bf16, Precision::F16Arith];
+
 /// Says what is tested, so that a cross run can prove it.
 #[allow(clippy::print_stdout)] // read by the cross tests
 fn prove(name: &str) {

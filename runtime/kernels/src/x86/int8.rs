@@ -1,5 +1,7 @@
 //! Int8 dot products: VNNI at 512 and at 256 bits, and AVX2 without it. May import: `simd`, `x86::{avx2, avx512}`.
 
+#![allow(clippy::needless_range_loop)] // plain loops stay whole when inlined
+
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
@@ -35,9 +37,11 @@ impl Vnni512 {
 impl Dot for Vnni512 {
     type S = Avx512;
     type I = __m512i;
+    type Sum = __m512i;
     type W = __m512i;
     type X = __m512i;
     const GROUPS: usize = 1;
+    const STEP: usize = 1;
     const UNSIGNED: bool = true;
 
     #[inline(always)]
@@ -45,12 +49,12 @@ impl Dot for Vnni512 {
         self.0
     }
     #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> __m512i {
+    unsafe fn start(self, from: *const f32) -> __m512i {
         // SAFETY: as the caller promises.
         unsafe { _mm512_loadu_si512(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn weights(self, from: *const i8) -> __m512i {
+    unsafe fn weights(self, from: *const i8, _: usize, _: bool) -> __m512i {
         // SAFETY: as the caller promises.
         unsafe { _mm512_loadu_si512(from.cast()) }
     }
@@ -67,7 +71,7 @@ impl Dot for Vnni512 {
 
     operations! {
         zero() -> __m512i = _mm512_setzero_si512();
-        to_float(x: __m512i) -> __m512 = _mm512_cvtepi32_ps(x);
+        to_float(sum: __m512i) -> __m512 = _mm512_cvtepi32_ps(sum);
         round(x: __m512) -> __m512i = _mm512_cvtps_epi32(x);
         round_or_zero(x: __m512) -> __m512i =
             _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask::<_CMP_ORD_Q>(x, x), x);
@@ -127,9 +131,11 @@ impl<M> Dot256<M> {
 impl<M: Multiply> Dot for Dot256<M> {
     type S = Avx2;
     type I = __m256i;
+    type Sum = __m256i;
     type W = __m256i;
     type X = __m256i;
     const GROUPS: usize = 1;
+    const STEP: usize = 1;
     const UNSIGNED: bool = M::UNSIGNED;
 
     #[inline(always)]
@@ -137,12 +143,12 @@ impl<M: Multiply> Dot for Dot256<M> {
         self.0
     }
     #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> __m256i {
+    unsafe fn start(self, from: *const f32) -> __m256i {
         // SAFETY: as the caller promises.
-        unsafe { _mm256_loadu_si256(from.cast()) }
+        unsafe { if M::UNSIGNED { _mm256_loadu_si256(from.cast()) } else { self.zero() } }
     }
     #[inline(always)]
-    unsafe fn weights(self, from: *const i8) -> __m256i {
+    unsafe fn weights(self, from: *const i8, _: usize, _: bool) -> __m256i {
         // SAFETY: as the caller promises.
         unsafe { _mm256_loadu_si256(from.cast()) }
     }
@@ -159,7 +165,7 @@ impl<M: Multiply> Dot for Dot256<M> {
 
     operations! {
         zero() -> __m256i = _mm256_setzero_si256();
-        to_float(x: __m256i) -> __m256 = _mm256_cvtepi32_ps(x);
+        to_float(sum: __m256i) -> __m256 = _mm256_cvtepi32_ps(sum);
         round(x: __m256) -> __m256i = _mm256_cvtps_epi32(x);
         round_or_zero(x: __m256) -> __m256i =
             _mm256_cvtps_epi32(_mm256_and_ps(x, _mm256_cmp_ps::<_CMP_ORD_Q>(x, x)));

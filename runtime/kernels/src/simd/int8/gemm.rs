@@ -4,7 +4,7 @@ use far_format::layout::{INT8_DEPTH, INT8_HEADER, PANEL};
 
 use super::super::Simd;
 use super::super::gemm::{Finish, Place, Tiles, offset, sweep, write};
-use super::Dot;
+use super::{Dot, steps};
 use crate::gemm::GemmCall;
 use crate::quantize::{row_bytes, rows_at};
 
@@ -44,21 +44,21 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: as the caller promises; each vector's panel begins with its header, and groups stay below `groups`; rows in
     // the scratch may be read past `k` up to a multiple of 64.
     unsafe {
-        let header = |v: usize| call.weights.add(offset(place.col + v * D::S::LANES, len));
+        // A tile begins with a panel.
+        let first = call.weights.add(offset(place.col, len));
+        let header = |v: usize| first.add(offset(v * D::S::LANES, len));
         let weights = |v: usize| {
-            let col = place.col + v * D::S::LANES;
-            let rows = call.weights.add(col / PANEL * len + INT8_HEADER).cast::<i8>();
+            let col = v * D::S::LANES;
+            let rows = first.add(col / PANEL * len + INT8_HEADER).cast::<i8>();
             rows.add(col % PANEL * INT8_DEPTH)
         };
         let stride = row_bytes(call.k);
         let x = call.scratch.add(rows_at(call.m)).cast::<u8>().add(place.row * stride);
-        let mut acc = [[d.zero(); VECTORS]; ROWS];
-        if D::UNSIGNED {
-            for v in 0..VECTORS {
-                let start = d.load(header(v).add(2 * PANEL));
-                for r in 0..ROWS {
-                    acc[r][v] = start;
-                }
+        let mut acc = [[d.start(header(0).add(2 * PANEL)); VECTORS]; ROWS];
+        for v in 1..VECTORS {
+            let start = d.start(header(v).add(2 * PANEL));
+            for r in 0..ROWS {
+                acc[r][v] = start;
             }
         }
         let mut w = [weights(0); VECTORS];
@@ -68,30 +68,23 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
         let groups = call.k.div_ceil(INT8_DEPTH);
         let mut g = 0;
         while g + D::GROUPS <= groups {
-            let mut rows = [d.elements(x.add(g * INT8_DEPTH)); ROWS];
-            for r in 1..ROWS {
-                rows[r] = d.elements(x.add(r * stride + g * INT8_DEPTH));
-            }
-            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, &mut acc);
-            if D::GROUPS > 1 {
-                const { assert!(D::GROUPS == 1 || D::GROUPS == 4) };
-                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, &mut acc);
-                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, &mut acc);
-                multiply::<D, ROWS, VECTORS, 3>(d, &rows, &w, g, &mut acc);
+            let rows = elements::<D, ROWS>(d, x.add(g * INT8_DEPTH), stride);
+            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, groups, &mut acc);
+            if const { steps::<D>() == 4 } {
+                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, groups, &mut acc);
+                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, groups, &mut acc);
+                multiply::<D, ROWS, VECTORS, 3>(d, &rows, &w, g, groups, &mut acc);
             }
             g += D::GROUPS;
         }
         if g < groups {
-            let mut rows = [d.elements(x.add(g * INT8_DEPTH)); ROWS];
-            for r in 1..ROWS {
-                rows[r] = d.elements(x.add(r * stride + g * INT8_DEPTH));
+            let rows = elements::<D, ROWS>(d, x.add(g * INT8_DEPTH), stride);
+            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, groups, &mut acc);
+            if g + D::STEP < groups {
+                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, groups, &mut acc);
             }
-            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, &mut acc);
-            if g + 1 < groups {
-                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, &mut acc);
-            }
-            if g + 2 < groups {
-                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, &mut acc);
+            if g + 2 * D::STEP < groups {
+                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, groups, &mut acc);
             }
         }
         let mut y = [[s.splat(0.0); VECTORS]; ROWS];
@@ -106,28 +99,43 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Adds the products of group `g + G`; `rows` hold the elements from group `g` on, `w` is where each vector's weights begin.
+/// The elements of each row from `x` on.
 ///
 /// # Safety
-/// The weights of that group are there.
+/// They are there.
+#[inline(always)]
+unsafe fn elements<D: Dot, const ROWS: usize>(d: D, x: *const u8, stride: usize) -> [D::X; ROWS] {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut rows = [d.elements(x); ROWS];
+        for r in 1..ROWS {
+            rows[r] = d.elements(x.add(r * stride));
+        }
+        rows
+    }
+}
+
+/// Adds the products of step `G` from group `g` on; `rows` hold the elements from group `g` on, `w` is where each vector's
+/// weights begin.
+///
+/// # Safety
+/// The weights of `groups` groups are there.
 #[inline(always)]
 unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize, const G: usize>(
     d: D,
     rows: &[D::X; ROWS],
     w: &[*const i8; VECTORS],
     g: usize,
-    acc: &mut [[D::I; VECTORS]; ROWS],
+    groups: usize,
+    acc: &mut [[D::Sum; VECTORS]; ROWS],
 ) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let mut weights = [d.weights(w[0].add((g + G) * INT8_DEPTH * PANEL)); VECTORS];
-        for v in 1..VECTORS {
-            weights[v] = d.weights(w[v].add((g + G) * INT8_DEPTH * PANEL));
-        }
+    let g = g + G * D::STEP;
+    let one = g + D::STEP > groups;
+    for v in 0..VECTORS {
+        // SAFETY: as the caller promises.
+        let weights = unsafe { d.weights(w[v].add(g * INT8_DEPTH * PANEL), INT8_DEPTH * PANEL, one) };
         for r in 0..ROWS {
-            for v in 0..VECTORS {
-                acc[r][v] = d.dot::<G>(acc[r][v], weights[v], rows[r]);
-            }
+            acc[r][v] = d.dot::<G>(acc[r][v], weights, rows[r]);
         }
     }
 }

@@ -4,17 +4,17 @@ use far_format::layout::{INT8_DEPTH, PANEL, padded_hidden};
 
 use super::super::Simd;
 use super::super::lstm::cell;
-use super::Dot;
+use super::{Dot, steps};
 use crate::lstm::LstmCall;
 use crate::quantize::{LIMIT, state_bytes};
 
-/// `d` takes a block of 16 units, `half` one of 8. `PAIRS`: two blocks are accumulated together where registers allow it.
+/// `d` takes blocks of 16 units, in parts if it is narrower; `half` one of 8. `PAIRS`: two blocks are accumulated together where
+/// registers allow it.
 ///
 /// # Safety
 /// The promises of [`LstmCall`].
 #[inline(always)]
 pub(crate) unsafe fn lstm<D: Dot, H: Dot, const PAIRS: bool>(d: D, half: H, call: &LstmCall) {
-    const { assert!(D::S::LANES == PANEL && H::S::LANES == PANEL / 2) };
     const { assert!(D::UNSIGNED == H::UNSIGNED) };
     let padded = padded_hidden(call.hidden);
     let (blocks, has_half) = (padded / PANEL, !padded.is_multiple_of(PANEL));
@@ -70,7 +70,27 @@ struct Step {
 /// The promises of [`LstmCall`]; `at` lies in its memory; the blocks exist.
 #[inline(always)]
 unsafe fn group<D: Dot, const WIDTH: usize, const N: usize>(d: D, call: &LstmCall, first: usize, at: &Step) {
-    const { assert!(D::S::LANES == WIDTH) };
+    const { assert!(WIDTH.is_multiple_of(D::S::LANES)) };
+    let mut part = 0;
+    while part < WIDTH {
+        // SAFETY: as the caller promises.
+        unsafe { units::<D, WIDTH, N>(d, call, first, part, at) };
+        part += D::S::LANES;
+    }
+}
+
+/// As many units as there are lanes, from unit `part` of each block on.
+///
+/// # Safety
+/// As [`group`].
+#[inline(always)]
+unsafe fn units<D: Dot, const WIDTH: usize, const N: usize>(
+    d: D,
+    call: &LstmCall,
+    first: usize,
+    part: usize,
+    at: &Step,
+) {
     let s = d.simd();
     let groups = call.hidden.div_ceil(INT8_DEPTH);
     // For each gate of a unit a scale, a start, and the weights.
@@ -78,44 +98,45 @@ unsafe fn group<D: Dot, const WIDTH: usize, const N: usize>(d: D, call: &LstmCal
     // SAFETY: as the caller promises; groups of depths stay below `groups`, and hidden states may be read up to a multiple
     // of 64.
     unsafe {
-        let block = call.weights.add(4 * first * (2 + groups));
-        let rows = block.add(8 * WIDTH).cast::<i8>();
-        let mut acc = [[d.zero(); 4]; N];
-        if D::UNSIGNED {
-            for n in 0..N {
-                for gate in 0..4 {
-                    acc[n][gate] = d.load(block.add(n * block_len + (4 + gate) * WIDTH));
-                }
+        let block = call.weights.add(4 * first * (2 + groups)).add(part);
+        let weights = Weights::<WIDTH> { first: block.add(8 * WIDTH).cast(), block: 4 * block_len, groups };
+        let mut acc = [[d.start(block); 4]; N];
+        for n in 0..N {
+            for gate in 0..4 {
+                acc[n][gate] = d.start(block.add(n * block_len + (4 + gate) * WIDTH));
             }
         }
         let mut g = 0;
         while g + D::GROUPS <= groups {
             let x = d.elements(at.h.add(g * INT8_DEPTH));
-            multiply::<D, WIDTH, N, 0>(d, x, rows, block_len, g, &mut acc);
-            if D::GROUPS > 1 {
-                multiply::<D, WIDTH, N, 1>(d, x, rows, block_len, g, &mut acc);
-                multiply::<D, WIDTH, N, 2>(d, x, rows, block_len, g, &mut acc);
-                multiply::<D, WIDTH, N, 3>(d, x, rows, block_len, g, &mut acc);
+            multiply::<D, WIDTH, N, 0>(d, x, &weights, g, &mut acc);
+            if const { steps::<D>() == 4 } {
+                multiply::<D, WIDTH, N, 1>(d, x, &weights, g, &mut acc);
+                multiply::<D, WIDTH, N, 2>(d, x, &weights, g, &mut acc);
+                multiply::<D, WIDTH, N, 3>(d, x, &weights, g, &mut acc);
             }
             g += D::GROUPS;
         }
         if g < groups {
             let x = d.elements(at.h.add(g * INT8_DEPTH));
-            multiply::<D, WIDTH, N, 0>(d, x, rows, block_len, g, &mut acc);
-            if g + 1 < groups {
-                multiply::<D, WIDTH, N, 1>(d, x, rows, block_len, g, &mut acc);
+            multiply::<D, WIDTH, N, 0>(d, x, &weights, g, &mut acc);
+            if g + D::STEP < groups {
+                multiply::<D, WIDTH, N, 1>(d, x, &weights, g, &mut acc);
             }
-            if g + 2 < groups {
-                multiply::<D, WIDTH, N, 2>(d, x, rows, block_len, g, &mut acc);
+            if g + 2 * D::STEP < groups {
+                multiply::<D, WIDTH, N, 2>(d, x, &weights, g, &mut acc);
             }
         }
         for n in 0..N {
-            let unit = first + n * WIDTH;
+            let unit = first + n * WIDTH + part;
+            if unit >= call.hidden {
+                break; // a part of nothing but padding
+            }
+            let gates = at.gates.add(4 * (first + n * WIDTH) + part);
             let mut pre = [s.splat(0.0); 4];
             for gate in 0..4 {
                 let scale = s.load(block.add(n * block_len + gate * WIDTH));
-                let input = s.load(at.gates.add(4 * unit + gate * WIDTH));
-                pre[gate] = s.fma(d.to_float(acc[n][gate]), scale, input);
+                pre[gate] = s.fma(d.to_float(acc[n][gate]), scale, s.load(gates.add(gate * WIDTH)));
             }
             let y = cell(s, pre, at.c.add(unit));
             s.store_up_to(at.out.add(unit), y, call.hidden - unit);
@@ -124,24 +145,35 @@ unsafe fn group<D: Dot, const WIDTH: usize, const N: usize>(d: D, call: &LstmCal
     }
 }
 
-/// Adds the products of group `g + G` of depths in `N` blocks; `x` holds the hidden states from group `g` on.
+/// The weights of blocks.
+struct Weights<const WIDTH: usize> {
+    first: *const i8,
+    /// Bytes from one block to the next.
+    block: usize,
+    groups: usize,
+}
+
+/// Adds the products of step `G` from group `g` of depths on in `N` blocks; `x` holds the hidden states from group `g` on.
 ///
 /// # Safety
-/// At `rows` lie the weights of the first block, of each next `block_len` words further; the group is there.
+/// The weights are there.
 #[inline(always)]
 unsafe fn multiply<D: Dot, const WIDTH: usize, const N: usize, const G: usize>(
     d: D,
     x: D::X,
-    rows: *const i8,
-    block_len: usize,
+    weights: &Weights<WIDTH>,
     g: usize,
-    acc: &mut [[D::I; 4]; N],
+    acc: &mut [[D::Sum; 4]; N],
 ) {
+    let g = g + G * D::STEP;
+    let one = g + D::STEP > weights.groups;
     for n in 0..N {
         for gate in 0..4 {
             // SAFETY: as the caller promises.
-            let w =
-                unsafe { d.weights(rows.add(4 * n * block_len + ((g + G) * 4 + gate) * WIDTH * INT8_DEPTH)) };
+            let w = unsafe {
+                let at = weights.first.add(n * weights.block + (g * 4 + gate) * WIDTH * INT8_DEPTH);
+                d.weights(at, 4 * WIDTH * INT8_DEPTH, one)
+            };
             acc[n][gate] = d.dot::<G>(acc[n][gate], w, x);
         }
     }

@@ -20,32 +20,40 @@ pub(crate) trait Dot: Copy {
     type S: Simd;
     /// A vector of i32.
     type I: Copy;
-    /// For each lane the weights of four depths.
+    /// The sums of the lanes.
+    type Sum: Copy;
+    /// For each lane the weights of [`STEP`](Self::STEP) groups of four depths.
     type W: Copy;
     /// Quantised elements of a row, four for each of [`GROUPS`](Self::GROUPS).
     type X: Copy;
 
-    /// Groups of four elements that are read at once.
+    /// Groups of four elements that are read at once: one, or as many as four steps or one take.
     const GROUPS: usize;
+    /// Groups that are multiplied at once: one or two.
+    const STEP: usize;
     /// Whether elements are stored as `q + 128`, and sums start from what the header says.
     const UNSIGNED: bool;
 
     fn simd(self) -> Self::S;
     fn zero(self) -> Self::I;
+    /// Where sums begin: at zero, or at what is there if elements are unsigned.
+    ///
     /// # Safety
     /// As many words as lanes are readable.
-    unsafe fn load(self, from: *const f32) -> Self::I;
+    unsafe fn start(self, from: *const f32) -> Self::Sum;
+    /// The groups there, each `next` bytes after the one before; only the first if `one`, and zeros.
+    ///
     /// # Safety
-    /// Four bytes for each lane are readable.
-    unsafe fn weights(self, from: *const i8) -> Self::W;
+    /// Of each group four bytes for each lane are readable.
+    unsafe fn weights(self, from: *const i8, next: usize, one: bool) -> Self::W;
     /// # Safety
     /// `4 · GROUPS` bytes are readable.
     unsafe fn elements(self, from: *const u8) -> Self::X;
-    /// Adds to each lane the products of its four weights with the elements of group `G < GROUPS`.
-    fn dot<const G: usize>(self, acc: Self::I, w: Self::W, x: Self::X) -> Self::I;
+    /// Adds to each lane the products of its weights with the elements of step `G < GROUPS / STEP`.
+    fn dot<const G: usize>(self, acc: Self::Sum, w: Self::W, x: Self::X) -> Self::Sum;
 
     /// The nearest f32, ties to even.
-    fn to_float(self, x: Self::I) -> <Self::S as Simd>::V;
+    fn to_float(self, sum: Self::Sum) -> <Self::S as Simd>::V;
     /// The nearest integer, ties to even, of a number within ±128; anything for a NaN.
     fn round(self, x: <Self::S as Simd>::V) -> Self::I;
     /// The same, and 0 for a NaN.
@@ -63,12 +71,20 @@ pub(crate) trait Dot: Copy {
     unsafe fn store<const N: usize>(self, to: *mut u8, q: [Self::I; N]);
 }
 
+/// Steps whose elements are read at once.
+const fn steps<D: Dot>() -> usize {
+    assert!(D::GROUPS == D::STEP || D::GROUPS == 4 * D::STEP);
+    D::GROUPS / D::STEP
+}
+
 impl<D: Dot, const N: usize> Dot for Wide<D, N> {
     type S = Wide<D::S, N>;
     type I = [D::I; N];
+    type Sum = [D::Sum; N];
     type W = [D::W; N];
     type X = D::X;
     const GROUPS: usize = D::GROUPS;
+    const STEP: usize = D::STEP;
     const UNSIGNED: bool = D::UNSIGNED;
 
     #[inline(always)]
@@ -80,21 +96,22 @@ impl<D: Dot, const N: usize> Dot for Wide<D, N> {
         [self.0.zero(); N]
     }
     #[inline(always)]
-    unsafe fn load(self, from: *const f32) -> Self::I {
-        let mut v = self.zero();
-        for i in 0..N {
-            // SAFETY: the caller promises `N` registers.
-            v[i] = unsafe { self.0.load(from.add(i * D::S::LANES)) };
+    unsafe fn start(self, from: *const f32) -> Self::Sum {
+        // SAFETY: the caller promises `N` registers.
+        let mut v = [unsafe { self.0.start(from) }; N];
+        for i in 1..N {
+            // SAFETY: as above.
+            v[i] = unsafe { self.0.start(from.add(i * D::S::LANES)) };
         }
         v
     }
     #[inline(always)]
-    unsafe fn weights(self, from: *const i8) -> Self::W {
+    unsafe fn weights(self, from: *const i8, next: usize, one: bool) -> Self::W {
         // SAFETY: the caller promises `N` registers.
-        let mut w = [unsafe { self.0.weights(from) }; N];
+        let mut w = [unsafe { self.0.weights(from, next, one) }; N];
         for i in 1..N {
             // SAFETY: as above.
-            w[i] = unsafe { self.0.weights(from.add(i * 4 * D::S::LANES)) };
+            w[i] = unsafe { self.0.weights(from.add(i * 4 * D::S::LANES), next, one) };
         }
         w
     }
@@ -104,7 +121,7 @@ impl<D: Dot, const N: usize> Dot for Wide<D, N> {
         unsafe { self.0.elements(from) }
     }
     #[inline(always)]
-    fn dot<const G: usize>(self, acc: Self::I, w: Self::W, x: Self::X) -> Self::I {
+    fn dot<const G: usize>(self, acc: Self::Sum, w: Self::W, x: Self::X) -> Self::Sum {
         let mut r = acc;
         for i in 0..N {
             r[i] = self.0.dot::<G>(acc[i], w[i], x);
@@ -112,10 +129,10 @@ impl<D: Dot, const N: usize> Dot for Wide<D, N> {
         r
     }
     #[inline(always)]
-    fn to_float(self, x: Self::I) -> <Self::S as Simd>::V {
+    fn to_float(self, sum: Self::Sum) -> <Self::S as Simd>::V {
         let mut v = self.simd().splat(0.0);
         for i in 0..N {
-            v[i] = self.0.to_float(x[i]);
+            v[i] = self.0.to_float(sum[i]);
         }
         v
     }

@@ -65,9 +65,9 @@ pub(crate) const CROSS: [&Platform; 2] = [&AARCH64, &RISCV64];
 pub(crate) const CORTEX_A72: Cpu = Cpu { name: "cortex-a72", qemu: "cortex-a72", isa: "neon", variants: &[] };
 /// Raspberry Pi 5.
 pub(crate) const CORTEX_A76: Cpu =
-    Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon", variants: &["fp16"] };
+    Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon", variants: &["dotprod", "fp16"] };
 /// Every extension of Arm that QEMU knows.
-pub(crate) const ARM_MAX: Cpu = Cpu { name: "max", qemu: "max", isa: "neon", variants: &["fp16"] };
+pub(crate) const ARM_MAX: Cpu = Cpu { name: "max", qemu: "max", isa: "neon", variants: &["dotprod", "fp16"] };
 
 /// RISC-V with vectors of so many bits. Lanes that an instruction may overwrite, it does overwrite: as some chips do.
 macro_rules! vector_cpu {

@@ -111,7 +111,20 @@ impl Insn {
     }
 
     pub(crate) fn is_multiply_add(&self) -> bool {
-        ["fmla", "vfmacc.vf", "vfmacc.vv", "vfmadd.vf", "vfmadd.vv"].contains(&self.mnemonic())
+        [
+            "fmla",
+            "sdot",
+            "smmla",
+            "smlal",
+            "smlal2",
+            "vfmacc.vf",
+            "vfmacc.vv",
+            "vfmadd.vf",
+            "vfmadd.vv",
+            "vwmul.vx",
+            "vwmacc.vx",
+        ]
+        .contains(&self.mnemonic())
     }
 
     /// Loads of vectors, and of the numbers that multiply them.
@@ -122,10 +135,15 @@ impl Insn {
             "ldur",
             "ld1",
             "ld1r",
+            "vle8.v",
+            "vle16.v",
             "vle32.v",
             "vl1re32.v",
             "vl2re32.v",
             "vl4re32.v",
+            "lb",
+            "lbu",
+            "flh",
             "flw",
             "c.flw",
         ]

@@ -70,11 +70,17 @@ fn summary(mca: &str, core: &Core, vector_type: Option<&str>, insns: &[String]) 
         source += &format!("# LLVM-MCA-{comment}\n");
     }
     source += "head:\n";
-    insns.iter().for_each(|insn| source += &format!("{insn}\n"));
+    for insn in insns {
+        source += &format!("{insn}\n");
+        // It may change in the loop.
+        for comment in insn.starts_with("vset").then(|| instruments(insn)).into_iter().flatten() {
+            source += &format!("# LLVM-MCA-{comment}\n");
+        }
+    }
     let mut command = Command::new(mca);
     command.args(["-json", "-iterations=200", "-mtriple", core.triple, "-mcpu", core.mca]);
     if core.triple.starts_with("riscv") {
-        command.arg("-mattr=+v");
+        command.arg("-mattr=+v,+zvfh");
     }
     let text = command::stdout_of(&mut command, &source).map_err(|error| match error {
         Error::Failed { command, status, output } => {

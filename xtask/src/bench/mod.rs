@@ -29,12 +29,15 @@ pub(crate) struct Args {
     /// Only models whose names contain one of these texts
     #[arg(long, value_delimiter = ',', default_value = "tiny")]
     models: Vec<String>,
+    /// Also the loops in which no model spends time: those of other precisions
+    #[arg(long)]
+    all_loops: bool,
     /// Everything that was counted and predicted, as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Loops in which less than this part of the instructions is spent are not shown.
+/// Loops in which less than this part of the instructions is spent are not shown, unless all are asked for.
 const LEAST_SHARE: f64 = 0.01;
 
 /// Builds, counts, predicts, prints.
@@ -64,7 +67,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         for name in names.lines() {
             step("bench", format_args!("{name}: counting on {}", place.name));
             let counts = counter.one_image(board.platform, place, &folder.join(format!("{name}.far")))?;
-            let loops = hot_loops(&cross, place, &code, &counts)?;
+            let loops = loops(&cross, place, &code, &counts, args.all_loops)?;
             images.push(Image { model: name.to_owned(), place: place.name.clone(), counts, loops });
         }
     }
@@ -75,13 +78,20 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The loops of products in which the image's instructions go, with what llvm-mca says of them.
-fn hot_loops(cross: &Cross, place: &Place, code: &code::Code, counts: &count::Counts) -> Result<Vec<Loop>> {
+/// The loops of products in which the image's instructions go, or all of them, with what llvm-mca says of them.
+fn loops(
+    cross: &Cross,
+    place: &Place,
+    code: &code::Code,
+    counts: &count::Counts,
+    all: bool,
+) -> Result<Vec<Loop>> {
     let mut loops = Vec::new();
     for found in code.loops() {
         let executed: u64 = found.insns.iter().map(|insn| counts.at(insn.address)).sum();
         let share = executed as f64 / counts.total as f64;
-        if share < LEAST_SHARE || !found.is_product() {
+        let idle = share < LEAST_SHARE && !(all && place.has(&found.function));
+        if idle || !found.is_product() {
             continue;
         }
         let cores = place.cores.iter().map(|core| mca::predict(&cross.llvm("mca"), core, &found));

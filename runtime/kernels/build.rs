@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 const DIR: &str = "src/rvv";
-const HEADERS: [&str; 6] = ["far_rvv.h", "functions.h", "epilogue.h", "cell.h", "int8.h", "gemm_tile.h"];
+const HEADERS: [&str; 7] =
+    ["far_rvv.h", "functions.h", "epilogue.h", "cell.h", "int8.h", "half.h", "gemm_tile.h"];
 
 /// A static library of kernels.
 struct Library {
@@ -24,17 +25,26 @@ type Group = Option<&'static str>;
 /// For VLEN 128, 256, and 512 or more; last what is the same for all.
 const GROUPS: [Group; 4] = [Some("4"), Some("2"), Some("1"), None];
 
-const LIBRARIES: [Library; 1] = [Library {
-    name: "far_rvv",
-    extension: "",
-    sized: &["gemm.c", "lstm.c", "gemm_i8.c", "lstm_i8.c", "rows.c", "elementwise.c"],
-    single: &[
-        ("gemm_rows.S", Some("2")),
-        ("gemm_rows_wide.S", Some("1")),
-        ("lstm_24.S", Some("1")),
-        ("gemm_i8_rows.S", None),
-    ],
-}];
+const LIBRARIES: [Library; 2] = [
+    Library {
+        name: "far_rvv",
+        extension: "",
+        sized: &["gemm.c", "lstm.c", "gemm_i8.c", "lstm_i8.c", "rows.c", "elementwise.c"],
+        single: &[
+            ("gemm_rows.S", Some("2")),
+            ("gemm_rows_wide.S", Some("1")),
+            ("lstm_24.S", Some("1")),
+            ("gemm_i8_rows.S", None),
+            ("widen.c", None),
+        ],
+    },
+    Library {
+        name: "far_rvv_zvfh",
+        extension: "_zvfh",
+        sized: &["gemm_f16.c", "lstm_f16.c"],
+        single: &[("gemm_f16_rows.S", None)],
+    },
+];
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");

@@ -26,6 +26,8 @@ pub(crate) struct Cpu {
     pub(crate) isa: &'static str,
     /// The endings of other kernels' names that must be used there: those of precisions for which it has instructions of their own.
     pub(crate) variants: &'static [&'static str],
+    /// A feature that QEMU has and doesn't tell of; the kernels' tests take it for granted.
+    pub(crate) untold: Option<&'static str>,
 }
 
 /// 64-bit x86.
@@ -62,21 +64,27 @@ pub(crate) const RISCV64: Platform = Platform {
 pub(crate) const CROSS: [&Platform; 2] = [&AARCH64, &RISCV64];
 
 /// Raspberry Pi 4.
-pub(crate) const CORTEX_A72: Cpu = Cpu { name: "cortex-a72", qemu: "cortex-a72", isa: "neon", variants: &[] };
+pub(crate) const CORTEX_A72: Cpu =
+    Cpu { name: "cortex-a72", qemu: "cortex-a72", isa: "neon", variants: &[], untold: None };
 /// Raspberry Pi 5.
 pub(crate) const CORTEX_A76: Cpu =
-    Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon", variants: &["dotprod", "fp16"] };
+    Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon", variants: &["dotprod", "fp16"], untold: None };
 /// Every extension of Arm that QEMU knows.
-pub(crate) const ARM_MAX: Cpu = Cpu { name: "max", qemu: "max", isa: "neon", variants: &["dotprod", "fp16"] };
+pub(crate) const ARM_MAX: Cpu =
+    Cpu { name: "max", qemu: "max", isa: "neon", variants: &["dotprod", "fp16"], untold: None };
 
 /// RISC-V with vectors of so many bits. Lanes that an instruction may overwrite, it does overwrite: as some chips do.
 macro_rules! vector_cpu {
     ($vlen:literal) => {
         Cpu {
             name: concat!("vlen ", $vlen),
-            qemu: concat!("rv64,v=true,vext_spec=v1.0,rvv_ta_all_1s=true,rvv_ma_all_1s=true,vlen=", $vlen),
+            qemu: concat!(
+                "rv64,v=true,vext_spec=v1.0,rvv_ta_all_1s=true,rvv_ma_all_1s=true,Zfh=true,vlen=",
+                $vlen
+            ),
             isa: "rvv",
-            variants: &[],
+            variants: &["zvfh"],
+            untold: Some("zvfh"),
         }
     };
 }
@@ -91,7 +99,7 @@ pub(crate) const VLEN_512: Cpu = vector_cpu!(512);
 pub(crate) const VLEN_1024: Cpu = vector_cpu!(1024);
 /// RISC-V without vectors.
 pub(crate) const WITHOUT_V: Cpu =
-    Cpu { name: "without v", qemu: "rv64,v=false", isa: "scalar", variants: &[] };
+    Cpu { name: "without v", qemu: "rv64,v=false", isa: "scalar", variants: &[], untold: None };
 
 /// The platform this program runs on, where it is one of ours.
 pub(crate) fn host() -> Option<&'static Platform> {

@@ -101,6 +101,7 @@ variants! {
     F16_AVX512: F16 "f16" on Avx512 "avx512", needs [], if target_arch = "x86_64": avx512::f16, gemm 14 x 32;
     F16_AVX2: F16 "f16" on Avx2 "avx2", needs [F16C], if target_arch = "x86_64": avx2::f16, gemm 6 x 16;
     F16_NEON: F16 "f16" on Neon "neon", needs [], if target_arch = "aarch64": neon::f16, gemm 6 x 16;
+    F16_RVV: F16 "f16" on Rvv "rvv", needs [], if target_arch = "riscv64": rvv::f16, gemm 14 x 16;
     F16_SCALAR: F16 "f16" on Scalar "scalar", needs [], if all(): scalar::halves::f16, gemm 2 x 8;
 
     BF16_AVX512: Bf16 "bf16" on Avx512 "avx512bf16", needs [AVX512VL AVX512_BF16], if target_arch = "x86_64": bf16, gemm 14 x 32;
@@ -118,6 +119,7 @@ variants! {
     I8_SCALAR: Int8 "i8" on Scalar "scalar", needs [], if all(): scalar::int8, gemm 1 x 16;
 
     F16_ARITH_NEON: F16Arith "f16arith" on Neon "fp16", needs [FP16], if target_arch = "aarch64": neon::fp16, gemm 8 x 16;
+    F16_ARITH_RVV: F16Arith "f16arith" on Rvv "zvfh", needs [ZVFH], if target_arch = "riscv64": rvv::f16_arith, gemm 10 x 16;
     F16_ARITH_SCALAR: F16Arith "f16arith" on Scalar "scalar", needs [], if all(): scalar::halves::f16_arith, gemm 1 x 1;
 }
 

@@ -175,7 +175,8 @@ fn builds(dir: &Path) -> PathBuf {
 
 /// What cargo runs the platform's programs with.
 pub(crate) fn runner(platform: &Platform, cpu: &Cpu) -> String {
-    format!("{} -cpu {}", platform.qemu(), cpu.qemu)
+    let untold = cpu.untold.map_or(String::new(), |feature| format!(" -E FAR_TEST_ASSUME={feature}"));
+    format!("{} -cpu {}{untold}", platform.qemu(), cpu.qemu)
 }
 
 /// Programs that bring their libc along: they run under QEMU whatever libraries the machine has.

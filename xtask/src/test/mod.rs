@@ -179,13 +179,13 @@ mod tests {
     #[test]
     fn cross_run_must_name_its_architecture_and_kernels() {
         let (vector, plain) = (&VLEN_128, &WITHOUT_V);
-        let rvv = proof("riscv64", &["rvv", "scalar"]);
+        let rvv = proof("riscv64", &["rvv", "scalar", "zvfh"]);
         let scalar = proof("riscv64", &["scalar"]);
         assert!(judge(&rvv, "riscv64", Some(vector)).is_ok());
         assert!(judge(&scalar, "riscv64", Some(plain)).is_ok());
         assert!(judge(&scalar, "riscv64", Some(vector)).is_err());
         assert!(judge(&rvv, "riscv64", Some(plain)).is_err());
-        assert!(judge(&proof("x86_64", &["rvv", "scalar"]), "riscv64", Some(vector)).is_err());
+        assert!(judge(&proof("x86_64", &["rvv", "scalar", "zvfh"]), "riscv64", Some(vector)).is_err());
         assert!(judge(&libtest::Proof::default(), "riscv64", Some(vector)).is_err());
     }
 }

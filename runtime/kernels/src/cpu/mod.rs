@@ -3,6 +3,8 @@
 #[cfg(any(target_arch = "riscv64", test))]
 mod riscv;
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use far_format::cpu::Features;
 
 #[cfg(target_arch = "riscv64")]
@@ -10,7 +12,17 @@ pub(crate) use riscv::vector_bytes as riscv_vector_bytes;
 
 /// The features of this CPU that kernels may rely on.
 pub fn detect() -> Features {
-    detect_arch()
+    detect_arch().with(Features(ASSUMED.load(Ordering::Relaxed)))
+}
+
+static ASSUMED: AtomicU64 = AtomicU64::new(0);
+
+/// Makes [`detect`] add features: for tests under an emulator which has more than it tells of.
+///
+/// # Safety
+/// The CPU has them.
+pub unsafe fn assume(features: Features) {
+    ASSUMED.fetch_or(features.0, Ordering::Relaxed);
 }
 
 /// Collects the features whose detection macro says yes.

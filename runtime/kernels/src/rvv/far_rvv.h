@@ -137,6 +137,8 @@ void ENTRY(gemm)(const struct gemm_call *call, const struct coefficients *coeffi
 void ENTRY(lstm)(const struct lstm_call *call, const struct coefficients *coefficients);
 void ENTRY(gemm_i8)(const struct gemm_call *call, const struct coefficients *coefficients);
 void ENTRY(lstm_i8)(const struct lstm_call *call, const struct coefficients *coefficients);
+void ENTRY(gemm_f16)(const struct gemm_call *call, const struct coefficients *coefficients);
+void ENTRY(lstm_f16)(const struct lstm_call *call, const struct coefficients *coefficients);
 void ENTRY(layer_norm)(const struct layer_norm_call *call);
 void ENTRY(softmax)(const struct softmax_call *call, const struct coefficients *coefficients);
 void ENTRY(map)(const struct map_call *call, const struct coefficients *coefficients);

@@ -8,6 +8,24 @@ use std::ops::{Deref, DerefMut};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::{Gemm, Isa, Kernels, Lstm, Precision};
 
+/// Features that the emulator has and doesn't tell of, by the name in this variable of the environment.
+#[cfg(target_arch = "riscv64")]
+extern "C" fn assume() {
+    use far_format::cpu::{Arch, Features};
+    if let Ok(name) = std::env::var("FAR_TEST_ASSUME") {
+        let features = Features::from_name(Arch::Riscv64, &name).expect("a feature of riscv64");
+        // SAFETY: whoever set the variable says so.
+        unsafe { far_kernels::cpu::assume(features) };
+    }
+}
+
+/// Before any test.
+#[cfg(target_arch = "riscv64")]
+#[used]
+// SAFETY: the linker's list of functions that are called before `main`.
+#[unsafe(link_section = ".init_array")]
+static ASSUME: extern "C" fn() = assume;
+
 /// The scalar kernels, which define every bit.
 pub(crate) fn oracle() -> Kernels {
     Kernels::of(Isa::Scalar).expect("scalar kernels run everywhere")

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     BadMask,
     /// No such board or architecture.
     UnknownTarget,
+    /// An option that this model or this target can't meet.
+    BadOption,
     /// The target's YAML is broken.
     BadTarget,
     /// The artifact is broken, or not for this machine.

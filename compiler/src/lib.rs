@@ -13,6 +13,7 @@ pub mod ir;
 pub mod masks;
 pub mod onnx;
 pub mod passes;
+pub mod precision;
 pub mod prune;
 pub mod reference;
 pub mod report;
@@ -21,6 +22,7 @@ pub mod target;
 pub mod verify;
 mod wire;
 
+use cost::CostModel;
 use error::Result;
 use masks::Masks;
 use report::Report;
@@ -33,6 +35,8 @@ pub struct Options {
     pub import: onnx::ImportOptions,
     /// Which passes run.
     pub passes: passes::PassOptions,
+    /// How weights are stored and multiplied.
+    pub dtype: precision::DtypeOptions,
 }
 
 /// A compiled model.
@@ -49,8 +53,9 @@ pub fn compile(model: &[u8], masks: Option<&Masks>, target: &Target, options: &O
     let onnx::Imported { mut graph, origins } = onnx::import_parameters(model, &options.import)?;
     let mut report = Report::new(&graph, target);
     report.masks = masks.map(|masks| masks.apply(&mut graph, &origins)).transpose()?;
-    passes::run(&mut graph, target, &options.passes, &mut report.passes)?;
-    let scheduled = schedule::plan(&graph, target)?;
+    let costs = CostModel::of(target).with_precision(options.dtype.default_precision(target)?);
+    passes::run(&mut graph, &costs, &options.passes, &mut report.passes)?;
+    let scheduled = schedule::plan(&graph, target, &options.dtype)?;
     let artifact = emit::artifact(&scheduled, target)?;
     report.finish(&graph, target, &scheduled, artifact.len());
     Ok(Compiled { artifact, report })

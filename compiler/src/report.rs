@@ -1,7 +1,9 @@
 //! What a compilation found, chose and saved: `report.json`. The same input gives the same report.
 //! May import: `cost`, `ir`, `masks`, `passes`, `schedule`, `target`; far-format (plans), far-tool (names of steps).
 
+use far_format::layout::Precision;
 use far_format::plan::{Operand, StepOp};
+use far_tool::info::Stored;
 use serde::Serialize;
 
 use crate::cost::{CostModel, StepCost, Work};
@@ -46,7 +48,7 @@ pub struct TargetSummary {
     /// Its architecture.
     pub arch: &'static str,
     /// CPU features that the artifact can't run without.
-    pub requires: Vec<String>,
+    pub requires: Vec<&'static str>,
 }
 
 /// How large the calls of a model may be.
@@ -105,6 +107,8 @@ pub struct StepSummary {
     pub name: String,
     /// What it computes.
     pub op: &'static str,
+    /// How its weights are stored and multiplied; nothing for steps that have none.
+    pub precision: Option<&'static str>,
     /// Rows and columns of what it writes.
     pub out: [u32; 2],
     /// What it costs.
@@ -113,7 +117,7 @@ pub struct StepSummary {
 }
 
 /// Sums over the whole artifact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Totals {
     /// Multiply-adds as imported.
     pub imported_multiply_adds: u64,
@@ -123,10 +127,29 @@ pub struct Totals {
     pub artifact_bytes: u64,
     /// Bytes of its packed weights.
     pub weight_bytes: u64,
+    /// Of these the weights of products, recurrences and tables, by precision; constants and norms are f32 beside them.
+    pub precisions: Vec<PrecisionBytes>,
     /// Bytes of memory that a session needs for values.
     pub arena_bytes: u64,
     /// Predicted milliseconds of one run on one core.
     pub predicted_ms: f64,
+}
+
+/// Packed weights of one precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PrecisionBytes {
+    /// Its name.
+    pub precision: &'static str,
+    /// Steps whose weights are of it.
+    pub steps: usize,
+    /// Bytes of these weights, each counted once.
+    pub bytes: u64,
+}
+
+impl PrecisionBytes {
+    fn of(stored: &Stored) -> Self {
+        Self { precision: stored.precision.name(), steps: stored.steps, bytes: stored.bytes }
+    }
 }
 
 impl Report {
@@ -137,7 +160,7 @@ impl Report {
             target: TargetSummary {
                 name: target.name.clone(),
                 arch: target.arch.name(),
-                requires: target.features.requires.clone(),
+                requires: target.requires().names().collect(),
             },
             calls: Calls {
                 tokens: graph.tokens,
@@ -176,6 +199,9 @@ impl Report {
         totals.predicted_ms = scheduled.costs.iter().map(|c| c.predicted_ms).sum();
         totals.artifact_bytes = artifact_bytes as u64;
         totals.weight_bytes = scheduled.weights.len() as u64;
+        let stored = far_tool::info::stored(&scheduled.plan, target.arch);
+        totals.precisions = stored.iter().map(PrecisionBytes::of).collect();
+        self.target.requires = scheduled.features(target).names().collect();
         totals.arena_bytes = scheduled.plan.arena_bytes;
     }
 
@@ -237,6 +263,7 @@ fn summary((step, cost): (&far_format::plan::Step, &StepCost)) -> StepSummary {
     StepSummary {
         name: step.name.clone(),
         op: far_tool::info::op_name(&step.op),
+        precision: step.op.precision().map(Precision::name),
         out: [out.rows, out.cols],
         cost: *cost,
     }

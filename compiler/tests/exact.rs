@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use common::Numbers;
 use far_engine::{Extent, Input};
 use far_models::{Config, Form, Projection, Size, generate};
+use farc::cost::CostModel;
 use farc::ir::text::parse;
 use farc::ir::{Direction, Graph, LstmUnit, MultiHeadLstm, Op, Port, Shape};
 use farc::masks::Masks;
 use farc::onnx::{ImportOptions, Imported, import_parameters};
 use farc::passes::{self, PASSES, PassOptions};
+use farc::precision::DtypeOptions;
 use farc::report::Report;
 use farc::target::Target;
 use farc::verify::{self, HostRunner};
@@ -247,7 +249,7 @@ fn constant_series_are_evaluated_ahead_where_that_pays() {
 /// Runs a graph with one input and one output on this machine.
 fn run(graph: &Graph, tokens: usize, input: &[f32], len: usize) -> Vec<f32> {
     let target = Target::resolve("host").expect("the host is known");
-    let scheduled = schedule::plan(graph, &target).expect("a schedule");
+    let scheduled = schedule::plan(graph, &target, &DtypeOptions::default()).expect("a schedule");
     let artifact = emit::artifact(&scheduled, &target).expect("an artifact");
     let model = far_engine::Model::from_bytes(&artifact).expect("a model");
     let mut session = far_engine::Session::new(model, &Default::default()).expect("a session");
@@ -273,7 +275,7 @@ fn series_are_exact_for_any_number_of_tokens() {
     let target = Target::resolve("host").expect("the host is known");
     let passed = |options: &PassOptions| {
         let (mut graph, mut report) = (graph.clone(), passes::Report::default());
-        passes::run(&mut graph, &target, options, &mut report).expect("a graph");
+        passes::run(&mut graph, &CostModel::of(&target), options, &mut report).expect("a graph");
         (
             graph,
             report.passes.iter().map(|entry| entry.count * usize::from(entry.pass == "fold_series")).sum(),

@@ -34,7 +34,7 @@ proptest! {
     fn each_pass_keeps_the_meaning_of_random_models(seed: u64) {
         let mut graph = passed_one_by_one(&far::random(seed));
         let again = graph.clone();
-        passes::run(&mut graph, &far::target(), &PassOptions::default(), &mut Report::default()).unwrap();
+        passes::run(&mut graph, &CostModel::of(&far::target()), &PassOptions::default(), &mut Report::default()).unwrap();
         assert_same_meaning(&again, &graph, "run once more");
     }
 
@@ -51,7 +51,7 @@ proptest! {
         for index in off {
             options = options.without(PASSES[index].name).unwrap();
         }
-        passes::run(&mut graph, &far::target(), &options, &mut Report::default()).unwrap();
+        passes::run(&mut graph, &CostModel::of(&far::target()), &options, &mut Report::default()).unwrap();
         assert_same_meaning(&original, &graph, "some passes off");
     }
 }
@@ -71,7 +71,8 @@ fn after_passes(onnx: &[u8], masks: Option<&[u8]>) -> Graph {
     if let Some(masks) = masks {
         Masks::from_bytes(masks).unwrap().apply(&mut graph, &origins).unwrap();
     }
-    passes::run(&mut graph, &far::target(), &PassOptions::default(), &mut Report::default()).unwrap();
+    passes::run(&mut graph, &CostModel::of(&far::target()), &PassOptions::default(), &mut Report::default())
+        .unwrap();
     graph
 }
 
@@ -189,7 +190,7 @@ fn the_report_counts_what_was_saved() {
     assert_eq!(applied.masks.len(), masks.len());
     assert!(applied.masks.iter().all(|mask| mask.zeroed > 0 && mask.zeroed <= mask.masked));
     let mut report = Report::default();
-    passes::run(&mut graph, &far::target(), &PassOptions::default(), &mut report).unwrap();
+    passes::run(&mut graph, &CostModel::of(&far::target()), &PassOptions::default(), &mut report).unwrap();
     let names: Vec<_> = report.passes.iter().map(|entry| entry.pass).collect();
     assert_eq!(names, PASSES.iter().map(|pass| pass.name).collect::<Vec<_>>());
     for pair in report.passes.windows(2) {

@@ -7,6 +7,7 @@ use farc::ir::{
     Activation, Direction, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Port, Shape,
     ValueId, WeightId, eval,
 };
+use farc::precision::DtypeOptions;
 use farc::{emit, schedule, target};
 use proptest::prelude::*;
 
@@ -146,7 +147,7 @@ impl Growing {
 
 fn run(graph: &Graph, inputs: &[&[f32]], threads: usize) -> Vec<Vec<f32>> {
     let target = target::host().expect("the host is known");
-    let scheduled = schedule::plan(graph, &target).expect("a schedule");
+    let scheduled = schedule::plan(graph, &target, &DtypeOptions::default()).expect("a schedule");
     let artifact = emit::artifact(&scheduled, &target).expect("an artifact");
     let model = far_engine::Model::from_bytes(&artifact).expect("a model");
     let options = far_engine::SessionOptions { threads, ..Default::default() };

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use far_engine::{Extent, Input, Model, Session};
 use far_models::text::{self, Ids, Mask, Pooling, PositionIds, Types};
 use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size};
+use farc::cost::CostModel;
 use farc::error::{Error, ErrorKind};
 use farc::onnx::ImportOptions;
 use farc::passes::{self, PassOptions, Report};
+use farc::precision::DtypeOptions;
 use farc::reference::{self, Keep, Tensor};
 use farc::{emit, schedule, target};
 
@@ -242,9 +244,11 @@ fn random_encoders_compute_what_they_mean() {
     for seed in 0..60 {
         let graph = far::random_text(seed);
         let mut compiled = graph.clone();
-        passes::run(&mut compiled, &target, &PassOptions::default(), &mut Report::default()).unwrap();
+        passes::run(&mut compiled, &CostModel::of(&target), &PassOptions::default(), &mut Report::default())
+            .unwrap();
         for graph in [&graph, &compiled] {
-            let scheduled = schedule::plan(graph, &target).unwrap_or_else(|e| panic!("{seed}: {e}"));
+            let scheduled = schedule::plan(graph, &target, &DtypeOptions::default())
+                .unwrap_or_else(|e| panic!("{seed}: {e}"));
             let bytes = emit::artifact(&scheduled, &target).unwrap_or_else(|e| panic!("{seed}: {e}"));
             let model = Model::from_bytes(&bytes).unwrap();
             let mut session = Session::new(Arc::clone(&model), &Default::default()).unwrap();

@@ -30,7 +30,14 @@ fn classifier() -> Vec<u8> {
     };
     let group = GemmGroup { a_col: 0, k: PIXELS as u32, out_col: 0, n: CLASSES as u32, weights: 0 };
     let (a, out) = (whole(0, PIXELS), whole(1, CLASSES));
-    let linear = Gemm { a, out, residual: None, act: Activation::None, groups: vec![group] };
+    let linear = Gemm {
+        a,
+        out,
+        residual: None,
+        act: Activation::None,
+        precision: Precision::F32,
+        groups: vec![group],
+    };
     let plan = Plan {
         model: "tiny".to_string(),
         tensors: vec![tensor(Place::Input(0), PIXELS), tensor(Place::Output(0), CLASSES)],

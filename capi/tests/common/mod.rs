@@ -95,6 +95,7 @@ pub(crate) fn artifact_for(arch: Arch, needs: Features) -> Vec<u8> {
                     out: features,
                     residual: None,
                     act: Activation::None,
+                    precision: Precision::F32,
                     groups: vec![group],
                 }),
             ),
@@ -136,7 +137,7 @@ pub(crate) fn wide_artifact() -> Vec<u8> {
     };
     let step = |name: &str, a, out| {
         let groups = vec![GemmGroup { a_col: 0, k: side, out_col: 0, n: side, weights: 0 }];
-        let gemm = Gemm { a, out, residual: None, act: Activation::Tanh, groups };
+        let gemm = Gemm { a, out, residual: None, act: Activation::Tanh, precision: Precision::F32, groups };
         Step { name: name.to_string(), op: StepOp::Gemm(gemm) }
     };
     let bytes = (SIDE * SIDE * size_of::<f32>()) as u64;
@@ -251,7 +252,16 @@ pub(crate) fn text_artifact() -> Vec<u8> {
             port("mean", Dtype::F32, &[Dim::Batch, Dim::Fixed(cols)]),
         ],
         steps: vec![
-            step("embed", StepOp::Embed(Embed { input: 0, table: 0, vocab: VOCAB as u32, out: states })),
+            step(
+                "embed",
+                StepOp::Embed(Embed {
+                    input: 0,
+                    table: 0,
+                    vocab: VOCAB as u32,
+                    precision: Precision::F32,
+                    out: states,
+                }),
+            ),
             step("mean", StepOp::MeanRows { x: states, out: mean }),
         ],
         tokens,

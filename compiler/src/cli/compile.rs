@@ -12,6 +12,7 @@ use farc::error::{ErrorKind, Result};
 use farc::masks::Masks;
 use farc::onnx::ImportOptions;
 use farc::passes::{PASSES, PassOptions};
+use farc::precision::{Dtype, DtypeOptions, F16Arithmetic};
 use farc::report::{Calls, Report};
 use farc::target::Target;
 use farc::{Options, compile};
@@ -40,6 +41,16 @@ pub(super) struct Args {
     /// Elements of a batch: up to N where the model leaves it open (1 unless said), exactly the model's where it is fixed
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+    /// How weights are stored and multiplied: `f32`, `f16`, `bf16` (x86-64 with AVX-512 only) or `int8`
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
+    /// Another dtype for the modules that a pattern fits, e.g. `blocks.*.mlp.fc1=f32`; may be repeated, the last that fits
+    /// counts
+    #[arg(long, value_name = "PATTERN=DTYPE", value_parser = exception)]
+    dtype_for: Vec<(String, Dtype)>,
+    /// Compute in f32 where `f16` would compute in half precision, so that the bits are those of every other machine
+    #[arg(long)]
+    no_f16_arithmetic: bool,
     /// A name that ends in `.far` gets the artifact alone; one in `.o` or `.c` the artifact as a constant, with a header
     /// beside it; any other becomes a folder with artifact, headers, libraries and report
     #[arg(short, long, value_name = "OUT")]
@@ -106,7 +117,9 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
     let model = args.external.read(&args.model)?;
     let masks = args.masks.as_deref().map(Masks::read).transpose()?;
     let import = ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
-    let options = Options { import, passes };
+    let f16_arithmetic = if args.no_f16_arithmetic { F16Arithmetic::Never } else { F16Arithmetic::Auto };
+    let dtype = DtypeOptions { dtype: args.dtype, dtype_for: args.dtype_for, f16_arithmetic };
+    let options = Options { import, passes, dtype };
     let progress = progress(json);
     progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
     let compiled = compile(&model, masks.as_ref(), &target, &options).map_err(|e| {
@@ -121,6 +134,13 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
     } else {
         summary(&compiled.report, &target, &output, start.elapsed())
     }))
+}
+
+/// `PATTERN=DTYPE`.
+fn exception(text: &str) -> Result<(String, Dtype), String> {
+    let (pattern, dtype) = text.rsplit_once('=').ok_or("expected `PATTERN=DTYPE`")?;
+    let dtype = dtype.parse().map_err(|e: farc::error::Error| e.expected.unwrap_or_default())?;
+    Ok((pattern.to_owned(), dtype))
 }
 
 /// Moves on a terminal only.
@@ -182,6 +202,10 @@ fn summary(report: &Report, target: &Target, output: &Output, time: Duration) ->
             show::bytes(totals.weight_bytes)
         ),
     );
+    let precisions = totals.precisions.iter();
+    let precisions =
+        precisions.map(|p| format!("{} in {} of {} steps", show::bytes(p.bytes), p.precision, p.steps));
+    line("weights", precisions.collect::<Vec<_>>().join(", "));
     line("memory", format!("{} of arena for each session", show::bytes(totals.arena_bytes)));
     line("predicted", format!("{:.2} ms a run on one core ({})", totals.predicted_ms, target.cpu.core));
     line(

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use far_format::layout::Precision;
 use far_format::plan::StepOp;
 use farc::error::{Error, ErrorKind, Result};
 use farc::ir::text::{self, Detail};
@@ -67,10 +68,11 @@ fn artifact(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
             step.name.clone(),
             far_tool::info::op_name(&step.op).into(),
             size,
+            step.op.precision().map_or("", Precision::name).into(),
             detail(&step.op),
         ]
     });
-    let table = show::table(&["step", "module", "op", "out", ""], &[0, 3], rows);
+    let table = show::table(&["step", "module", "op", "out", "weights", ""], &[0, 3], rows);
     Ok(format!("{}\n{table}", far_tool::info::text(&artifact)))
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use far_engine::Session;
+use far_format::layout::Precision;
 use far_tool::bench::Report;
 use farc::cost::{self, StepCost};
 use farc::target::Target;
@@ -17,6 +18,8 @@ struct Kind {
     /// The module's path, without numbers.
     name: String,
     op: &'static str,
+    /// How its weights are stored and multiplied; empty where it has none.
+    precision: &'static str,
     /// Steps of this kind.
     count: usize,
     /// Measured milliseconds of a run.
@@ -30,6 +33,9 @@ struct Kind {
     /// What the cost model says for one core.
     predicted_ms: f64,
 }
+
+/// Name and precision of an operation.
+type Op = (&'static str, &'static str);
 
 /// A profile with its predictions.
 #[derive(Debug, Serialize)]
@@ -51,17 +57,15 @@ impl Profile {
         let full = report.batch == 1 && report.tokens.is_none_or(|tokens| tokens == plan.tokens as usize);
         let target = Target::resolve(&report.target).ok().filter(|_| full)?;
         let costs = cost::steps(plan, model.weight_bytes() as u64, &target);
-        let steps = plan.steps.iter().map(|step| far_tool::info::op_name(&step.op));
-        let steps = steps
-            .zip(&costs)
-            .zip(&report.steps)
-            .map(|((op, cost), (name, ms))| (name.as_str(), op, *cost, *ms));
+        let op = |op| (far_tool::info::op_name(op), op.precision().map_or("", Precision::name));
+        let steps = plan.steps.iter().zip(&costs).zip(&report.steps);
+        let steps = steps.map(|((step, cost), (name, ms))| (name.as_str(), op(&step.op), *cost, *ms));
         Some(Self::of(steps, target.peak_fma_per_second() * report.threads as f64))
     }
 
-    /// From name, operation, cost and measured milliseconds of each step, and the multiply-adds of a second at the peak.
-    fn of<'a>(steps: impl Iterator<Item = (&'a str, &'static str, StepCost, f64)>, peak: f64) -> Self {
-        let mut kinds: BTreeMap<(String, &'static str), (usize, f64, StepCost)> = BTreeMap::new();
+    /// From name, operation and precision, cost and measured milliseconds of each step, and the multiply-adds of a second at the peak.
+    fn of<'a>(steps: impl Iterator<Item = (&'a str, Op, StepCost, f64)>, peak: f64) -> Self {
+        let mut kinds: BTreeMap<(String, Op), (usize, f64, StepCost)> = BTreeMap::new();
         for (name, op, cost, ms) in steps {
             let parts = name.split('.').filter(|part| part.parse::<u32>().is_err());
             let name = parts.collect::<Vec<_>>().join(".");
@@ -76,9 +80,10 @@ impl Profile {
         let off: f64 = kinds.values().map(|(_, ms, cost)| (cost.predicted_ms - ms).abs()).sum();
         let mut kinds: Vec<Kind> = kinds
             .into_iter()
-            .map(|((name, op), (count, ms, cost))| Kind {
+            .map(|((name, (op, precision)), (count, ms, cost))| Kind {
                 name,
                 op,
+                precision,
                 count,
                 ms,
                 share: ms / measured_ms,
@@ -93,12 +98,13 @@ impl Profile {
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let header = ["step", "op", "count", "ms", "share", "GFLOP/s", "of limit", "predicted ms"];
+        let header = ["step", "op", "weights", "count", "ms", "share", "GFLOP/s", "of limit", "predicted ms"];
         let rows = self.kinds.iter().map(|kind| {
             let product = |text: String| if kind.gflop_per_s > 0.0 { text } else { String::new() };
             vec![
                 kind.name.clone(),
                 kind.op.into(),
+                kind.precision.into(),
                 kind.count.to_string(),
                 format!("{:.3}", kind.ms),
                 format!("{:.1} %", 100.0 * kind.share),
@@ -107,7 +113,7 @@ impl Profile {
                 format!("{:.3}", kind.predicted_ms),
             ]
         });
-        let table = show::table(&header, &[2, 3, 4, 5, 6, 7], rows);
+        let table = show::table(&header, &[3, 4, 5, 6, 7, 8], rows);
         format!(
             "{table}\nmeasured {:.3} ms, predicted {:.3} ms for one core; step by step the prediction is off by {:.0} %\n",
             self.measured_ms,
@@ -125,9 +131,9 @@ mod tests {
     fn steps_of_a_kind_are_added_up() {
         let cost = |multiply_adds, predicted_ms| StepCost { multiply_adds, weight_bytes: 0, predicted_ms };
         let steps = [
-            ("blocks.0.fc", "gemm", cost(1_000_000, 1.0), 2.0),
-            ("blocks.1.fc", "gemm", cost(1_000_000, 2.0), 2.0),
-            ("norm", "layer_norm", cost(0, 0.5), 1.0),
+            ("blocks.0.fc", ("gemm", "f32"), cost(1_000_000, 1.0), 2.0),
+            ("blocks.1.fc", ("gemm", "f32"), cost(1_000_000, 2.0), 2.0),
+            ("norm", ("layer_norm", ""), cost(0, 0.5), 1.0),
         ];
         let profile = Profile::of(steps.into_iter(), 1e9);
         let [fc, norm] = &profile.kinds[..] else { panic!("{:?}", profile.kinds) };

@@ -13,8 +13,8 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use far_format::layout::{Activation, PANEL, Precision, lstm_weight_len, padded_hidden, panels_len};
-use far_kernels::pack::HOST;
+use far_format::cpu::Arch;
+use far_format::layout::{Activation, PANEL, Precision, gemm_weight_len, lstm_weight_len, padded_hidden};
 
 pub use graph::Work;
 pub use plan::{StepCost, steps};
@@ -60,6 +60,9 @@ pub struct CostModel {
     /// Bytes in a picosecond from the second-level cache, and from what lies behind it.
     l2: f64,
     memory: f64,
+    /// Of the weights of products and recurrences.
+    precision: Precision,
+    arch: Arch,
     /// Whether weights come from behind the second-level cache, instead of staying there from run to run.
     streams: bool,
 }
@@ -82,6 +85,8 @@ impl CostModel {
             l2_bytes: u64::from(cache.l2.kib) * 1024,
             l2: rates.l2_bytes_per_cycle.value / cycle,
             memory: memory.gb_per_s.value * 1e-3,
+            precision: Precision::F32,
+            arch: target.arch,
             streams: true,
         }
     }
@@ -91,19 +96,25 @@ impl CostModel {
         Self { streams: bytes > self.l2_bytes, ..self }
     }
 
+    /// For products and recurrences whose weights are stored and multiplied so; in f32 unless this says otherwise.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
     /// One block of a product: `rows × k` times `k × n`.
     pub fn block(&self, rows: usize, k: usize, n: usize) -> Picoseconds {
         // One more for the block itself, so that cutting what is dense never pays.
         let tiles = rows.div_ceil(TILE_ROWS) * n.div_ceil(2 * PANEL) + 1;
         let multiply_adds = product(&[rows.max(LEAST_ROWS), k, n.next_multiple_of(PANEL)]);
         let compute = multiply_adds / (self.peak * self.product) + tiles as f64 * self.tile;
-        picoseconds(compute.max(self.stream(panels_len(k, n))))
+        picoseconds(compute.max(self.stream(gemm_weight_len(self.precision, self.arch, k, n))))
     }
 
     /// The recurrence of one unit over `rows` steps, its gates' input half not counted.
     pub fn recurrence(&self, rows: usize, hidden: usize) -> Picoseconds {
-        let (padded, len) = (padded_hidden(hidden), lstm_weight_len(Precision::F32, HOST, hidden));
-        let products = len as f64 / (self.peak * self.recurrence);
+        let padded = padded_hidden(hidden);
+        let len = lstm_weight_len(self.precision, self.arch, hidden);
+        let products = product(&[hidden, 4, padded]) / (self.peak * self.recurrence);
         let missing = (len as f64 * 4.0 - self.resident).max(0.0) / self.l2;
         let step = self.step + products + missing + self.elements(padded, CELL_WORK);
         picoseconds((rows as f64 * step).max(self.stream(len)))

@@ -1,8 +1,8 @@
 //! What the steps of a plan take. May import: the rest of `cost`, `target`; far-format.
 
-use far_format::layout::{Precision, lstm_weight_len, panels_len};
+use far_format::cpu::Arch;
+use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
 use far_format::plan::{Operand, Plan, Step, StepOp};
-use far_kernels::pack::HOST;
 use serde::Serialize;
 
 use super::{CostModel, Picoseconds};
@@ -22,10 +22,11 @@ pub struct StepCost {
 /// The costs of all steps of a plan whose weights section has `weights` bytes.
 pub fn steps(plan: &Plan, weights: u64, target: &Target) -> Vec<StepCost> {
     let model = CostModel::of(target).with_weights(weights);
-    plan.steps.iter().map(|s| step(s, &model)).collect()
+    let of = |s: &Step| model.clone().with_precision(s.op.precision().unwrap_or_default());
+    plan.steps.iter().map(|s| step(s, target.arch, &of(s))).collect()
 }
 
-fn step(step: &Step, model: &CostModel) -> StepCost {
+fn step(step: &Step, arch: Arch, model: &CostModel) -> StepCost {
     let (multiply_adds, weights, time) = match &step.op {
         StepOp::Gemm(gemm) => {
             let rows = gemm.a.rows as usize;
@@ -33,14 +34,15 @@ fn step(step: &Step, model: &CostModel) -> StepCost {
             let blocks = groups().map(|(k, n)| model.block(rows, k, n)).sum::<Picoseconds>();
             let epilogue = model.epilogue(elements(gemm.out), gemm.act, gemm.residual.is_some());
             let multiply_adds = groups().map(|(k, n)| rows as u64 * k as u64 * n as u64).sum();
-            let weights = groups().map(|(k, n)| panels_len(k, n)).sum();
+            let weights = groups().map(|(k, n)| gemm_weight_len(gemm.precision, arch, k, n)).sum();
             (multiply_adds, weights, blocks + epilogue)
         }
         StepOp::Lstm(lstm) => {
             let rows = lstm.gates.rows as usize;
             let hidden = || lstm.units.iter().map(|unit| unit.hidden as usize);
-            let weights: usize = hidden().map(|hidden| lstm_weight_len(Precision::F32, HOST, hidden)).sum();
-            (rows as u64 * weights as u64, weights, hidden().map(|h| model.recurrence(rows, h)).sum())
+            let weights = hidden().map(|h| lstm_weight_len(lstm.precision, arch, h)).sum();
+            let each: usize = hidden().map(|h| h * 4 * padded_hidden(h)).sum();
+            (rows as u64 * each as u64, weights, hidden().map(|h| model.recurrence(rows, h)).sum())
         }
         StepOp::Attention(a) => {
             let (rows, cols) = (a.q.rows as usize, a.q.cols as usize);

@@ -2,6 +2,7 @@
 
 use super::{CostModel, Work, steps};
 use crate::passes::{self, PassOptions};
+use crate::precision::DtypeOptions;
 use crate::target::{self, Target, TargetKind};
 use crate::{onnx, schedule};
 
@@ -55,8 +56,8 @@ fn graphs_cost_what_their_plans_cost() {
         for (target, costs) in models().filter(|(target, _)| target.kind == TargetKind::Architecture) {
             let mut graph = onnx::import(&model, &onnx::ImportOptions::default()).unwrap();
             let mut report = passes::Report::default();
-            passes::run(&mut graph, &target, &PassOptions::default(), &mut report).unwrap();
-            let scheduled = schedule::plan(&graph, &target).unwrap();
+            passes::run(&mut graph, &costs, &PassOptions::default(), &mut report).unwrap();
+            let scheduled = schedule::plan(&graph, &target, &DtypeOptions::default()).unwrap();
             let plan = steps(&scheduled.plan, scheduled.weights.len() as u64, &target);
             let plan: f64 = plan.iter().map(|cost| cost.predicted_ms).sum();
             let graph = Work::of(&graph, &costs).predicted_ms;

@@ -19,7 +19,7 @@ use crate::target::Target;
 pub fn artifact(scheduled: &Scheduled, target: &Target) -> Result<Vec<u8>> {
     let parts = ArtifactParts {
         arch: target.arch,
-        features: target.requires(),
+        features: scheduled.features(target),
         target: &target.name,
         plan: &scheduled.plan,
         weights: &scheduled.weights,

@@ -1,5 +1,5 @@
 //! Rewrites of the graph that keep its meaning: the ordered list, and what runs it. One file per pass; `docs/passes.md`
-//! says why this order. May import: `ir`, `cost`, `target`, `error`.
+//! says why this order. May import: `ir`, `cost`, `error`.
 //!
 //! A pass changes the graph in place and says what it did. After each one the verifier runs; an error names the pass.
 
@@ -29,7 +29,6 @@ pub(crate) use split_heads::heads;
 use crate::cost::{CostModel, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{Graph, verify};
-use crate::target::Target;
 
 /// One rewrite.
 #[derive(Clone, Copy, Debug)]
@@ -200,12 +199,11 @@ impl Pass {
     }
 }
 
-/// Verifies the graph, then runs all passes but those switched off, for a target.
-pub fn run(graph: &mut Graph, target: &Target, options: &PassOptions, report: &mut Report) -> Result<()> {
+/// Verifies the graph, then runs all passes but those switched off, which choose by a target's costs.
+pub fn run(graph: &mut Graph, costs: &CostModel, options: &PassOptions, report: &mut Report) -> Result<()> {
     verify(graph)?;
-    let costs = CostModel::of(target);
     for pass in PASSES.iter().filter(|pass| !options.without.contains(pass.name)) {
-        report.passes.push(pass.run(graph, &costs)?);
+        report.passes.push(pass.run(graph, costs)?);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The threshold that meets the goal: the fewest units pruned, least important first, so that what is left costs no more.
-//! May import: `cost`, `ir`, `masks`, `passes`, `schedule`, `target`, `error`.
+//! May import: `cost`, `ir`, `masks`, `passes`, `precision`, `schedule`, `target`, `error`.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::masks::apply::zero_cross;
 use crate::masks::parameter::Model;
 use crate::passes::{self, PassOptions};
+use crate::precision::DtypeOptions;
 use crate::schedule;
 use crate::target::Target;
 
@@ -114,8 +115,8 @@ fn cost(model: Model<'_>, candidates: &Candidates, keep: &[Vec<bool>], target: &
     for (parameter, cross) in crosses(model, &candidates.layers, keep) {
         zero_cross(&mut graph, model.origins, parameter, &cross);
     }
-    passes::run(&mut graph, target, &PassOptions::default(), &mut passes::Report::default())?;
-    let scheduled = schedule::plan(&graph, target)?;
+    passes::run(&mut graph, &CostModel::of(target), &PassOptions::default(), &mut passes::Report::default())?;
+    let scheduled = schedule::plan(&graph, target, &DtypeOptions::default())?;
     Ok(Cost {
         parameters: Work::of(&graph, &CostModel::of(target)).weight_bytes / 4,
         multiply_adds: scheduled.costs.iter().map(|cost| cost.multiply_adds).sum(),

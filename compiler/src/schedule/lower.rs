@@ -1,7 +1,8 @@
 //! Nodes → steps, one after the other, with their weights packed.
-//! May import: the rest of `schedule`, `ir`, `error`; far-format (the plan and its sizes).
+//! May import: the rest of `schedule`, `ir`, `precision`, `error`; far-format (the plan and its sizes).
 
-use far_format::layout::attention_work_bytes;
+use far_format::cpu::Arch;
+use far_format::layout::{MAX_INT8_DEPTH, Precision, attention_work_bytes};
 use far_format::plan::{
     Attention, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Step, StepOp,
 };
@@ -12,6 +13,7 @@ use super::weights::Weights;
 use super::{number, pack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{Activation, Graph, Linear, MultiHeadLstm, Node, Op, Shape, ValueId, WeightId};
+use crate::precision::Precisions;
 
 /// Above this many columns or rows a step for each would be absurd.
 const MAX_SINGLE_STEPS: usize = 4096;
@@ -68,13 +70,14 @@ pub(super) fn operands(op: &StepOp) -> Vec<Operand> {
     }
 }
 
-/// Lowers a verified graph whose values have homes.
-pub(super) fn lower(graph: &Graph, homes: Homes) -> Result<Lowered> {
+/// Lowers a verified graph whose values have homes, with packed weights for an architecture.
+pub(super) fn lower(graph: &Graph, homes: Homes, arch: Arch, precisions: Precisions) -> Result<Lowered> {
     let Homes { tensors, homes, copied_outputs } = homes;
     let mut lowerer = Lowerer {
         graph,
         homes,
-        lowered: Lowered { tensors, steps: Vec::new(), works: Vec::new(), weights: Weights::default() },
+        precisions,
+        lowered: Lowered { tensors, steps: Vec::new(), works: Vec::new(), weights: Weights::new(arch) },
     };
     for node in &graph.nodes {
         lowerer.node(node).map_err(|e| e.at_node(&node.name))?;
@@ -85,12 +88,14 @@ pub(super) fn lower(graph: &Graph, homes: Homes) -> Result<Lowered> {
             lowerer.step(&port.name, StepOp::Copy { x, out });
         }
     }
+    lowerer.precisions.finish()?;
     Ok(lowerer.lowered)
 }
 
 struct Lowerer<'a> {
     graph: &'a Graph,
     homes: Vec<Option<Operand>>,
+    precisions: Precisions,
     lowered: Lowered,
 }
 
@@ -104,6 +109,20 @@ impl Lowerer<'_> {
 
     fn step(&mut self, name: &str, op: StepOp) {
         self.lowered.steps.push(Step { name: name.into(), op });
+    }
+
+    /// A step of a product whose sums its precision can take.
+    fn product(&mut self, name: &str, gemm: Gemm) -> Result<()> {
+        let deepest = gemm.groups.iter().map(|group| group.k).max().unwrap_or(0);
+        if gemm.precision == Precision::Int8 && deepest as usize > MAX_INT8_DEPTH {
+            return Err(Error::new(ErrorKind::LimitExceeded, "a product is too deep for int8")
+                .at_node(name)
+                .expected(format!("at most {MAX_INT8_DEPTH} inputs"))
+                .got(deepest.to_string())
+                .hint(format!("`--dtype-for {name}=f16`")));
+        }
+        self.step(name, StepOp::Gemm(gemm));
+        Ok(())
     }
 
     /// A tensor beside those of the values; `like`: a value with the same kind of rows.
@@ -184,10 +203,12 @@ impl Lowerer<'_> {
         let input = self.graph.inputs.iter().position(|port| port.value == node.inputs[0]);
         let input = input.ok_or_else(|| Error::new(ErrorKind::Internal, "ids that are no input"))?;
         let [vocab, _] = self.graph.weight(table).dims;
+        let precision = self.precisions.of_table(&node.name);
         let embed = Embed {
             input: number(input, "the number of inputs")?,
-            table: self.lowered.weights.add(&self.graph.weight(table).data),
+            table: pack::table(self.graph, precision, table, &mut self.lowered.weights)?,
             vocab: number(vocab, "a number of rows")?,
+            precision,
             out: self.home(node.output)?,
         };
         self.step(&node.name, StepOp::Embed(embed));
@@ -222,23 +243,25 @@ impl Lowerer<'_> {
                 out: patches,
             }),
         );
-        let weights = pack::linear(self.graph, weight, bias, &mut self.lowered.weights);
+        let precision = self.precisions.of(&node.name);
+        let weights = pack::linear(self.graph, precision, weight, bias, &mut self.lowered.weights);
         let group = GemmGroup { a_col: 0, k, out_col: 0, n: number(n, "a number of columns")?, weights };
         let act = Activation::None;
-        self.step(
+        self.product(
             &node.name,
-            StepOp::Gemm(Gemm { a: patches, out, residual: None, act, groups: vec![group] }),
-        );
+            Gemm { a: patches, out, residual: None, act, precision, groups: vec![group] },
+        )?;
         Ok(())
     }
 
     fn linear(&mut self, node: &Node, linear: &Linear, ins: &[Operand], out: Operand) -> Result<()> {
+        let precision = self.precisions.of(&node.name);
         let weights = &mut self.lowered.weights;
         let mut groups = Vec::with_capacity(linear.groups.len());
         let mut next = 0;
         let zeros = |from: usize, to: usize, weights: &mut Weights| -> Result<GemmGroup> {
             let n = number(to - from, "a number of columns")?;
-            let offset = pack::zero_columns(to - from, weights);
+            let offset = pack::zero_columns(precision, to - from, weights);
             Ok(GemmGroup { a_col: 0, k: 0, out_col: number(from, "a column")?, n, weights: offset })
         };
         for group in &linear.groups {
@@ -250,7 +273,7 @@ impl Lowerer<'_> {
                 k: number(group.input.len(), "a number of columns")?,
                 out_col: number(group.output.start, "a column")?,
                 n: number(group.output.len(), "a number of columns")?,
-                weights: pack::linear(self.graph, group.weight, group.bias, weights),
+                weights: pack::linear(self.graph, precision, group.weight, group.bias, weights),
             });
             next = group.output.end;
         }
@@ -258,15 +281,15 @@ impl Lowerer<'_> {
             groups.push(zeros(next, linear.cols, weights)?);
         }
         let residual = linear.residual.then(|| ins[1]);
-        self.step(&node.name, StepOp::Gemm(Gemm { a: ins[0], out, residual, act: linear.act, groups }));
-        Ok(())
+        self.product(&node.name, Gemm { a: ins[0], out, residual, act: linear.act, precision, groups })
     }
 
     fn lstm(&mut self, node: &Node, lstm: &MultiHeadLstm, x: Operand, out: Operand) -> Result<()> {
         let total: usize = lstm.units.iter().map(|unit| pack::gate_columns(unit.hidden)).sum();
         let total = number(total, "the number of gates")?;
         let gates = self.tensor(Memory::Arena, [x.rows, total], node.output)?;
-        let mut units = Vec::with_capacity(lstm.units.len());
+        let (precision, units) = (self.precisions.of(&node.name), Vec::with_capacity(lstm.units.len()));
+        let mut recurrence = Lstm { gates, out, precision, units };
         let mut col = 0;
         // Units with a bias for each token have a product of their own, which adds those as a residual.
         for (suffix, tabled) in [("gates", false), ("gates.table", true)] {
@@ -275,24 +298,25 @@ impl Lowerer<'_> {
             if !by_input.is_empty() {
                 let name = format!("{}.{suffix}", node.name);
                 let table = tabled.then_some(node.output);
-                col = self.gates(&name, &by_input, table, x, (gates, col), &mut units)?;
+                col = self.gates(&name, &by_input, table, x, col, &mut recurrence)?;
             }
         }
-        self.step(&node.name, StepOp::Lstm(Lstm { gates, out, units }));
+        self.step(&node.name, StepOp::Lstm(recurrence));
         Ok(())
     }
 
-    /// The input half of the gates of some groups of units, from a column of `gates` on; `table` has the rows of their
-    /// biases, if those differ from token to token. Gives the column after them.
+    /// The input half of the gates of some groups of units, from a column of the recurrence's `gates` on; the units become
+    /// that step's. `table` has the rows of their biases, if those differ from token to token. Gives the column after them.
     fn gates(
         &mut self,
         name: &str,
         by_input: &[pack::GateGroup<'_>],
         table: Option<ValueId>,
         x: Operand,
-        (gates, first): (Operand, u32),
-        units: &mut Vec<LstmUnit>,
+        first: u32,
+        recurrence: &mut Lstm,
     ) -> Result<u32> {
+        let precision = self.precisions.of(name);
         let mut groups = Vec::with_capacity(by_input.len());
         let mut col = first;
         for group in by_input {
@@ -302,16 +326,21 @@ impl Lowerer<'_> {
                 k: number(group.input.len(), "a number of columns")?,
                 out_col: col - first,
                 n,
-                weights: pack::gates(self.graph, group, &mut self.lowered.weights),
+                weights: pack::gates(self.graph, precision, group, &mut self.lowered.weights),
             });
             let mut gate_col = col;
             for unit in &group.units {
-                units.push(LstmUnit {
+                recurrence.units.push(LstmUnit {
                     gate_col,
                     hidden: number(unit.hidden, "the number of hidden units")?,
                     out_col: number(unit.output, "a column")?,
                     reverse: unit.direction == crate::ir::Direction::Reverse,
-                    weights: pack::recurrence(self.graph, unit, &mut self.lowered.weights),
+                    weights: pack::recurrence(
+                        self.graph,
+                        recurrence.precision,
+                        unit,
+                        &mut self.lowered.weights,
+                    ),
                 });
                 gate_col += number(pack::gate_columns(unit.hidden), "the number of gates")?;
             }
@@ -324,9 +353,9 @@ impl Lowerer<'_> {
             }
             None => None,
         };
-        let out = place::part(gates, 0, first, x.rows, col - first);
+        let out = place::part(recurrence.gates, 0, first, x.rows, col - first);
         let act = Activation::None;
-        self.step(name, StepOp::Gemm(Gemm { a: x, out, residual, act, groups }));
+        self.product(name, Gemm { a: x, out, residual, act, precision, groups })?;
         Ok(col)
     }
 
@@ -389,8 +418,9 @@ impl Lowerer<'_> {
                 GemmGroup { a_col: col, k: 1, out_col: col, n: 1, weights }
             })
             .collect();
-        self.step(&node.name, StepOp::Gemm(Gemm { a, out, residual: None, act: Activation::None, groups }));
-        Ok(())
+        // Scaling is no product of a matrix: it stays exact.
+        let (act, precision) = (Activation::None, Precision::F32);
+        self.product(&node.name, Gemm { a, out, residual: None, act, precision, groups })
     }
 }
 

@@ -1,5 +1,5 @@
 //! Graph → plan and packed weights: which kernels run in which order, and where every value lives.
-//! May import: `ir`, `target`, `cost`, `error`; far-format (the plan, the layout of weights) and far-kernels (packing).
+//! May import: `ir`, `target`, `precision`, `cost`, `error`; far-format (the plan, the layout of weights) and far-kernels (packing).
 //!
 //! Three small decisions in a row: [`place`] gives every value a home, so that joins and splits cost nothing and what
 //! can be done in place is; [`lower`] turns nodes into steps and packs their weights; [`memory`] gives the homes
@@ -11,12 +11,14 @@ mod pack;
 mod place;
 mod weights;
 
+use far_format::cpu::Features;
 use far_format::meta::Meta;
 use far_format::plan::{Batch, Dim, Place, Plan, Port, StepOp, Tensor};
 
 use crate::cost::{self, StepCost};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{self, Graph};
+use crate::precision::{DtypeOptions, Precisions};
 use crate::target::Target;
 
 /// All that an artifact says, and what it will cost.
@@ -30,10 +32,17 @@ pub struct Scheduled {
     pub costs: Vec<StepCost>,
 }
 
-/// Schedules a verified graph. The same graph gives the same plan and bytes.
-pub fn plan(graph: &Graph, target: &Target) -> Result<Scheduled> {
+impl Scheduled {
+    /// What a CPU must have to run it.
+    pub fn features(&self, target: &Target) -> Features {
+        target.requires().with(self.plan.features(target.arch))
+    }
+}
+
+/// Schedules a verified graph, with weights as asked for. The same graph gives the same plan and bytes.
+pub fn plan(graph: &Graph, target: &Target, dtype: &DtypeOptions) -> Result<Scheduled> {
     let homes = place::place(graph)?;
-    let mut lowered = lower::lower(graph, homes)?;
+    let mut lowered = lower::lower(graph, homes, target.arch, Precisions::new(dtype, target)?)?;
     let arena = memory::assign(&lowered.areas());
     let tensors = lowered
         .tensors

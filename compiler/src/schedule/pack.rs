@@ -1,13 +1,13 @@
 //! Weights of the graph → packed weights of the kernels.
-//! May import: `weights`, `ir`; far-format (sizes) and far-kernels (packing).
+//! May import: `weights`, `ir`, `error`; far-format (sizes) and far-kernels (packing).
 
 use std::ops::Range;
 
-use far_format::layout::{Precision, lstm_weight_len, padded_hidden, panels_len};
+use far_format::layout::{Precision, gemm_weight_len, lstm_weight_len, padded_hidden, table_row_len};
 use far_kernels::pack::Gate;
-use far_kernels::pack::HOST;
 
 use super::weights::Weights;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{Graph, LstmUnit, WeightId};
 
 /// Factor of what feeds a gate: ½ where σ(x) = ½ + ½·tanh(x/2) is meant. Exact, being a power of two.
@@ -19,25 +19,48 @@ fn gate_scale(gate: Gate) -> f32 {
 }
 
 /// Packs a dense block. Gives its offset.
-pub(super) fn linear(graph: &Graph, weight: WeightId, bias: Option<WeightId>, to: &mut Weights) -> u64 {
+pub(super) fn linear(
+    graph: &Graph,
+    precision: Precision,
+    weight: WeightId,
+    bias: Option<WeightId>,
+    to: &mut Weights,
+) -> u64 {
     let [k, n] = graph.weight(weight).dims;
     let data = &graph.weight(weight).data;
-    let mut packed = vec![0.0; panels_len(k, n)];
-    let bias = bias.map(|b| &*graph.weight(b).data);
-    far_kernels::pack::gemm(Precision::F32, HOST, k, n, |row, col| data[row * n + col], bias, &mut packed);
-    to.add(&packed)
+    block(precision, [k, n], |row, col| data[row * n + col], bias.map(|b| &*graph.weight(b).data), to)
 }
 
 /// Packs `n` columns that are zero whatever the input.
-pub(super) fn zero_columns(n: usize, to: &mut Weights) -> u64 {
-    to.add(&vec![0.0; panels_len(0, n)])
+pub(super) fn zero_columns(precision: Precision, n: usize, to: &mut Weights) -> u64 {
+    block(precision, [0, n], |_, _| 0.0, None, to)
 }
 
-/// Packs `x ⊙ scale + shift` for one column.
+/// Packs `x ⊙ scale + shift` for one column, in f32.
 pub(super) fn affine_column(scale: f32, shift: f32, to: &mut Weights) -> u64 {
-    let mut packed = vec![0.0; panels_len(1, 1)];
-    far_kernels::pack::gemm(Precision::F32, HOST, 1, 1, |_, _| scale, Some(&[shift]), &mut packed);
+    block(Precision::F32, [1, 1], |_, _| scale, Some(&[shift]), to)
+}
+
+fn block(
+    precision: Precision,
+    [k, n]: [usize; 2],
+    weight: impl Fn(usize, usize) -> f32,
+    bias: Option<&[f32]>,
+    to: &mut Weights,
+) -> u64 {
+    let mut packed = vec![0.0; gemm_weight_len(precision, to.arch, k, n)];
+    far_kernels::pack::gemm(precision, to.arch, k, n, weight, bias, &mut packed);
     to.add(&packed)
+}
+
+/// Packs a table of which a step takes rows. Gives its offset.
+pub(super) fn table(graph: &Graph, precision: Precision, table: WeightId, to: &mut Weights) -> Result<u64> {
+    let [rows, cols] = graph.weight(table).dims;
+    let row = table_row_len(precision, cols)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, format!("a table can't be stored in {precision}")))?;
+    let mut packed = vec![0.0; rows * row];
+    far_kernels::pack_table(precision, cols, &graph.weight(table).data, &mut packed);
+    Ok(to.add(&packed))
 }
 
 /// Units that read the same columns, and so share one block of the product for their gates.
@@ -103,7 +126,7 @@ pub(super) fn gate_table(graph: &Graph, groups: &[GateGroup<'_>], rows: usize, t
 }
 
 /// Packs the input half of the gates of a group: `W` and the biases, but those by token. Gives its offset.
-pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u64 {
+pub(super) fn gates(graph: &Graph, precision: Precision, group: &GateGroup<'_>, to: &mut Weights) -> u64 {
     let k = group.input.len();
     let columns = gate_rows(group);
     let weight = |row: usize, column: usize| {
@@ -119,19 +142,17 @@ pub(super) fn gates(graph: &Graph, group: &GateGroup<'_>, to: &mut Weights) -> u
             _ => 0.0,
         })
         .collect();
-    let mut packed = vec![0.0; panels_len(k, columns.len())];
-    far_kernels::pack::gemm(Precision::F32, HOST, k, columns.len(), weight, Some(&bias), &mut packed);
-    to.add(&packed)
+    block(precision, [k, columns.len()], weight, Some(&bias), to)
 }
 
 /// Packs the recurrent half of one unit: `R`. Gives its offset.
-pub(super) fn recurrence(graph: &Graph, unit: &LstmUnit, to: &mut Weights) -> u64 {
+pub(super) fn recurrence(graph: &Graph, precision: Precision, unit: &LstmUnit, to: &mut Weights) -> u64 {
     let r = &graph.weight(unit.r).data;
     let gates = Gate::ALL.iter().zip(r.chunks_exact(unit.hidden * unit.hidden));
     let scaled: Vec<f32> =
         gates.flat_map(|(gate, rows)| rows.iter().map(|x| gate_scale(*gate) * x)).collect();
-    let mut packed = vec![0.0; lstm_weight_len(Precision::F32, HOST, unit.hidden)];
-    far_kernels::pack::lstm(Precision::F32, HOST, unit.hidden, &scaled, &mut packed);
+    let mut packed = vec![0.0; lstm_weight_len(precision, to.arch, unit.hidden)];
+    far_kernels::pack::lstm(precision, to.arch, unit.hidden, &scaled, &mut packed);
     to.add(&packed)
 }
 

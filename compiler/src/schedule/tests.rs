@@ -1,6 +1,7 @@
 //! Tests of whole schedules: what is copied, what is shared, and that the artifact's reader accepts them.
 
 use far_format::CheckedPlan;
+use far_format::cpu::Arch;
 use far_format::plan::{Place, StepOp};
 
 use super::{Scheduled, plan};
@@ -8,6 +9,7 @@ use crate::ir::{
     Activation, Direction, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Port, Shape,
     ValueId,
 };
+use crate::precision::DtypeOptions;
 use crate::target;
 
 fn matrix(rows: usize, cols: usize) -> Shape {
@@ -69,8 +71,8 @@ impl Builder {
 
 /// Schedules, and proves that the plan keeps the artifact's rules.
 fn scheduled(graph: &Graph) -> Scheduled {
-    let scheduled = plan(graph, &target::find("x86_64").unwrap()).unwrap();
-    if let Err(error) = CheckedPlan::new(scheduled.plan.clone(), scheduled.weights.len()) {
+    let scheduled = plan(graph, &target::find("x86_64").unwrap(), &DtypeOptions::default()).unwrap();
+    if let Err(error) = CheckedPlan::new(scheduled.plan.clone(), Arch::X86_64, scheduled.weights.len()) {
         panic!("{error}\n{:#?}", scheduled.plan);
     }
     assert_eq!(scheduled.costs.len(), scheduled.plan.steps.len());

@@ -1,20 +1,29 @@
-//! The weights section while it grows: aligned, and each content once. May import: nothing of ours.
+//! The weights section while it grows: aligned, and each content once. May import: far-format
+//! (architectures).
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use far_format::cpu::Arch;
 
 /// Every offset is a multiple of this many bytes.
 const ALIGN: usize = 64;
 
 /// The section.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Weights {
+    /// Whose layout packed weights have.
+    pub(super) arch: Arch,
     bytes: Vec<u8>,
     /// Hash of a content → offset and length of those that have it.
     known: HashMap<u64, Vec<(usize, usize)>>,
 }
 
 impl Weights {
+    pub(super) fn new(arch: Arch) -> Self {
+        Self { arch, bytes: Vec::new(), known: HashMap::new() }
+    }
+
     /// Adds numbers, unless the very same ones are there already. Gives their offset in bytes.
     pub(super) fn add(&mut self, data: &[f32]) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -51,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_same_content_is_stored_once() {
-        let mut weights = Weights::default();
+        let mut weights = Weights::new(Arch::X86_64);
         assert_eq!(weights.add(&[1.0, 2.0]), 0);
         assert_eq!(weights.add(&[1.0]), 64);
         assert_eq!(weights.add(&[1.0, 2.0]), 0);

@@ -3,7 +3,7 @@
 use std::iter::FusedIterator;
 
 use far_format::CheckedPlan;
-use far_format::layout::padded_hidden;
+use far_format::layout::{Precision, padded_hidden};
 use far_format::plan::{GemmGroup, StepOp};
 
 /// Below this the caller runs a step alone: to hand it out would take about as long. In multiply-adds.
@@ -18,7 +18,7 @@ const TASKS_PER_THREAD: usize = 4;
 /// Multiply-adds that one tanh, exp or erf counts for.
 const FUNCTION: usize = 16;
 
-/// Multiply-adds of a step, roughly.
+/// What a step takes, roughly, in multiply-adds of f32.
 pub(crate) fn step(plan: &CheckedPlan, op: &StepOp) -> usize {
     let size = |operand| {
         let region = plan.region(operand);
@@ -29,9 +29,11 @@ pub(crate) fn step(plan: &CheckedPlan, op: &StepOp) -> usize {
             .groups
             .iter()
             .fold(0usize, |sum, g| sum.saturating_add(group(g)))
-            .saturating_mul(gemm.a.rows as usize),
+            .saturating_mul(gemm.a.rows as usize)
+            .div_ceil(at_once(gemm.precision)),
         StepOp::Lstm(lstm) => {
-            let unit = |hidden: usize| (hidden + FUNCTION).saturating_mul(4 * padded_hidden(hidden));
+            let depth = |hidden: usize| hidden.div_ceil(at_once(lstm.precision)) + FUNCTION;
+            let unit = |hidden: usize| depth(hidden).saturating_mul(4 * padded_hidden(hidden));
             let units = lstm.units.iter().fold(0usize, |sum, u| sum.saturating_add(unit(u.hidden as usize)));
             units.saturating_mul(lstm.gates.rows as usize)
         }
@@ -47,6 +49,15 @@ pub(crate) fn step(plan: &CheckedPlan, op: &StepOp) -> usize {
         StepOp::Map { x, .. } => size(x) * FUNCTION,
         StepOp::Patches(patches) => size(&patches.out),
         StepOp::Add { out: x, .. } | StepOp::Copy { x, .. } | StepOp::MeanRows { x, .. } => size(x),
+    }
+}
+
+/// Multiply-adds that take about as long as one in f32.
+fn at_once(precision: Precision) -> usize {
+    match precision {
+        Precision::F32 | Precision::F16 => 1,
+        Precision::Bf16 | Precision::F16Arith => 2,
+        Precision::Int8 => 4,
     }
 }
 

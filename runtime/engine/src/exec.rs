@@ -23,7 +23,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-use far_kernels::{Kernels, Precision};
+use far_kernels::Kernels;
 
 use crate::buffer::{Buffer, Supply};
 use crate::call::{Extent, Inputs, Integers, check};
@@ -47,7 +47,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// For `threads` threads.
     pub(crate) fn new(model: Arc<Model>, kernels: Kernels, threads: usize) -> Result<Prepared> {
-        let program = Program::new(model.plan(), threads, kernels.gemm(Precision::F32).tile_rows())?;
+        let program = Program::new(model.plan(), threads, kernels)?;
         Ok(Prepared { model, kernels, program })
     }
 

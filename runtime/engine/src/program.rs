@@ -7,12 +7,12 @@
 use std::ops::Range;
 
 use far_format::layout::{
-    Activation, PANEL, Precision, attention_work_bytes, lstm_weight_len, padded_hidden, panels_len,
+    Activation, PANEL, Precision, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden,
+    panels_len, table_row_len,
 };
 use far_format::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
 use far_format::{CheckedPlan, Region};
-use far_kernels::lstm_state_len;
-use far_kernels::pack::HOST;
+use far_kernels::{Kernels, lstm_state_len};
 
 use crate::cost::{self, Cut, Share};
 use crate::error::{Error, Result};
@@ -55,18 +55,78 @@ pub(crate) struct Task {
 /// weights section; `keys` and `values` are where they begin in the arena.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Gemm { a: Region, weights: Range<usize>, act: Activation, residual: Option<Region>, out: Region },
-    Lstm { gates: Region, weights: Range<usize>, reverse: bool, out: Region },
-    LayerNorm { x: Region, eps: f32, affine: Option<Range<usize>>, out: Region },
-    PackHead { k: Region, v: Region, keys: usize, values: usize },
-    Attend { q: Region, keys: usize, values: usize, tokens: usize, scale: f32, block: usize, out: Region },
-    Map { act: Activation, x: Region, out: Region },
-    Add { a: Region, b: Region, out: Region },
-    Copy { x: Region, out: Region },
-    MeanRows { x: Region, out: Region },
-    Patches { image: Region, geometry: Geometry, first: usize, out: Region },
-    Embed { input: usize, table: Range<usize>, first: usize, out: Region },
-    Normalize { x: Region, eps: f32, out: Region },
+    Gemm {
+        precision: Precision,
+        a: Region,
+        weights: Range<usize>,
+        act: Activation,
+        residual: Option<Region>,
+        out: Region,
+    },
+    Lstm {
+        precision: Precision,
+        gates: Region,
+        weights: Range<usize>,
+        reverse: bool,
+        out: Region,
+    },
+    LayerNorm {
+        x: Region,
+        eps: f32,
+        affine: Option<Range<usize>>,
+        out: Region,
+    },
+    PackHead {
+        k: Region,
+        v: Region,
+        keys: usize,
+        values: usize,
+    },
+    Attend {
+        q: Region,
+        keys: usize,
+        values: usize,
+        tokens: usize,
+        scale: f32,
+        block: usize,
+        out: Region,
+    },
+    Map {
+        act: Activation,
+        x: Region,
+        out: Region,
+    },
+    Add {
+        a: Region,
+        b: Region,
+        out: Region,
+    },
+    Copy {
+        x: Region,
+        out: Region,
+    },
+    MeanRows {
+        x: Region,
+        out: Region,
+    },
+    Patches {
+        image: Region,
+        geometry: Geometry,
+        first: usize,
+        out: Region,
+    },
+    Embed {
+        precision: Precision,
+        input: usize,
+        table: Range<usize>,
+        first: usize,
+        out: Region,
+    },
+    Normalize {
+        x: Region,
+        eps: f32,
+        out: Region,
+    },
 }
 
 /// How an image is cut into patches.
@@ -81,9 +141,9 @@ pub(crate) struct Geometry {
 }
 
 impl Program {
-    /// For `threads` threads and a GEMM whose register tile has `tile_rows` rows.
-    pub(crate) fn new(plan: &CheckedPlan, threads: usize, tile_rows: usize) -> Result<Program> {
-        let mut builder = Builder { plan, threads, tile_rows: tile_rows.max(1), program: Program::default() };
+    /// For `threads` threads and these kernels.
+    pub(crate) fn new(plan: &CheckedPlan, threads: usize, kernels: Kernels) -> Result<Program> {
+        let mut builder = Builder { plan, threads, kernels, program: Program::default() };
         for (step, op) in plan.steps.iter().map(|step| &step.op).enumerate() {
             builder.step(step, op)?;
         }
@@ -94,7 +154,7 @@ impl Program {
 struct Builder<'p> {
     plan: &'p CheckedPlan,
     threads: usize,
-    tile_rows: usize,
+    kernels: Kernels,
     program: Program,
 }
 
@@ -126,12 +186,14 @@ impl Builder<'_> {
                     out: part(out, share),
                 })?;
             }
-            StepOp::Embed(Embed { input, table, vocab, out }) => {
-                let (table, rows) = (span(*table, *vocab as usize * out.cols as usize), out.rows as usize);
+            StepOp::Embed(Embed { input, table, vocab, precision, out }) => {
+                let row = table_row_len(*precision, out.cols as usize)
+                    .expect("checked to be how tables are stored");
+                let (table, rows) = (span(*table, *vocab as usize * row), out.rows as usize);
                 self.by_rows(out, cut, |share| {
                     let (input, table, out) = (*input as usize, table.clone(), part(out, share));
                     let first = if out.tokens { 0 } else { share.of(rows).0 };
-                    Work::Embed { input, table, first, out }
+                    Work::Embed { precision: *precision, input, table, first, out }
                 })?;
             }
             StepOp::Map { act, x, out } => self.by_rows(out, cut, |share| Work::Map {
@@ -161,8 +223,11 @@ impl Builder<'_> {
         cut.shares(out.rows as usize, 1).try_for_each(|share| self.push(share, work(share)))
     }
 
-    /// Every group in ranges of panels, and in ranges of rows where the panels alone are too few.
+    /// Every group in ranges of panels, and in ranges of rows where the panels alone are too few. Where the kernel prepares
+    /// rows before it multiplies them, in ranges of rows only: each is then prepared once.
     fn gemm(&mut self, gemm: &Gemm, cut: Cut) -> Result<()> {
+        let (precision, kernel) = (gemm.precision, self.kernels.gemm(gemm.precision));
+        let weight_len = |k, n| gemm_weight_len(precision, self.plan.arch(), k, n);
         let [a, out] = self.regions([&gemm.a, &gemm.out]);
         let residual = gemm.residual.as_ref().map(|r| self.plan.region(r));
         let total: usize = gemm.groups.iter().map(cost::group).sum();
@@ -170,18 +235,22 @@ impl Builder<'_> {
             let (k, n, out_col) = (group.k as usize, group.n as usize, group.out_col as usize);
             let panels = n.div_ceil(PANEL);
             let share = cut.share(cost::group(group), total);
+            let scratch = kernel.scratch_len(out.rows, k);
+            self.program.scratch = self.program.scratch.max(scratch);
+            let prepares = scratch > 0;
             // Wide machines take two panels at once.
-            let by_panels = share.ranges(panels, 2);
+            let by_panels = Cut { tasks: if prepares { 1 } else { share.tasks } }.ranges(panels, 2);
             let by_rows = Cut { tasks: share.tasks.div_ceil(by_panels.len()) };
             for (panel, count) in by_panels {
                 let col = panel * PANEL;
                 let width = (count * PANEL).min(n - col);
-                let weights = group.weights as usize / ELEMENT + panels_len(k, col);
-                for share in by_rows.shares(out.rows, self.tile_rows) {
+                let weights = group.weights as usize / ELEMENT + weight_len(k, col);
+                for share in by_rows.shares(out.rows, kernel.tile_rows()) {
                     let part = |r: &Region| columns(&rows(r, share), out_col + col, width);
                     let work = Work::Gemm {
+                        precision,
                         a: columns(&rows(&a, share), group.a_col as usize, k),
-                        weights: weights..weights + panels_len(k, width),
+                        weights: weights..weights + weight_len(k, width),
                         act: gemm.act,
                         residual: residual.as_ref().map(part),
                         out: part(&out),
@@ -199,10 +268,12 @@ impl Builder<'_> {
         let first = self.program.tasks.len();
         for unit in &lstm.units {
             let hidden = unit.hidden as usize;
-            self.program.scratch = self.program.scratch.max(lstm_state_len(Precision::F32, hidden));
+            let precision = lstm.precision;
+            self.program.scratch = self.program.scratch.max(lstm_state_len(precision, hidden));
             let work = Work::Lstm {
+                precision,
                 gates: columns(&gates, unit.gate_col as usize, 4 * padded_hidden(hidden)),
-                weights: span(unit.weights, lstm_weight_len(Precision::F32, HOST, hidden)),
+                weights: span(unit.weights, lstm_weight_len(precision, self.plan.arch(), hidden)),
                 reverse: unit.reverse,
                 out: columns(&out, unit.out_col as usize, hidden),
             };
@@ -217,6 +288,7 @@ impl Builder<'_> {
     fn attention(&mut self, step: usize, attention: &Attention, cost: usize, cut: Cut) -> Result<()> {
         let [q, k, v, out] = self.regions([&attention.q, &attention.k, &attention.v, &attention.out]);
         let (tokens, heads) = (q.rows, attention.heads as usize);
+        let tile_rows = self.kernels.gemm(Precision::F32).tile_rows();
         let d = q.cols / heads;
         // Of fewer tokens each head packs less, where it would pack most.
         let head_len = attention_work_bytes(tokens, 1, d) / ELEMENT;
@@ -234,7 +306,7 @@ impl Builder<'_> {
         self.phase(step, first, cost, cut)?;
 
         let first = self.program.tasks.len();
-        let block = self.tile_rows * (SCORE_ROWS / self.tile_rows).max(1);
+        let block = tile_rows * (SCORE_ROWS / tile_rows).max(1);
         let block = block.min(tokens);
         self.program.scratch = self.program.scratch.max(block * tokens.next_multiple_of(PANEL));
         let by_rows = Cut { tasks: cut.tasks.div_ceil(heads) };

@@ -180,8 +180,8 @@ impl Session {
     pub fn kernels_of(&self, op: &StepOp) -> impl Iterator<Item = &'static str> + use<> {
         let kernels = self.machine.kernels();
         let names = match op {
-            StepOp::Gemm(_) => [Some(kernels.gemm(Precision::F32).name()), None],
-            StepOp::Lstm(_) => [Some(kernels.lstm(Precision::F32).name()), None],
+            StepOp::Gemm(gemm) => [Some(kernels.gemm(gemm.precision).name()), None],
+            StepOp::Lstm(lstm) => [Some(kernels.lstm(lstm.precision).name()), None],
             StepOp::LayerNorm(_) => [Some(kernels.layer_norm().name()), None],
             StepOp::Attention(_) => {
                 [Some(kernels.gemm(Precision::F32).name()), Some(kernels.softmax().name())]

@@ -47,7 +47,14 @@ fn run_allocates_nothing() {
     b.step(StepOp::Attention(Attention { q: y, k: y, v: y, out: z, heads: heads as u32, scale: 0.2, work }));
     b.step(StepOp::Add { a: z, b: y, out: z });
     let groups = vec![GemmGroup { a_col: 0, k: cols as u32, out_col: 0, n, weights }];
-    b.step(StepOp::Gemm(Gemm { a: z, out: gates, residual: None, act: Activation::None, groups }));
+    b.step(StepOp::Gemm(Gemm {
+        a: z,
+        out: gates,
+        residual: None,
+        act: Activation::None,
+        precision: Precision::F32,
+        groups,
+    }));
     let unit = |i: u32| LstmUnit {
         gate_col: i * n / 2,
         hidden: 32,
@@ -55,7 +62,7 @@ fn run_allocates_nothing() {
         reverse: i == 1,
         weights: recurrent,
     };
-    b.step(StepOp::Lstm(Lstm { gates, out: y, units: vec![unit(0), unit(1)] }));
+    b.step(StepOp::Lstm(Lstm { gates, out: y, precision: Precision::F32, units: vec![unit(0), unit(1)] }));
     b.step(StepOp::Map { act: Activation::Gelu, x: y, out: y });
     b.step(StepOp::MeanRows { x: y, out });
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use common::{Builder, COLS, Call, Text, VOCAB, noise};
 use far_engine::{Axis, Dtype, Error, ErrorKind, Extent, Input, Model, Session, SessionOptions};
+use far_format::layout::Precision;
 use far_format::plan::{Batch, Dim, Embed, Place, Port, StepOp};
 use far_kernels::Kernels;
 
@@ -88,7 +89,13 @@ fn rows_are_shared_whatever_their_number() {
         b.plan.tensors.last_mut().unwrap().tokens = true;
         operand
     });
-    b.step(StepOp::Embed(Embed { input: 0, table: words, vocab: vocab as u32, out: x }));
+    b.step(StepOp::Embed(Embed {
+        input: 0,
+        table: words,
+        vocab: vocab as u32,
+        precision: Precision::F32,
+        out: x,
+    }));
     b.step(StepOp::Add { a: x, b: places, out: x });
     b.step(StepOp::Copy { x, out });
 

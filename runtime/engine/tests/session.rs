@@ -23,7 +23,14 @@ fn small() -> Builder {
     pack::gemm(Precision::F32, HOST, 48, 80, |k, n| w[k * 80 + n], None, &mut packed);
     let weights = b.weights(&packed);
     let groups = vec![GemmGroup { a_col: 0, k: 48, out_col: 0, n: 80, weights }];
-    b.step(StepOp::Gemm(Gemm { a: x, out: a, residual: None, act: Activation::Tanh, groups }));
+    b.step(StepOp::Gemm(Gemm {
+        a: x,
+        out: a,
+        residual: None,
+        act: Activation::Tanh,
+        precision: Precision::F32,
+        groups,
+    }));
     b.step(StepOp::Copy { x: a, out });
     b.step(StepOp::Add { a, b: y, out: sum });
     b

@@ -61,6 +61,7 @@ fn gemm() {
             out,
             residual: Some(out),
             act: Activation::Gelu,
+            precision: Precision::F32,
             groups: vec![
                 GemmGroup { a_col: 2, k: k as u32, out_col: 7, n: n as u32, weights: dense },
                 GemmGroup { a_col: 0, k: 0, out_col: 0, n: 7, weights: depth_0 },
@@ -114,7 +115,7 @@ fn lstm() {
             gate_col += 4 * padded_hidden(h);
             out_col += h;
         }
-        b.step(StepOp::Lstm(Lstm { gates, out, units }));
+        b.step(StepOp::Lstm(Lstm { gates, out, precision: Precision::F32, units }));
 
         let mut values = noise(9, tokens * width);
         for (i, value) in values.iter_mut().enumerate() {

@@ -8,7 +8,7 @@ use crate::bytes::{Decoder, Encoder, Item, Wire, try_string};
 use crate::check::{self, CheckedPlan};
 use crate::cpu::{Arch, Features};
 use crate::error::{Error, Result, Section};
-use crate::layout::Activation;
+use crate::layout::{Activation, Precision};
 use crate::meta::{Filter, Image, ImageColor, ImageLayout, Info, Labels, Meta, Normalization, Resize};
 use crate::plan::{
     Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place,
@@ -48,7 +48,7 @@ pub struct ArtifactParts<'a> {
     pub target: &'a str,
     /// What to do.
     pub plan: &'a Plan,
-    /// Packed weights, little-endian f32.
+    /// Packed weights, little-endian words of 32 bits.
     pub weights: &'a [u8],
 }
 
@@ -72,7 +72,7 @@ pub struct Artifact<'a> {
     pub header: Header,
     /// What to do.
     pub plan: CheckedPlan,
-    /// Packed weights, little-endian f32; their place in the file is a multiple of [`WEIGHTS_ALIGNMENT`].
+    /// Packed weights, little-endian words of 32 bits; their place in the file is a multiple of [`WEIGHTS_ALIGNMENT`].
     pub weights: &'a [u8],
 }
 
@@ -83,7 +83,8 @@ pub struct Artifact<'a> {
 pub fn write(parts: &ArtifactParts<'_>) -> Result<Vec<u8>> {
     check_features(parts.arch, parts.features)?;
     check_weights(parts.weights.len())?;
-    check::plan(parts.plan, parts.weights.len())?;
+    check::plan(parts.plan, parts.arch, parts.weights.len())?;
+    check_needs(parts.plan, parts.arch, parts.features)?;
 
     let mut meta = Encoder::new(Section::Meta);
     meta.field("target");
@@ -206,7 +207,8 @@ pub fn read(file: &[u8]) -> Result<Artifact<'_>> {
     let mut from = Decoder::new(Section::Plan, plan);
     let plan = Plan { model, meta, ..Plan::take(&mut from)? };
     from.finish()?;
-    let plan = CheckedPlan::new(plan, weights.len())?;
+    let plan = CheckedPlan::new(plan, arch, weights.len())?;
+    check_needs(&plan, arch, features)?;
     Ok(Artifact { header: Header { version, arch, features, target }, plan, weights })
 }
 
@@ -237,6 +239,16 @@ fn check_features(arch: Arch, features: Features) -> Result<()> {
     match features.missing_from(known) {
         Features::NONE => Ok(()),
         other => Err(Error::Field { section, field, expected, found: other.0 }),
+    }
+}
+
+/// Whether the features are all that the steps need.
+fn check_needs(plan: &Plan, arch: Arch, features: Features) -> Result<()> {
+    let (section, field, expected) = (Section::Header, "features", "all that the steps need");
+    if features.contains(plan.features(arch)) {
+        Ok(())
+    } else {
+        Err(Error::Field { section, field, expected, found: features.0 })
     }
 }
 
@@ -314,14 +326,14 @@ record!(Tensor { place rows cols stride tokens });
 record!(Port { name dtype dims });
 record!(Operand { tensor row col rows cols });
 record!(Step { name op });
-record!(Gemm { a out residual act groups });
+record!(Gemm { a out residual act precision groups });
 record!(GemmGroup { a_col k out_col n weights });
-record!(Lstm { gates out units });
+record!(Lstm { gates out precision units });
 record!(LstmUnit { gate_col hidden out_col reverse weights });
 record!(LayerNorm { x out eps affine });
 record!(Attention { q k v out heads scale work });
 record!(Patches { image channels patch_height patch_width out });
-record!(Embed { input table vocab out });
+record!(Embed { input table vocab precision out });
 
 choice! { Place, "0 to 3":
     0 = Arena(offset);
@@ -370,6 +382,14 @@ choice! { Resize, "0 to 2":
 choice! { Filter, "0 or 1":
     0 = Bilinear;
     1 = Bicubic;
+}
+
+choice! { Precision, "0 to 4":
+    0 = F32;
+    1 = F16;
+    2 = Bf16;
+    3 = Int8;
+    4 = F16Arith;
 }
 
 choice! { StepOp, "1 to 11":

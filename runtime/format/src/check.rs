@@ -1,6 +1,7 @@
 //! The proof that a plan is safe to run: every operand lies inside its tensor, every tensor inside its memory, nothing
 //! is written that may only be read, nothing is read that was not written, and operands of one step share memory only
-//! where its definition says so; and that what is said for users fits its ports. May import: `plan`, `meta`, `layout`, `region`, `error`.
+//! where its definition says so; and that what is said for users fits its ports. May import: `plan`, `meta`, `layout`, `cpu`, `region`,
+//! `error`.
 
 mod meta;
 mod ports;
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use core::ops::Deref;
 
 use crate::bytes::{reserve, try_string};
+use crate::cpu::Arch;
 use crate::error::{Error, Problem, Result, Subject};
 use crate::plan::{Dtype, Operand, Place, Plan, Tensor};
 use crate::region::{Region, Space};
@@ -37,17 +39,23 @@ const ELEMENT: u64 = 4;
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedPlan {
     plan: Plan,
+    arch: Arch,
     tensors: Vec<Region>,
 }
 
 impl CheckedPlan {
-    /// Proves `plan` against a weights section of `weights_bytes`.
+    /// Proves `plan` for an architecture, whose layout packed weights have, against a weights section of `weights_bytes`.
     ///
     /// # Errors
     /// The first rule that it breaks, and where.
-    pub fn new(plan: Plan, weights_bytes: usize) -> Result<CheckedPlan> {
-        let tensors = self::plan(&plan, weights_bytes)?;
-        Ok(CheckedPlan { plan, tensors })
+    pub fn new(plan: Plan, arch: Arch, weights_bytes: usize) -> Result<CheckedPlan> {
+        let tensors = self::plan(&plan, arch, weights_bytes)?;
+        Ok(CheckedPlan { plan, arch, tensors })
+    }
+
+    /// The architecture that it was proved for.
+    pub fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// The elements that an operand of this plan names.
@@ -73,7 +81,7 @@ impl Deref for CheckedPlan {
 }
 
 /// Proves a plan; its tensors as regions.
-pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
+pub(crate) fn plan(plan: &Plan, arch: Arch, weights_bytes: usize) -> Result<Vec<Region>> {
     if plan.arena_bytes > MAX_ARENA_BYTES {
         let problem = Problem::Value { expected: "at most 2^32", found: plan.arena_bytes };
         return Err(Error::Plan { subject: Subject::Plan, field: "arena_bytes", problem });
@@ -81,6 +89,7 @@ pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
     let (inputs, outputs) = ports::check(plan)?;
     meta::check(plan)?;
     let sizes = Sizes {
+        arch,
         arena: plan.arena_bytes / ELEMENT,
         weights: weights_bytes as u64 / ELEMENT,
         tokens: plan.tokens,
@@ -111,8 +120,9 @@ pub(crate) fn plan(plan: &Plan, weights_bytes: usize) -> Result<Vec<Region>> {
     Ok(tensors)
 }
 
-/// Sizes of every memory, in elements.
+/// Sizes of every memory, in elements, and what sizes of weights depend on.
 struct Sizes {
+    arch: Arch,
     arena: u64,
     weights: u64,
     /// Most tokens; 0 where their number is fixed.

@@ -199,6 +199,24 @@ fn int8_bytes(arch: Arch, k: usize, lanes: usize) -> usize {
     }
 }
 
+/// Most products of a sum in int8: more might not fit 32 bits.
+pub const MAX_INT8_DEPTH: usize = 1 << 17;
+
+/// Words of one row of a table (see [`Embed`](crate::plan::Embed)), padded with zeros to a whole word; `None` where tables
+/// can't be stored so.
+///
+/// - f32: the numbers;
+/// - f16: two a word, the first in the lower half;
+/// - int8: the row's scale, f32, then four integers a word, the first in the lowest byte; each times the scale is the number.
+pub fn table_row_len(precision: Precision, cols: usize) -> Option<usize> {
+    match precision {
+        Precision::F32 => Some(cols),
+        Precision::F16 => Some(cols.div_ceil(2)),
+        Precision::Int8 => Some(cols.div_ceil(4) + 1),
+        Precision::Bf16 | Precision::F16Arith => None,
+    }
+}
+
 /// Bytes of [`Attention::work`](crate::plan::Attention::work): per head, the keys as panels over tokens and the values as panels over `d`.
 pub fn attention_work_bytes(tokens: usize, heads: usize, d: usize) -> usize {
     let head = panels_len(d, tokens).saturating_add(panels_len(tokens, d));

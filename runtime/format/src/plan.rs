@@ -1,11 +1,12 @@
 //! What an artifact says, decoded: tensors, ports, steps. Plain data, no behaviour beyond sizes.
-//! May import: `layout`, `meta`.
+//! May import: `cpu`, `layout`, `meta`.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::layout::Activation;
+use crate::cpu::{Arch, Features};
+use crate::layout::{Activation, Precision};
 use crate::meta::Meta;
 
 /// The work of one inference: a list of steps over tensors that live in the arena, in the
@@ -36,6 +37,27 @@ pub struct Plan {
     /// The input that is the attention mask: for each element of the batch a row of ones, then zeros. The ones are the
     /// element's own tokens, at least one: it is computed as a sequence of just these.
     pub lengths: Option<u32>,
+}
+
+impl Plan {
+    /// What a CPU must have for the precisions of the steps. One that the architecture has not needs nothing here: a plan
+    /// with it is refused.
+    pub fn features(&self, arch: Arch) -> Features {
+        let needed = self.steps.iter().filter_map(|step| step.op.precision()?.features(arch));
+        needed.fold(Features::NONE, Features::with)
+    }
+}
+
+impl StepOp {
+    /// How the weights of a product or the rows of a table are stored; `None` for steps that have neither.
+    pub fn precision(&self) -> Option<Precision> {
+        match self {
+            StepOp::Gemm(gemm) => Some(gemm.precision),
+            StepOp::Lstm(lstm) => Some(lstm.precision),
+            StepOp::Embed(embed) => Some(embed.precision),
+            _ => None,
+        }
+    }
 }
 
 /// How many elements the calls of a plan have. An element is computed by itself: its bits don't depend on the others.
@@ -268,6 +290,8 @@ pub struct Gemm {
     pub residual: Option<Operand>,
     /// Applied before the residual is added.
     pub act: Activation,
+    /// How all groups' weights are stored and multiplied. Bias, activation and residual are f32.
+    pub precision: Precision,
     /// At least one; their output columns don't overlap.
     pub groups: Vec<GemmGroup>,
 }
@@ -283,8 +307,8 @@ pub struct GemmGroup {
     pub out_col: u32,
     /// Columns written.
     pub n: u32,
-    /// Byte offset in the weights section of `ceil(n / PANEL)` panels of `(k + 1) × PANEL` f32:
-    /// row 0 of a panel is the bias, row `1 + i` the weights of depth `i`; lanes past `n` are zero.
+    /// Byte offset in the weights section of `ceil(n / PANEL)` panels, which [`layout`](crate::layout) describes:
+    /// [`gemm_weight_len`](crate::layout::gemm_weight_len) words.
     pub weights: u64,
 }
 
@@ -295,6 +319,8 @@ pub struct Lstm {
     pub gates: Operand,
     /// Hidden states, same rows.
     pub out: Operand,
+    /// How all units' recurrent weights are stored and multiplied. Gates, cell and hidden states are f32.
+    pub precision: Precision,
     /// At least one; output columns don't overlap.
     pub units: Vec<LstmUnit>,
 }
@@ -370,10 +396,12 @@ pub struct Embed {
     /// The input port of the numbers: integers, for each element of the batch one a row of `out`. A number that is no
     /// row of the table is an error of the run.
     pub input: u32,
-    /// Byte offset in the weights section of `vocab × cols` f32, row-major.
+    /// Byte offset in the weights section of `vocab` rows of [`table_row_len`](crate::layout::table_row_len) words.
     pub table: u64,
     /// Rows of the table.
     pub vocab: u32,
+    /// How the table's numbers are stored: f32, f16 or int8.
+    pub precision: Precision,
     /// Output, `rows × cols`.
     pub out: Operand,
 }

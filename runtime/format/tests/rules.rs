@@ -3,12 +3,13 @@
 mod common;
 
 use common::{GATES, H, IMAGE, OUT, POSITION, WEIGHTS_BYTES, X, Y, operand, parts, plan, port, weights};
+use far_format::cpu::Arch;
 use far_format::layout::Activation;
 use far_format::plan::{Attention, Dim, Gemm, LstmUnit, Patches, Place, Plan, Step, StepOp, Tensor};
 use far_format::{CheckedPlan, Error, Problem, Region, Space, Subject, write};
 
 fn refusal(plan: Plan) -> String {
-    match CheckedPlan::new(plan, WEIGHTS_BYTES) {
+    match CheckedPlan::new(plan, Arch::Aarch64, WEIGHTS_BYTES) {
         Err(error) => error.to_string(),
         Ok(_) => "accepted".into(),
     }
@@ -24,7 +25,7 @@ macro_rules! change {
 
 #[test]
 fn the_common_plan_keeps_them() {
-    let plan = CheckedPlan::new(plan(), WEIGHTS_BYTES).unwrap();
+    let plan = CheckedPlan::new(plan(), Arch::Aarch64, WEIGHTS_BYTES).unwrap();
     let region = plan.region(&operand(GATES, 1, 8, 1, 16));
     assert_eq!(region, Region { start: 32 + 32 + 8, rows: 1, cols: 16, stride: 32, ..region });
     assert!(region.space == Space::Arena && !region.tokens);
@@ -332,11 +333,14 @@ fn nothing_is_read_before_it_is_written() {
     let scratch = operand(7, 0, 0, 2, 4);
     let copy = |x, out| Step { name: "copy".into(), op: StepOp::Copy { x, out } };
     plan.steps.insert(6, copy(operand(H, 0, 0, 2, 4), scratch));
-    assert!(CheckedPlan::new(plan.clone(), WEIGHTS_BYTES).is_ok());
+    assert!(CheckedPlan::new(plan.clone(), Arch::Aarch64, WEIGHTS_BYTES).is_ok());
     plan.steps.push(copy(scratch, operand(X, 0, 0, 2, 4)));
     let region = Region { space: Space::Arena, start: 112, rows: 2, cols: 4, stride: 4, tokens: false };
     let (subject, problem) = (Subject::Step(11, "copy".into()), Problem::Unwritten { region });
-    assert_eq!(CheckedPlan::new(plan, WEIGHTS_BYTES), Err(Error::Plan { subject, field: "x", problem }));
+    assert_eq!(
+        CheckedPlan::new(plan, Arch::Aarch64, WEIGHTS_BYTES),
+        Err(Error::Plan { subject, field: "x", problem })
+    );
 }
 
 #[test]

@@ -4,14 +4,15 @@ mod common;
 
 use common::{CLS, E, POOLED, STATES, TABLE, WEIGHTS_BYTES, operand, text};
 use far_format::CheckedPlan;
-use far_format::layout::{Activation, attention_work_bytes};
+use far_format::cpu::Arch;
+use far_format::layout::{Activation, Precision, attention_work_bytes};
 use far_format::plan::{
     Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, Lstm, LstmUnit, Operand, Patches, Place, Plan,
     Step, StepOp, Tensor,
 };
 
 fn refusal(plan: Plan) -> String {
-    match CheckedPlan::new(plan, WEIGHTS_BYTES) {
+    match CheckedPlan::new(plan, Arch::Aarch64, WEIGHTS_BYTES) {
         Err(error) => error.to_string(),
         Ok(_) => "accepted".into(),
     }
@@ -29,7 +30,7 @@ fn assert_refusals(cases: &[(Change, &str)]) {
 
 #[test]
 fn rows_that_are_tokens_are_told_apart() {
-    let plan = CheckedPlan::new(text(), WEIGHTS_BYTES).unwrap();
+    let plan = CheckedPlan::new(text(), Arch::Aarch64, WEIGHTS_BYTES).unwrap();
     let (all, first) = (plan.region(&operand(E, 0, 1, 6, 2)), plan.region(&operand(E, 0, 0, 1, 4)));
     assert_eq!((all.rows, all.tokens, first.rows, first.tokens), (6, true, 1, false));
     let ports = [&plan.inputs[0], &plan.outputs[0], &plan.outputs[2]];
@@ -204,15 +205,16 @@ fn steps_with_tokens_and_without() {
     let wide = |col, cols| operand(WIDE, 0, col, 6, cols);
     let gemm = |a, out, residual| {
         let groups = vec![GemmGroup { a_col: 0, k: 4, out_col: 0, n: 4, weights: 0 }];
-        StepOp::Gemm(Gemm { a, out, residual, act: Activation::None, groups })
+        StepOp::Gemm(Gemm { a, out, residual, act: Activation::None, precision: Precision::F32, groups })
     };
     let lstm = |gates, out| {
         let units = vec![LstmUnit { gate_col: 0, hidden: 1, out_col: 0, reverse: true, weights: 0 }];
-        StepOp::Lstm(Lstm { gates, out, units })
+        StepOp::Lstm(Lstm { gates, out, precision: Precision::F32, units })
     };
     let attention =
         |q, k, out| StepOp::Attention(Attention { q, k, v: k, out, heads: 1, scale: 1.0, work: 4096 });
-    let embed = |input, out| StepOp::Embed(Embed { input, table: 0, vocab: 1, out });
+    let embed =
+        |input, out| StepOp::Embed(Embed { input, table: 0, vocab: 1, precision: Precision::F32, out });
     let (tokens, fixed) =
         ("has a fixed number of rows: expected tokens", "has tokens as rows: expected a fixed number");
     let cases: [(StepOp, String); 15] = [
@@ -243,7 +245,7 @@ fn steps_with_tokens_and_without() {
         (embed(0, all(FIXED)), "`input` has tokens as rows: expected a fixed number".into()),
         (embed(2, all(E)), "`input` is number `2` of `2`".into()),
         (
-            StepOp::Embed(Embed { input: 0, table: 1152, vocab: 5, out: all(E) }),
+            StepOp::Embed(Embed { input: 0, table: 1152, vocab: 5, precision: Precision::F32, out: all(E) }),
             "`table` reaches outside: expected its end within the weights section of `304`, got `308`".into(),
         ),
     ];
@@ -276,7 +278,7 @@ fn embeddings_of_fixed_rows() {
     plan.inputs[2].name = "type".into();
     plan.inputs[2].dims = vec![Dim::Batch, Dim::Fixed(1)];
     let out = operand(CLS, 0, 0, 1, 4);
-    push(&mut plan, StepOp::Embed(Embed { input: 2, table: 0, vocab: 1, out }));
+    push(&mut plan, StepOp::Embed(Embed { input: 2, table: 0, vocab: 1, precision: Precision::F32, out }));
     assert_eq!(refusal(plan.clone()), "accepted");
     let mut two = plan.clone();
     two.inputs[2].dims[1] = Dim::Fixed(2);
@@ -301,7 +303,8 @@ fn rows_that_a_run_lacks_are_not_read() {
     const A: u32 = 5;
     const B: u32 = 6;
     let all = |t, cols| operand(t, 0, 0, 6, cols);
-    let write = |t| StepOp::Embed(Embed { input: 0, table: 0, vocab: 1, out: all(t, 4) });
+    let write =
+        |t| StepOp::Embed(Embed { input: 0, table: 0, vocab: 1, precision: Precision::F32, out: all(t, 4) });
     let read = |x: Operand| StepOp::MeanRows { x, out: operand(POOLED, 0, 0, 1, x.cols) };
     let unwritten = |plan: Plan| refusal(plan).contains("`x` is read before all of it is written");
 
@@ -342,7 +345,10 @@ fn rows_that_a_run_lacks_are_not_read() {
     // Wherever it reaches: here it covers all of it.
     let mut plan = with_tensors(&[(1024, 4, true), (1024, 8, true)]);
     push(&mut plan, write(A));
-    push(&mut plan, StepOp::Embed(Embed { input: 0, table: 0, vocab: 1, out: all(B, 8) }));
+    push(
+        &mut plan,
+        StepOp::Embed(Embed { input: 0, table: 0, vocab: 1, precision: Precision::F32, out: all(B, 8) }),
+    );
     push(&mut plan, read(all(A, 4)));
     assert!(unwritten(plan));
 

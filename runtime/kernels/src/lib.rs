@@ -42,6 +42,7 @@ mod scalar;
 mod simd;
 mod softmax;
 mod table;
+mod tables;
 mod widen;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -55,3 +56,4 @@ pub use lstm::{Lstm, LstmArgs, lstm_state_len};
 pub use normalize::{NormalizeArgs, normalize};
 pub use softmax::{SoftmaxArgs, SoftmaxF32};
 pub use table::{Kernels, Variant};
+pub use tables::{pack_table, widen_row};

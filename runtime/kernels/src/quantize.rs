@@ -1,11 +1,10 @@
 //! Int8: how rows, weights and hidden states become integers of at most ±127, and where quantised rows lie.
-//! The numeric definition that every instruction set keeps. May import: nothing of ours.
+//! The numeric definition that every instruction set keeps. May import: `far_format::layout`.
 //!
 //! A number is `scale · q`. A row or a column whose largest magnitude is infinite or a NaN has a NaN as its scale, so that its results are
 //! NaN whatever its integers are.
 
-/// Most products of a sum: `127² · 2¹⁷` is the last power of two below `2³¹`.
-pub(crate) const MAX_DEPTH: usize = 1 << 17;
+pub(crate) use far_format::layout::MAX_INT8_DEPTH as MAX_DEPTH;
 
 /// The largest integer.
 pub(crate) const LIMIT: f32 = 127.0;

@@ -1,4 +1,4 @@
-//! How long a model takes. May import: `batch`, `error`, `json`, `npy`.
+//! How long a model takes. May import: `batch`, `error`, `info`, `json`, `npy`.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use far_format::plan::StepOp;
 
 use crate::batch::Size;
 use crate::error::Result;
+use crate::info;
 use crate::json::Json;
 use crate::npy::Data;
 
@@ -86,6 +87,8 @@ pub struct Report {
     pub isa: &'static str,
     /// The kernels that ran.
     pub kernels: Vec<&'static str>,
+    /// The precisions of its steps' weights, the most usual first.
+    pub precisions: Vec<&'static str>,
     /// Threads, the caller's included.
     pub threads: usize,
     /// Elements of each run.
@@ -120,12 +123,16 @@ impl Report {
                 .map(|(step, time)| (step.name.clone(), ms(*time) / runs))
                 .collect()
         });
+        let mut stored = info::stored(plan, header.arch);
+        stored.sort_by_key(|stored| std::cmp::Reverse(stored.steps));
+        let precisions = stored.iter().map(|stored| stored.precision.name()).collect();
         Report {
             model: plan.model.clone(),
             target: header.target.clone(),
             arch: header.arch.name(),
             isa: session.isa().name(),
             kernels: session.kernels(),
+            precisions,
             threads: session.threads(),
             batch: extent.batch,
             tokens: (extent.tokens > 0).then_some(extent.tokens),
@@ -150,6 +157,7 @@ impl Report {
             ("arch", self.arch.into()),
             ("isa", self.isa.into()),
             ("kernels", Json::list(self.kernels.iter().copied())),
+            ("precisions", Json::list(self.precisions.iter().copied())),
             ("threads", self.threads.into()),
             ("batch", self.batch.into()),
             ("tokens", self.tokens.into()),
@@ -176,6 +184,7 @@ impl Report {
             format!("model    {} for {}", self.model, self.target),
             format!("ran      {} runs on {} ({}), {} threads", self.runs, self.arch, self.isa, self.threads),
             format!("call     batch {}{tokens}", self.batch),
+            format!("weights  {}", self.precisions.join(", ")),
             format!("kernels  {}", self.kernels.join(", ")),
             format!(
                 "run      min {min_ms:.3} ms, p50 {p50_ms:.3} ms, p90 {p90_ms:.3} ms, p99 {p99_ms:.3} ms"

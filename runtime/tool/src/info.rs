@@ -1,7 +1,11 @@
 //! What an artifact says about itself. May import: `json`.
 
+use std::collections::BTreeMap;
+
 use far_format::Artifact;
-use far_format::plan::{Dim, Port, StepOp};
+use far_format::cpu::Arch;
+use far_format::layout::{Precision, gemm_weight_len, lstm_weight_len, table_row_len};
+use far_format::plan::{Dim, Plan, Port, StepOp};
 
 use crate::json::Json;
 
@@ -22,6 +26,47 @@ pub fn op_name(op: &StepOp) -> &'static str {
     }
 }
 
+/// The steps whose weights are of one precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// How they are stored and multiplied.
+    pub precision: Precision,
+    /// How many steps.
+    pub steps: usize,
+    /// Bytes of their weights, each counted once.
+    pub bytes: u64,
+}
+
+/// How the weights of products, recurrences and tables are stored. Constants and the parameters of norms are f32 beside them.
+pub fn stored(plan: &Plan, arch: Arch) -> Vec<Stored> {
+    let mut known: BTreeMap<Precision, (usize, BTreeMap<u64, usize>)> = BTreeMap::new();
+    for step in &plan.steps {
+        let Some(precision) = step.op.precision() else { continue };
+        let (steps, words) = known.entry(precision).or_default();
+        *steps += 1;
+        match &step.op {
+            StepOp::Gemm(gemm) => words.extend(gemm.groups.iter().map(|group| {
+                (group.weights, gemm_weight_len(precision, arch, group.k as usize, group.n as usize))
+            })),
+            StepOp::Lstm(lstm) => words.extend(
+                lstm.units
+                    .iter()
+                    .map(|unit| (unit.weights, lstm_weight_len(precision, arch, unit.hidden as usize))),
+            ),
+            StepOp::Embed(embed) => {
+                let row = table_row_len(precision, embed.out.cols as usize).unwrap_or_default();
+                words.insert(embed.table, row.saturating_mul(embed.vocab as usize));
+            }
+            _ => {}
+        }
+    }
+    let stored = known.into_iter().map(|(precision, (steps, words))| {
+        let words: u64 = words.values().map(|len| *len as u64).sum();
+        Stored { precision, steps, bytes: 4 * words }
+    });
+    stored.collect()
+}
+
 /// For programs.
 pub fn json(artifact: &Artifact<'_>) -> Json {
     let (header, plan) = (&artifact.header, &artifact.plan);
@@ -40,7 +85,19 @@ pub fn json(artifact: &Artifact<'_>) -> Json {
     let lengths = plan.lengths.and_then(|n| plan.inputs.get(n as usize));
     let steps = plan.steps.iter();
     let steps = steps.map(|step| {
-        Json::Object(vec![("name", step.name.as_str().into()), ("op", op_name(&step.op).into())])
+        let precision = step.op.precision().map(Precision::name);
+        Json::Object(vec![
+            ("name", step.name.as_str().into()),
+            ("op", op_name(&step.op).into()),
+            ("precision", precision.into()),
+        ])
+    });
+    let stored = stored(plan, header.arch).into_iter().map(|stored| {
+        Json::Object(vec![
+            ("precision", stored.precision.name().into()),
+            ("steps", stored.steps.into()),
+            ("bytes", stored.bytes.into()),
+        ])
     });
     Json::Object(vec![
         ("version", u64::from(header.version).into()),
@@ -55,6 +112,7 @@ pub fn json(artifact: &Artifact<'_>) -> Json {
         ("lengths", lengths.map(|port| port.name.as_str()).into()),
         ("arena_bytes", plan.arena_bytes.into()),
         ("weights_bytes", artifact.weights.len().into()),
+        ("precisions", Json::List(stored.collect())),
         ("tensors", plan.tensors.len().into()),
         ("steps", Json::List(steps.collect())),
     ])
@@ -84,6 +142,9 @@ pub fn text(artifact: &Artifact<'_>) -> String {
         lines.push(format!("tokens    1 to {}{mask}", plan.tokens));
     }
     lines.push(format!("weights   {} bytes", artifact.weights.len()));
+    for Stored { precision, steps, bytes } in stored(plan, header.arch) {
+        lines.push(format!("          {bytes} bytes of {steps} steps in {precision}"));
+    }
     lines.push(format!("arena     {} bytes", plan.arena_bytes));
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for name in plan.steps.iter().map(|step| op_name(&step.op)) {

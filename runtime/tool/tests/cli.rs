@@ -6,7 +6,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use far_format::cpu::{Arch, Features};
-use far_format::layout::Activation;
+use far_format::layout::{Activation, Precision};
 use far_format::plan::{Batch, Dim, Dtype, Embed, Operand, Place, Plan, Port, Step, StepOp, Tensor};
 use far_format::{ArtifactParts, write};
 use far_tool::npy::{self, Array, Data};
@@ -41,7 +41,8 @@ fn text_artifact() -> Vec<u8> {
     let tensor = |place, rows, tokens| Tensor { place, rows, cols: 2, stride: 2, tokens };
     let operand = |tensor, rows| Operand { tensor, row: 0, col: 0, rows, cols: 2 };
     let floats = |name: &str, dims: &[Dim]| Port { name: name.into(), dtype: Dtype::F32, dims: dims.into() };
-    let embed = StepOp::Embed(Embed { input: 0, table: 0, vocab: 10, out: operand(0, 6) });
+    let embed =
+        StepOp::Embed(Embed { input: 0, table: 0, vocab: 10, precision: Precision::F32, out: operand(0, 6) });
     let mean = StepOp::MeanRows { x: operand(0, 6), out: operand(1, 1) };
     let plan = Plan {
         model: "text".into(),

@@ -1,3 +1,4 @@
+use far_format::layout::Precision;
 use far_format::plan::{Batch, Dim, Embed, Operand, Step};
 use far_tool::npy::Array;
 
@@ -22,7 +23,7 @@ fn plan(inputs: Vec<Port>) -> Plan {
 fn text() -> Plan {
     let dims = [Dim::Batch, Dim::Tokens];
     let out = Operand { tensor: 0, row: 0, col: 0, rows: 9, cols: 2 };
-    let op = StepOp::Embed(Embed { input: 0, table: 0, vocab: 7, out });
+    let op = StepOp::Embed(Embed { input: 0, table: 0, vocab: 7, precision: Precision::F32, out });
     Plan {
         steps: vec![Step { name: String::new(), op }],
         tokens: 9,

@@ -3,12 +3,12 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use far_format::layout::{Precision, panels_len};
+use far_format::layout::{panels_len, table_row_len};
 use far_format::{Region, Space};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::{
     AddArgs, GemmArgs, Kernels, LayerNormArgs, LstmArgs, MapArgs, NormalizeArgs, lstm_state_len, normalize,
-    pack,
+    pack, widen_row,
 };
 
 use super::rows::{attend, mean_rows, patch, row, row_mut};
@@ -227,26 +227,33 @@ impl<'m> Part<'m> {
         // SAFETY, for every view below: what this function asks for; each operand is viewed as what the task does
         // with it, and views of one task overlap only where the plan and the kernel allow, by (A).
         match work {
-            Work::Gemm { a, weights, act, residual, out } => kernels.gemm(Precision::F32).run(GemmArgs {
+            Work::Gemm { precision, a, weights, act, residual, out } => {
+                let kernel = kernels.gemm(*precision);
                 // SAFETY: as above.
-                a: unsafe { self.mat(a) },
-                weights: self.weights(weights),
-                act: *act,
-                // SAFETY: as above.
-                residual: residual.as_ref().map(|residual| unsafe { self.mat(residual) }),
-                scratch,
-                // SAFETY: as above.
-                out: unsafe { self.mat_mut(out) },
-            }),
-            Work::Lstm { gates, weights, reverse, out } => kernels.lstm(Precision::F32).run(LstmArgs {
-                // SAFETY: as above.
-                gates: unsafe { self.mat(gates) },
-                weights: self.weights(weights),
-                reverse: *reverse,
-                state: &mut scratch[..lstm_state_len(Precision::F32, out.cols)],
-                // SAFETY: as above.
-                out: unsafe { self.mat_mut(out) },
-            }),
+                let a = unsafe { self.mat(a) };
+                let scratch = &mut scratch[..kernel.scratch_len(a.rows(), a.cols())];
+                kernel.run(GemmArgs {
+                    a,
+                    weights: self.weights(weights),
+                    act: *act,
+                    // SAFETY: as above.
+                    residual: residual.as_ref().map(|residual| unsafe { self.mat(residual) }),
+                    scratch,
+                    // SAFETY: as above.
+                    out: unsafe { self.mat_mut(out) },
+                });
+            }
+            Work::Lstm { precision, gates, weights, reverse, out } => {
+                kernels.lstm(*precision).run(LstmArgs {
+                    // SAFETY: as above.
+                    gates: unsafe { self.mat(gates) },
+                    weights: self.weights(weights),
+                    reverse: *reverse,
+                    state: &mut scratch[..lstm_state_len(*precision, out.cols)],
+                    // SAFETY: as above.
+                    out: unsafe { self.mat_mut(out) },
+                })
+            }
             Work::LayerNorm { x, eps, affine, out } => kernels.layer_norm().run(LayerNormArgs {
                 // SAFETY: as above.
                 x: unsafe { self.mat(x) },
@@ -305,15 +312,15 @@ impl<'m> Part<'m> {
                     patch(&image, geometry, first + r, row_mut(&mut out, r));
                 }
             }
-            Work::Embed { input, table, first, out } => {
+            Work::Embed { precision, input, table, first, out } => {
                 let (ids, table) = (self.input(*input), self.weights(table));
                 let first = if out.tokens { self.rows.0 } else { *first };
                 // SAFETY: as above.
                 let mut out = unsafe { self.mat_mut(out) };
+                let len = table_row_len(*precision, out.cols()).expect("checked to be how tables are stored");
                 for r in 0..out.rows() {
                     let id = ids.integer(first + r) as usize; // checked to be a row of the table
-                    let cols = out.cols();
-                    row_mut(&mut out, r).copy_from_slice(&table[id * cols..][..cols]);
+                    widen_row(*precision, &table[id * len..][..len], row_mut(&mut out, r));
                 }
             }
             Work::Normalize { x, eps, out } => {

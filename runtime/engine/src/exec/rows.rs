@@ -1,7 +1,8 @@
 //! Steps over single rows that are no kernels of their own. May import: `program`.
 
+use far_format::layout::{PANEL, Precision};
 use far_kernels::matrix::{Mat, MatMut};
-use far_kernels::{GemmArgs, Kernels, Precision, SoftmaxArgs};
+use far_kernels::{GemmArgs, Kernels, SoftmaxArgs};
 
 use crate::program::Geometry;
 
@@ -20,19 +21,25 @@ pub(super) fn attend(
     scratch: &mut [f32],
 ) {
     let d = q.cols();
-    let stride = tokens.next_multiple_of(far_format::layout::PANEL);
+    let stride = tokens.next_multiple_of(PANEL);
     let act = far_kernels::Activation::None;
     for row in (0..q.rows()).step_by(block) {
         let rows = block.min(q.rows() - row);
-        let gemm = kernels.gemm(Precision::F32);
         let mut scores = MatMut::new(&mut scratch[..rows * stride], rows, tokens, stride);
         let a = q.part(row, 0, rows, d);
-        let (residual, scratch) = (None, &mut []);
-        gemm.run(GemmArgs { a, weights: keys, act, residual, scratch, out: scores.reborrow() });
+        let gemm = kernels.gemm(Precision::F32);
+        gemm.run(GemmArgs {
+            a,
+            weights: keys,
+            act,
+            residual: None,
+            scratch: &mut [],
+            out: scores.reborrow(),
+        });
         kernels.softmax().run(SoftmaxArgs { scale, x: scores.reborrow() });
         let out = out.part(row, 0, rows, d);
-        let (a, scratch) = (scores.as_mat(), &mut []);
-        gemm.run(GemmArgs { a, weights: values, act, residual, scratch, out });
+        let a = scores.as_mat();
+        gemm.run(GemmArgs { a, weights: values, act, residual: None, scratch: &mut [], out });
     }
 }
 

@@ -113,13 +113,13 @@ pub fn everything() -> Builder {
     b.step(StepOp::Add { a: x, b: position, out: x });
     b.step(StepOp::LayerNorm(LayerNorm { x, out: y, eps: 1e-5, affine: Some(0) }));
     let (act, groups) = (Activation::None, vec![group(32, 0), group(32, 32)]);
-    b.step(StepOp::Gemm(Gemm { a: y, out: gates, residual: None, act, groups }));
+    b.step(StepOp::Gemm(Gemm { a: y, out: gates, residual: None, act, precision: Precision::F32, groups }));
     let unit = LstmUnit { gate_col: 0, hidden: 8, out_col: 0, reverse: true, weights: recurrent };
-    b.step(StepOp::Lstm(Lstm { gates, out: z, units: vec![unit] }));
+    b.step(StepOp::Lstm(Lstm { gates, out: z, precision: Precision::F32, units: vec![unit] }));
     b.step(StepOp::Attention(Attention { q: z, k: y, v: z, out: x, heads: 2, scale: 0.5, work }));
     b.step(StepOp::Map { act: Activation::Gelu, x, out: x });
     let (act, groups) = (Activation::Tanh, vec![group(8, 0)]);
-    b.step(StepOp::Gemm(Gemm { a: z, out: x, residual: Some(x), act, groups }));
+    b.step(StepOp::Gemm(Gemm { a: z, out: x, residual: Some(x), act, precision: Precision::F32, groups }));
     b.step(StepOp::Copy { x, out: z });
     b.step(StepOp::MeanRows { x: z, out });
     b

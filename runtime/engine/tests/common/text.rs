@@ -97,8 +97,9 @@ impl Text {
         let words = b.weights(&noise(2, VOCAB * COLS));
         let types = b.weights(&noise(3, 2 * COLS));
         let affine = b.weights(&noise(4, 2 * COLS));
-        let embed =
-            |input, table, vocab: usize, out| StepOp::Embed(Embed { input, table, vocab: vocab as u32, out });
+        let embed = |input, table, vocab: usize, out| {
+            StepOp::Embed(Embed { input, table, vocab: vocab as u32, precision: Precision::F32, out })
+        };
         b.step(embed(0, words, VOCAB, x));
         b.step(embed(1, types, 2, y));
         b.step(StepOp::Add { a: x, b: y, out: x });
@@ -109,7 +110,14 @@ impl Text {
         let hidden: usize = UNITS.iter().map(|(hidden, _)| hidden).sum();
         let (gates, heads) = (self.arena(&mut b, width), self.arena(&mut b, hidden));
         let groups = vec![self.product(&mut b, 5, COLS, width)];
-        b.step(StepOp::Gemm(Gemm { a: y, out: gates, residual: None, act: Activation::None, groups }));
+        b.step(StepOp::Gemm(Gemm {
+            a: y,
+            out: gates,
+            residual: None,
+            act: Activation::None,
+            precision: Precision::F32,
+            groups,
+        }));
         let (mut units, mut gate_col, mut out_col) = (Vec::new(), 0, 0);
         for (hidden, reverse) in UNITS {
             let weights = b.weights(&noise(hidden as u64, lstm_weight_len(Precision::F32, HOST, hidden)));
@@ -117,9 +125,16 @@ impl Text {
             gate_col += 4 * padded_hidden(hidden) as u32;
             out_col += hidden as u32;
         }
-        b.step(StepOp::Lstm(Lstm { gates, out: heads, units }));
+        b.step(StepOp::Lstm(Lstm { gates, out: heads, precision: Precision::F32, units }));
         let groups = vec![self.product(&mut b, 6, hidden, COLS)];
-        b.step(StepOp::Gemm(Gemm { a: heads, out: x, residual: Some(x), act: Activation::None, groups }));
+        b.step(StepOp::Gemm(Gemm {
+            a: heads,
+            out: x,
+            residual: Some(x),
+            act: Activation::None,
+            precision: Precision::F32,
+            groups,
+        }));
 
         b.step(StepOp::Map { act: Activation::Gelu, x, out: y });
         let work = b.work(attention_work_bytes(self.tokens, 2, COLS / 2));
@@ -130,7 +145,14 @@ impl Text {
         b.step(StepOp::Normalize { x: mean, out: mean, eps: 1e-12 });
         let cls = part(z, 0, 0, 1, COLS);
         let groups = vec![self.product(&mut b, 7, COLS, features as usize)];
-        b.step(StepOp::Gemm(Gemm { a: cls, out: first, residual: None, act: Activation::Tanh, groups }));
+        b.step(StepOp::Gemm(Gemm {
+            a: cls,
+            out: first,
+            residual: None,
+            act: Activation::Tanh,
+            precision: Precision::F32,
+            groups,
+        }));
         b
     }
 }

@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 use super::{Sizes, Stop, cut, element, positive};
 use crate::bytes::reserve;
 use crate::check::written::{Area, Written};
-use crate::cpu::Arch;
 use crate::error::Problem;
-use crate::layout::{Precision, attention_work_bytes, lstm_weight_len, padded_hidden, panels_len};
+use crate::layout::{
+    MAX_INT8_DEPTH, Precision, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden,
+    table_row_len,
+};
 use crate::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
 use crate::region::{Region, Space};
 
@@ -88,6 +90,7 @@ impl Checker<'_> {
             same_shape("residual", residual, &out)?;
             in_place(("out", &out), ("residual", residual))?;
         }
+        self.precision(gemm.precision)?;
         if gemm.groups.is_empty() {
             return Err(Stop::Rule("groups", Problem::Value { expected: "1 or more", found: 0 }));
         }
@@ -96,7 +99,9 @@ impl Checker<'_> {
             within("group.k", group.a_col, u64::from(group.k), &a)?;
             within("group.n", group.out_col, u64::from(group.n), &out)?;
             let (k, n) = (group.k as usize, group.n as usize);
-            self.weights("group.weights", group.weights, panels_len(k, n))?;
+            deep("group.k", gemm.precision, k)?;
+            let len = gemm_weight_len(gemm.precision, self.sizes.arch, k, n);
+            self.weights("group.weights", group.weights, len)?;
             if k > 0 {
                 self.read("a", &a.columns(group.a_col as usize, k))?;
             }
@@ -113,6 +118,7 @@ impl Checker<'_> {
         let (gates, out) = (self.operand("gates", &lstm.gates)?, self.target("out", &lstm.out)?);
         shape("out", &out, (gates.rows as u64, out.cols as u64), gates.tokens)?;
         apart(("out", &out), ("gates", &gates))?;
+        self.precision(lstm.precision)?;
         if lstm.units.is_empty() {
             return Err(Stop::Rule("units", Problem::Value { expected: "1 or more", found: 0 }));
         }
@@ -123,11 +129,9 @@ impl Checker<'_> {
             let hidden = unit.hidden as usize;
             let cols = padded_hidden(hidden).saturating_mul(4);
             within("unit.gate_col", unit.gate_col, cols as u64, &gates)?;
-            self.weights(
-                "unit.weights",
-                unit.weights,
-                lstm_weight_len(Precision::F32, Arch::X86_64, hidden),
-            )?;
+            deep("unit.hidden", lstm.precision, hidden)?;
+            let len = lstm_weight_len(lstm.precision, self.sizes.arch, hidden);
+            self.weights("unit.weights", unit.weights, len)?;
             self.read("gates", &gates.columns(unit.gate_col as usize, cols))?;
         }
         disjoint("unit.out_col", lstm.units.iter().map(|u| (u.out_col, u.hidden)))?;
@@ -152,7 +156,11 @@ impl Checker<'_> {
         let tokens = if self.sizes.tokens > 1 { out.tokens } else { input.tokens };
         input.numbers(out.rows as u64, tokens).map_err(|problem| Stop::Rule("input", problem))?;
         positive("vocab", embed.vocab)?;
-        self.weights("table", embed.table, (embed.vocab as usize).saturating_mul(out.cols))?;
+        let Some(row) = table_row_len(embed.precision, out.cols) else {
+            let (expected, found) = ("0 (f32), 1 (f16) or 3 (int8)", embed.precision as u64);
+            return Err(Stop::Rule("precision", Problem::Value { expected, found }));
+        };
+        self.weights("table", embed.table, (embed.vocab as usize).saturating_mul(row))?;
         self.write(&out)
     }
 
@@ -205,6 +213,15 @@ impl Checker<'_> {
         apart(("out", &out), ("image", &image))?;
         self.read("image", &image)?;
         self.write(&out)
+    }
+
+    /// Whether the architecture has it.
+    fn precision(&self, precision: Precision) -> Checked {
+        if precision.features(self.sizes.arch).is_some() {
+            return Ok(());
+        }
+        let expected = "one that the architecture has";
+        Err(Stop::Rule("precision", Problem::Value { expected, found: precision as u64 }))
     }
 
     fn operand(&self, field: &'static str, operand: &Operand) -> Checked<Area> {
@@ -270,6 +287,14 @@ fn shape(field: &'static str, area: &Area, expected: (u64, u64), tokens: bool) -
 
 fn same_shape(field: &'static str, area: &Area, other: &Area) -> Checked {
     shape(field, area, other.shape(), other.tokens)
+}
+
+/// Whether a sum of that many products can be taken.
+fn deep(field: &'static str, precision: Precision, k: usize) -> Checked {
+    if precision == Precision::Int8 && k > MAX_INT8_DEPTH {
+        return Err(Stop::Rule(field, Problem::Value { expected: "at most 2^17 in int8", found: k as u64 }));
+    }
+    Ok(())
 }
 
 fn positive_float(field: &'static str, found: f32) -> Checked {

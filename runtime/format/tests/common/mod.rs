@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use far_format::cpu::{Arch, Features};
-use far_format::layout::Activation;
+use far_format::layout::{Activation, Precision};
 use far_format::meta::{Filter, Image, ImageColor, ImageLayout, Info, Labels, Meta, Normalization, Resize};
 use far_format::plan::{
     Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place,
@@ -45,11 +45,13 @@ pub fn plan() -> Plan {
             out: operand(GATES, 0, 0, 2, 32),
             residual: None,
             act: Activation::None,
+            precision: Precision::F32,
             groups: vec![group(4, 32, 128)],
         }),
         StepOp::Lstm(Lstm {
             gates: operand(GATES, 0, 0, 2, 32),
             out: operand(H, 0, 0, 2, 1),
+            precision: Precision::F32,
             units: vec![LstmUnit { gate_col: 0, hidden: 1, out_col: 0, reverse: true, weights: 768 }],
         }),
         StepOp::Copy { x: operand(Y, 0, 0, 2, 3), out: operand(H, 0, 1, 2, 3) },
@@ -68,6 +70,7 @@ pub fn plan() -> Plan {
             out: whole(Y),
             residual: Some(whole(Y)),
             act: Activation::Relu,
+            precision: Precision::F32,
             groups: vec![group(4, 4, 896)],
         }),
         StepOp::MeanRows { x: whole(Y), out: operand(OUT, 0, 0, 1, 4) },
@@ -130,7 +133,7 @@ pub fn text() -> Plan {
     let all = |t| operand(t, 0, 0, 6, 4);
     let row = |t| operand(t, 0, 0, 1, 4);
     let ops = vec![
-        StepOp::Embed(Embed { input: 0, table: 128, vocab: 10, out: all(E) }),
+        StepOp::Embed(Embed { input: 0, table: 128, vocab: 10, precision: Precision::F32, out: all(E) }),
         StepOp::Add { a: all(E), b: all(TABLE), out: all(E) },
         StepOp::Copy { x: all(E), out: all(STATES) },
         StepOp::MeanRows { x: all(E), out: row(POOLED) },

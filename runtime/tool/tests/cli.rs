@@ -380,7 +380,7 @@ fn info() {
     let json = json(folder.path(), "info model.far --json");
     assert_eq!(json["model"], "sum");
     assert_eq!(json["inputs"][1], serde_json::json!({ "name": "b", "dtype": "f32", "dims": [1, 2, 3] }));
-    assert_eq!(json["steps"][1], serde_json::json!({ "name": "act", "op": "map" }));
+    assert_eq!(json["steps"][1], serde_json::json!({ "name": "act", "op": "map", "precision": null }));
     let text = good(folder.path(), "info model.far");
     assert!(text.contains("output    positive f32 [1, 2, 3]\n"), "{text}");
     assert!(text.ends_with("steps     2: 1 add, 1 map\n"), "{text}");

@@ -44,9 +44,12 @@ pub(crate) fn to_bf16(x: f32) -> u16 {
     if x.is_nan() { (bits >> 16) as u16 | 0x40 } else { nearest(bits, 16) as u16 }
 }
 
-/// Products of a sum in half precision. Two such sums are added in half precision, the rest in f32. The error of a sum grows with the
-/// root of its length; the pair costs next to nothing, and halves how often halves become f32.
+/// Products of a sum in half precision, a run. The error of such a sum grows with the root of its length.
 pub(crate) const RUN: usize = 32;
+
+/// Depths whose runs are added in half precision; the sums of so many are added in f32. Adding runs loses little, and spares most of
+/// the widening, which is slow.
+pub(crate) const RUNS: usize = 4 * RUN;
 
 /// 1 in half precision.
 pub(crate) const ONE_F16: u16 = 0x3c00;

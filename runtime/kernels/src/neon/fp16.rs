@@ -2,7 +2,7 @@
 //! May import: `simd`, `narrow`, `neon`, `half`.
 //!
 //! The product's tile has 8 rows of 16 columns: 16 sums, 8 registers of rows that multiply by their lanes, 2 of weights. The
-//! sums in f32 stay in the first-level cache, which they pass through once in two runs.
+//! sums in f32 stay in the first-level cache, which they pass through once in [`RUNS`] depths.
 
 use core::arch::aarch64::*;
 use core::hint::black_box;
@@ -14,7 +14,7 @@ use far_format::layout::{Activation, PANEL};
 
 use super::{Neon, finish};
 use crate::gemm::GemmCall;
-use crate::half::RUN;
+use crate::half::{RUN, RUNS};
 use crate::lstm::LstmCall;
 use crate::narrow;
 use crate::simd::gemm::{DEPTH_UNIT, Depth, Place, Tiles};
@@ -22,7 +22,7 @@ use crate::simd::lstm::{Recurrence, Sources};
 use crate::simd::{self, Simd, Wide};
 
 // Deep products are cut between sums of halves.
-const _: () = assert!((2 * DEPTH_UNIT).is_multiple_of(2 * RUN));
+const _: () = assert!((2 * DEPTH_UNIT).is_multiple_of(RUNS));
 
 /// Lanes of a register of halves.
 const LANES: usize = 8;
@@ -59,14 +59,14 @@ impl Halves {
         unsafe { vreinterpretq_f16_u16(vld1q_u16(from)) }
     }
 
-    /// The sums of the products of some depths, no more than two of [`RUN`]. `a` are the rows, `stride` halves apart; at `w` lie rows
-    /// of `8·N` weights.
+    /// The sums of the products of some depths, no more than [`RUNS`]. `a` are the rows, `stride` halves apart; at `w` lie rows of
+    /// `8·N` weights.
     ///
     /// # Safety
     /// Those depths of the rows and of the weights are readable.
     #[inline]
     #[target_feature(enable = "neon,fp16")]
-    unsafe fn two_runs<const R: usize, const N: usize>(
+    unsafe fn runs<const R: usize, const N: usize>(
         self,
         a: *const u16,
         stride: usize,
@@ -74,17 +74,19 @@ impl Halves {
         depths: Range<usize>,
     ) -> Sums<R, N> {
         let mut total = [[self.splat(0); N]; R];
-        // One place that calls it, so that it is compiled into this.
-        for start in [depths.start, depths.end.min(depths.start + RUN)] {
+        let mut k = depths.start;
+        while k < depths.end {
+            let stop = depths.end.min(k + RUN);
             // SAFETY: as the caller promises.
             unsafe {
-                let sums = self.run::<R, N>(a, stride, w, start..depths.end.min(start + RUN));
+                let sums = self.run::<R, N>(a, stride, w, k..stop);
                 for r in 0..R {
                     for n in 0..N {
                         total[r][n] = vaddq_f16(total[r][n], sums[r][n]);
                     }
                 }
             }
+            k = stop;
         }
         total
     }
@@ -92,7 +94,7 @@ impl Halves {
     /// The sums of one run.
     ///
     /// # Safety
-    /// As [`two_runs`](Self::two_runs).
+    /// As [`runs`](Self::runs).
     #[inline]
     #[target_feature(enable = "neon,fp16")]
     unsafe fn run<const R: usize, const N: usize>(
@@ -210,8 +212,8 @@ unsafe fn tile<const ROWS: usize>(call: &GemmCall, place: Place, depth: Depth) {
         }
         let (mut k, end) = (2 * depth.start, 2 * depth.end);
         while k < end {
-            let stop = end.min(k + 2 * RUN);
-            let sums = s.two_runs::<ROWS, 2>(a, 2 * call.a_stride, panel.add(PANEL).cast(), k..stop);
+            let stop = end.min(k + RUNS);
+            let sums = s.runs::<ROWS, 2>(a, 2 * call.a_stride, panel.add(PANEL).cast(), k..stop);
             compiler_fence(Ordering::SeqCst);
             for r in 0..ROWS {
                 for n in 0..2 {
@@ -276,12 +278,12 @@ impl Recurrence<Wide<Neon, 4>, Wide<Neon, 2>> for Halves {
         let (h, end) = (from.h.cast::<u16>(), 2 * from.depth);
         let mut k = 0;
         while k < end {
-            let depths = k..end.min(k + 2 * RUN);
+            let depths = k..end.min(k + RUNS);
             // SAFETY: as the caller promises.
             unsafe {
                 for n in 0..N {
                     let weights = from.weights.add(n * from.depth * GATES * PANEL).cast();
-                    let [sums] = self.two_runs::<1, { 2 * GATES }>(h, 0, weights, depths.clone());
+                    let [sums] = self.runs::<1, { 2 * GATES }>(h, 0, weights, depths.clone());
                     for gate in 0..GATES {
                         let [a, b, c, d] = acc[n][gate];
                         let [a, b] = self.add(sums[2 * gate], [a, b]);
@@ -290,7 +292,7 @@ impl Recurrence<Wide<Neon, 4>, Wide<Neon, 2>> for Halves {
                     }
                 }
                 if HALF {
-                    let [sums] = self.two_runs::<1, GATES>(h, 0, from.half_weights.cast(), depths.clone());
+                    let [sums] = self.runs::<1, GATES>(h, 0, from.half_weights.cast(), depths.clone());
                     for gate in 0..GATES {
                         half_acc[0][gate] = self.add(sums[gate], half_acc[0][gate]);
                     }

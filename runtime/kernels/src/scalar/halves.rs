@@ -7,7 +7,7 @@ use super::gemm::finish;
 use super::lstm::{Products, UNITS};
 use super::single;
 use crate::gemm::GemmCall;
-use crate::half::{ONE_F16, RUN, fma_f16, from_bf16, from_f16, pairs, to_bf16, to_f16};
+use crate::half::{ONE_F16, RUN, RUNS, fma_f16, from_bf16, from_f16, pairs, to_bf16, to_f16};
 use crate::lstm::LstmCall;
 use crate::narrow;
 use crate::widen::widened;
@@ -50,7 +50,7 @@ impl Halves for Bf16 {
     }
 }
 
-/// Half precision: in sums of [`RUN`] products, two of which are added in half precision, and the rest in f32.
+/// Half precision: in sums of [`RUN`] products, which are added in half precision over [`RUNS`] depths, and the rest in f32.
 struct F16;
 
 impl Halves for F16 {
@@ -61,9 +61,13 @@ impl Halves for F16 {
         k * lanes + lane
     }
     fn add(acc: f32, k: usize, x: impl Fn(usize) -> u16, w: impl Fn(usize) -> u16) -> f32 {
-        let run = |from: usize| (from..k.min(from + RUN)).fold(0, |sum, k| fma_f16(x(k), w(k), sum));
-        (0..k).step_by(2 * RUN).fold(acc, |acc, from| {
-            acc + from_f16(fma_f16(run(from + RUN), ONE_F16, fma_f16(run(from), ONE_F16, 0)))
+        let run =
+            |from: usize, end: usize| (from..end.min(from + RUN)).fold(0, |sum, k| fma_f16(x(k), w(k), sum));
+        (0..k).step_by(RUNS).fold(acc, |acc, from| {
+            let end = k.min(from + RUNS);
+            let runs =
+                (from..end).step_by(RUN).fold(0, |total, from| fma_f16(run(from, end), ONE_F16, total));
+            acc + from_f16(runs)
         })
     }
 }

@@ -49,7 +49,7 @@ pub(crate) type Tiles<D, const ROWS: usize, const VECTORS: usize> = [[Tile<D>; R
 const DEPTH_BLOCK: usize = 1024;
 
 /// Depths are cut at multiples of it, between sums of halves.
-pub(crate) const DEPTH_UNIT: usize = 32;
+pub(crate) const DEPTH_UNIT: usize = 64;
 
 /// f32 elements of the tiles whose accumulators are carried at a time: a first-level cache, which they pass through once a
 /// block.

@@ -8,46 +8,54 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use quote::{format_ident, quote};
-use syn::{Fields, ForeignItem, Item, ItemConst, ItemForeignMod, ItemStruct};
+use syn::{Fields, ForeignItem, Ident, Item, ItemConst, ItemForeignMod, ItemStruct};
 
 const HEADER: &str = "../include/far.h";
+
+/// The first header of the current binary interface, which never changes.
+const FROZEN: &str = "../abi/far-1.h";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={HEADER}");
+    println!("cargo::rerun-if-changed={FROZEN}");
     println!("cargo::rerun-if-env-changed=LIBCLANG_PATH");
     println!("cargo::rustc-check-cfg=cfg(libclang)");
     // Without libclang the package still builds; its tests fail and say why.
     if clang_sys::load().is_ok() {
         println!("cargo::rustc-cfg=libclang");
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-        let header = header();
-        fs::write(out.join("checks.rs"), checks(&header)).expect("OUT_DIR can be written");
-        fs::write(out.join("header.rs"), header).expect("OUT_DIR can be written");
+        for (path, name) in [(HEADER, "header"), (FROZEN, "frozen")] {
+            let header = header(path);
+            let checks = checks(&header, &format_ident!("{name}"));
+            fs::write(out.join(format!("{name}_checks.rs")), checks).expect("OUT_DIR can be written");
+            fs::write(out.join(format!("{name}.rs")), header).expect("OUT_DIR can be written");
+        }
     }
 }
 
-/// The header in Rust, with types of its own.
-fn header() -> String {
+/// A header in Rust, with types of its own.
+fn header(path: &str) -> String {
     let bindings =
-        bindgen::Builder::default().header(HEADER).allowlist_item("(far|FAR)_.*").layout_tests(false);
+        bindgen::Builder::default().header(path).allowlist_item("(far|FAR)_.*").layout_tests(false);
     match bindings.generate() {
         Ok(bindings) => bindings.to_string(),
         Err(error) => panic!(
-            "bindgen can't read far.h: {error}; hint: where it lacks stddef.h, install the headers of libclang itself \
+            "bindgen can't read {path}: {error}; hint: where it lacks stddef.h, install the headers of libclang itself \
              (Debian: `apt-get install libclang-common-22-dev`)"
         ),
     }
 }
 
-fn checks(header: &str) -> String {
+/// Comparisons of a header, which is module `module` of the test, with Rust's side.
+fn checks(header: &str, module: &Ident) -> String {
     let file = syn::parse_file(header).expect("bindgen writes Rust");
     let (mut layouts, mut types, mut names, mut constants) = (vec![], vec![], vec![], vec![]);
     for item in &file.items {
         match item {
             Item::Struct(item) if item.fields.iter().all(is_public_field) => {
-                layouts.push(layout(item));
-                types.push(fields(item));
+                layouts.push(layout(item, module));
+                types.push(fields(item, module));
             }
             Item::ForeignMod(item) => {
                 for (name, check) in signatures(item) {
@@ -55,7 +63,7 @@ fn checks(header: &str) -> String {
                     types.push(check);
                 }
             }
-            Item::Const(item) => constants.push(constant(item)),
+            Item::Const(item) => constants.push(constant(item, module)),
             _ => {}
         }
     }
@@ -82,36 +90,38 @@ fn is_public_field(field: &syn::Field) -> bool {
     matches!(field.vis, syn::Visibility::Public(_))
 }
 
-fn layout(item: &ItemStruct) -> Vec<proc_macro2::TokenStream> {
+fn layout(item: &ItemStruct, module: &Ident) -> Vec<proc_macro2::TokenStream> {
     let name = &item.ident;
     let mut checks = vec![
         {
             let what = format!("size of {name}");
-            quote! { (#what, size_of::<header::#name>(), size_of::<far::#name>()) }
+            quote! { (#what, size_of::<#module::#name>(), size_of::<far::#name>()) }
         },
         {
             let what = format!("alignment of {name}");
-            quote! { (#what, align_of::<header::#name>(), align_of::<far::#name>()) }
+            quote! { (#what, align_of::<#module::#name>(), align_of::<far::#name>()) }
         },
     ];
     for field in item.fields.iter().filter_map(|field| field.ident.as_ref()) {
         let what = format!("offset of {name}.{field}");
         checks.push(quote! {
-            (#what, std::mem::offset_of!(header::#name, #field), std::mem::offset_of!(far::#name, #field))
+            (#what, std::mem::offset_of!(#module::#name, #field), std::mem::offset_of!(far::#name, #field))
         });
     }
     checks
 }
 
-fn fields(item: &ItemStruct) -> proc_macro2::TokenStream {
+/// Of a frozen header the fields that there are: structs grow at the end.
+fn fields(item: &ItemStruct, module: &Ident) -> proc_macro2::TokenStream {
     let Fields::Named(named) = &item.fields else { panic!("bindgen names fields") };
     let name = &item.ident;
     let check = format_ident!("fields_of_{name}");
+    let rest = (module == "frozen").then(|| quote! { .. });
     let names: Vec<_> = named.named.iter().filter_map(|field| field.ident.as_ref()).collect();
     let types = named.named.iter().map(|field| &field.ty);
     quote! {
         fn #check(value: #name) -> (#(#types,)*) {
-            let #name { #(#names),* } = value;
+            let #name { #(#names,)* #rest } = value;
             (#(#names,)*)
         }
     }
@@ -135,7 +145,7 @@ fn signatures(item: &ItemForeignMod) -> Vec<(String, proc_macro2::TokenStream)> 
         .collect()
 }
 
-fn constant(item: &ItemConst) -> proc_macro2::TokenStream {
+fn constant(item: &ItemConst, module: &Ident) -> proc_macro2::TokenStream {
     let name = &item.ident;
     let text = name.to_string();
     if text == "FAR_VERSION" {
@@ -144,5 +154,5 @@ fn constant(item: &ItemConst) -> proc_macro2::TokenStream {
     }
     // bindgen puts the name of an anonymous enum before those of its values.
     let rust = format_ident!("{}", text.find("FAR_").map_or(text.as_str(), |at| &text[at..]));
-    quote! { (#text, header::#name as i128, far::#rust as i128) }
+    quote! { (#text, #module::#name as i128, far::#rust as i128) }
 }

@@ -32,7 +32,8 @@
  *   Every function that can fail returns a far_status, FAR_OK (0) or what went wrong, and hands its
  *   results out through pointers. A function that fails writes nothing through them: variables and
  *   buffers stay as they were. (One exception: after FAR_ERROR_INTERNAL and FAR_ERROR_CANCELLED the
- *   contents of the output buffers of a run are unspecified.) far_last_error() is the text for people, kept for each thread.
+ *   contents of the output buffers of a run are unspecified.) far_last_error() is the text for people,
+ *   kept for each thread.
  *
  *   NULL, a wrong size, shape, type, name or index, and any file however damaged, give a status and
  *   do no harm. libfar never prints, never exits, and installs no signal handlers. A panic inside it
@@ -57,12 +58,14 @@
  *   far_model_open() takes memory for the model's description, far_model_open_memory() for a copy of
  *   the artifact besides. far_session_new() takes all that runs will need. After that nothing is
  *   allocated: not by far_session_run(), whether it works or is refused, nor by any function that
- *   asks a handle, cancels, or profiles. far_session_new_in() puts arena and scratch memory into memory of the
- *   caller's; what it takes from the heap besides is the list of the session's tasks (some 200
- *   bytes each, a few tasks a step and thread), names, and for each thread that it starts a stack.
- *   far_session_free() and far_model_free() give all of it back. Memory that can't be had is
- *   FAR_ERROR_OUT_OF_MEMORY; what the C library and Rust's threads take for themselves, some hundred
- *   bytes, ends the process as an allocation of theirs does.
+ *   asks a handle, cancels, or profiles. far_session_new_in() puts arena and scratch memory into
+ *   memory of the caller's; what it takes from the heap besides is the list of the session's tasks
+ *   (some 200 bytes each, a few for each step and thread), names, and a stack for each thread that
+ *   it starts. far_session_free() and far_model_free() give all of it back.
+ *
+ *   Memory that can't be had is FAR_ERROR_OUT_OF_MEMORY. Only some small things of fixed size (what
+ *   starting a thread takes, counters of shared handles, some hundred bytes each) end the process
+ *   where even they can't be had.
  *
  * THREADS
  *
@@ -70,7 +73,8 @@
  *   model never changes: share one, and give each thread that runs it a session of its own. A session
  *   may be used by one thread after another. Two runs of one session at the same time are a mistake
  *   and the second gets FAR_ERROR_BUSY. Freeing a handle that another thread is using is undefined.
- *   Results are the same, bit for bit, on every architecture, instruction set and number of threads.
+ *   Results are the same, bit for bit, on every number of threads, and, but for the precisions BF16 and
+ *   F16_ARITH, on every architecture and instruction set.
  *
  *     function                                           at once with others on the same handle
  *     far_model_*, but far_model_free                    yes
@@ -120,10 +124,10 @@
 #define FAR_VERSION "0.1.0"
 
 /**
- * Version of the binary interface. Within one version functions and fields are only added. 0 is not
- * frozen yet: any two builds may differ.
+ * Version of the binary interface. Within one version functions are only added, structs only grow at
+ * their end, and numbers are never reused: a program runs with every later libfar of the version.
  */
-#define FAR_ABI_VERSION 0
+#define FAR_ABI_VERSION 1
 
 /** The most dimensions that an input or output has. */
 #define FAR_MAX_RANK 8
@@ -363,6 +367,24 @@ far_status far_model_output_info(const far_model *model, size_t index, far_tenso
  */
 far_status far_model_required_features(const far_model *model, uint64_t *bits, const char **names);
 
+/** In which precision weights are stored and products are taken. */
+typedef int32_t far_precision;
+
+enum {
+    FAR_PRECISION_F32 = 0,      /**< f32 */
+    FAR_PRECISION_F16 = 1,      /**< weights are stored in half precision, products and sums are f32 */
+    FAR_PRECISION_BF16 = 2,     /**< weights and factors are bfloat16, sums are f32 (x86-64) */
+    FAR_PRECISION_INT8 = 3,     /**< weights and factors are of 8 bits, sums of 32 */
+    FAR_PRECISION_F16_ARITH = 4 /**< weights, products and short sums are half precision (not x86-64) */
+};
+
+/**
+ * The precisions in which the model computes: bit 1 << FAR_PRECISION_* of each, and the same as text
+ * such as "f32+int8". Inputs and outputs are f32 all the same. `bits` or `names` may be NULL.
+ * Statuses: 100, 110.
+ */
+far_status far_model_precisions(const far_model *model, uint64_t *bits, const char **names);
+
 /** Bytes of the arena: what each session of the model takes for its values. Statuses: 100, 110. */
 far_status far_model_arena_size(const far_model *model, uint64_t *size);
 
@@ -376,7 +398,8 @@ far_status far_model_description(const far_model *model, const char **text);
  * dimension of output `*output`, alive as long as the model. Without labels `*count` and `*output` are
  * 0. `output` may be NULL. Statuses: 100, 110.
  */
-far_status far_model_labels(const far_model *model, size_t *output, const char *const **names, size_t *count);
+far_status far_model_labels(const far_model *model, size_t *output, const char *const **names,
+                            size_t *count);
 
 /** How many keys with values there are, such as "license" or "author". Statuses: 100, 110. */
 far_status far_model_info_count(const far_model *model, size_t *count);
@@ -483,7 +506,8 @@ typedef void (*far_lane_function)(void *job, size_t lane);
  * each other: one after another is right too, only slower. A lane that is left out or called twice
  * does no harm; a call that goes on after the return, or begins then, is undefined.
  */
-typedef void (*far_parallel_for_function)(void *context, size_t count, far_lane_function lane, void *job);
+typedef void (*far_parallel_for_function)(void *context, size_t count, far_lane_function lane,
+                                          void *job);
 
 /**
  * Threads of the caller's, to be used instead of starting some. Function and context must hold until
@@ -531,12 +555,13 @@ far_status far_session_new(const far_model *model, const far_session_options *op
 
 /**
  * Bytes that far_session_new_in() needs with the same options: arena and scratch memory of all
- * threads. With `threads` 0 it depends on the CPUs there are at the moment: give a number. Nothing that it
- * takes meanwhile is kept.
+ * threads. With `threads` 0 it depends on the CPUs there are at the moment: give a number. Nothing
+ * that it takes meanwhile is kept.
  *
  * Statuses: 100, 101, 103, 110, 5xx, 9xx.
  */
-far_status far_session_memory_size(const far_model *model, const far_session_options *options, size_t *size);
+far_status far_session_memory_size(const far_model *model, const far_session_options *options,
+                                   size_t *size);
 
 /**
  * As far_session_new(), with arena and scratch memory in the `size` bytes at `memory`, which must be a
@@ -629,20 +654,13 @@ far_status far_session_threads(const far_session *session, size_t *threads);
  */
 far_status far_session_memory_used(const far_session *session, uint64_t *size);
 
-/** In which precision products are taken. */
-typedef int32_t far_precision;
-
-enum {
-    FAR_PRECISION_F32 = 0 /**< weights and products are f32 */
-};
-
 /** One step of a session, and the time in it. Start from FAR_STEP_PROFILE_INIT. */
 typedef struct far_step_profile {
     size_t struct_size;      /**< sizeof(far_step_profile), set before the call */
     const char *name;        /**< the step's name, from the source model; lives as long as the session */
     const char *op;          /**< what it does, such as "gemm" or "lstm"; lives for ever */
     const char *kernel;      /**< the kernel that does most of it, "" where it only moves elements */
-    far_precision precision; /**< the precision of its products */
+    far_precision precision; /**< the precision of its weights; f32 where it has none */
     uint32_t reserved;       /**< 0 */
     uint64_t runs;           /**< completed runs; 0 without FAR_SESSION_PROFILE */
     uint64_t nanoseconds;    /**< time in the step, over all runs; 0 without FAR_SESSION_PROFILE */

@@ -1,5 +1,6 @@
 /*
- * far.hpp: run compiled FAR models (model.far) from C++17, over far.h. Header only; libfar is linked as far.h says.
+ * far.hpp: run compiled FAR models (model.far) from C++17, over far.h. Header only; libfar is linked
+ * as far.h says.
  *
  *     far::Model model = far::Model::open("model.far");
  *     far::Session session = far::Session::make(model);
@@ -10,14 +11,14 @@
  *
  * OWNERSHIP
  *
- *   Model and Session free themselves, can be moved and not copied; a Session keeps what it needs of its Model. Strings and
- *   spans that they hand out live as long as they do. What may be used by several threads at once is as far.h says:
- *   what is const.
+ *   Model and Session free themselves, can be moved and not copied; a Session keeps what it needs of its
+ *   Model. Strings and spans that they hand out live as long as they do. What is const may be used by
+ *   several threads at once.
  *
  * ERRORS
  *
- *   What fails throws far::Error. Where exceptions are off, or FAR_NO_EXCEPTIONS is defined before the header is included, it
- *   returns a far::Result of what it returns else:
+ *   What fails throws far::Error. Where exceptions are off, or FAR_NO_EXCEPTIONS is defined before the
+ *   header is included, it returns a far::Result of what it returns else:
  *
  *     far::Result<far::Model> model = far::Model::open("model.far");
  *     if (!model) return std::fprintf(stderr, "%s\n", model.message()), 1;
@@ -154,17 +155,22 @@ template <class T> using Returned = Result<T>;
 namespace detail {
 
 #ifndef FAR_NO_EXCEPTIONS
-template <class T, class Make> T returned(far_status status, Make make) {
+/** The value that a call wrote, unless it failed. */
+template <class T> T returned(far_status status, T &&value) {
     if (status != FAR_OK) throw Error(status);
-    return make();
+    return std::move(value);
 }
+template <class T> T returned(far_status status, const T &value) { return returned<T>(status, T(value)); }
 inline void returned(far_status status) {
     if (status != FAR_OK) throw Error(status);
 }
 #else
-template <class T, class Make> Result<T> returned(far_status status, Make make) {
+template <class T> Result<T> returned(far_status status, T &&value) {
     if (status != FAR_OK) return Result<T>(status);
-    return Result<T>(make());
+    return Result<T>(std::move(value));
+}
+template <class T> Result<T> returned(far_status status, const T &value) {
+    return returned<T>(status, T(value));
 }
 inline Result<void> returned(far_status status) noexcept { return Result<void>(status); }
 #endif
@@ -220,15 +226,18 @@ struct SessionOptions : far_session_options {
 };
 
 /** A far_logger that calls `listener(level, text)`, which must outlive it. What it throws ends the program. */
-template <class Listener> far_logger logger(Listener &listener, far_log_level level = FAR_LOG_WARNING) noexcept {
+template <class Listener>
+far_logger logger(Listener &listener, far_log_level level = FAR_LOG_WARNING) noexcept {
     const far_log_function call = [](void *context, far_log_level of, const char *text) noexcept {
         (*static_cast<Listener *>(context))(of, std::string_view(text));
     };
     return FAR_LOGGER_INIT(call, &listener, level);
 }
 
-/** A far_thread_pool that calls `pool(count, lane)`, which must outlive the sessions that have it: it calls lane(i) for
- *  each i below count and returns when all have ended. What it throws ends the program. */
+/**
+ * A far_thread_pool that calls `pool(count, lane)`, which must outlive the sessions that have it: it calls
+ * lane(i) for each i below count and returns when all have ended. What it throws ends the program.
+ */
 template <class Pool> far_thread_pool thread_pool(Pool &pool) noexcept {
     const far_parallel_for_function call = [](void *context, std::size_t count, far_lane_function lane,
                                               void *job) noexcept {
@@ -239,7 +248,7 @@ template <class Pool> far_thread_pool thread_pool(Pool &pool) noexcept {
 
 /* ---- Tensors ---- */
 
-/** What is supplied for one input: any contiguous range of float, std::int32_t or std::int64_t. It is not copied. */
+/** What is supplied for one input: a contiguous range of float, std::int32_t or std::int64_t; not copied. */
 struct Input : far_input {
     template <class T, class = std::enable_if_t<detail::dtype<T> != 0>>
     Input(const T *data, std::size_t count) noexcept
@@ -281,7 +290,8 @@ struct Output : far_output {
     }
 };
 
-static_assert(sizeof(Input) == sizeof(far_input) && sizeof(Output) == sizeof(far_output), "arrays of them are arrays of C's");
+static_assert(sizeof(Input) == sizeof(far_input) && sizeof(Output) == sizeof(far_output),
+              "arrays of them are arrays of C's");
 
 /** Position of the largest number; 0 of none. */
 inline std::size_t argmax(span<const float> values) noexcept {
@@ -329,15 +339,19 @@ public:
     }
     Returned<far_tensor_info> input(std::size_t index) const {
         far_tensor_info info = FAR_TENSOR_INFO_INIT;
-        return detail::returned<far_tensor_info>(far_model_input_info(get(), index, &info), [&] { return far_tensor_info(info); });
+        return detail::returned<far_tensor_info>(far_model_input_info(get(), index, &info), info);
     }
     Returned<far_tensor_info> output(std::size_t index) const {
         far_tensor_info info = FAR_TENSOR_INFO_INIT;
-        return detail::returned<far_tensor_info>(far_model_output_info(get(), index, &info), [&] { return far_tensor_info(info); });
+        return detail::returned<far_tensor_info>(far_model_output_info(get(), index, &info), info);
     }
     /** FAR_FEATURE_* that the CPU must have. */
     std::uint64_t required_features() const noexcept {
         return detail::asked<std::uint64_t>(0, [&](auto out) { return far_model_required_features(get(), out, nullptr); });
+    }
+    /** Bits 1 << FAR_PRECISION_* of what it computes in. */
+    std::uint64_t precisions() const noexcept {
+        return detail::asked<std::uint64_t>(0, [&](auto out) { return far_model_precisions(get(), out, nullptr); });
     }
     std::uint64_t arena_size() const noexcept {
         return detail::asked<std::uint64_t>(0, [&](auto out) { return far_model_arena_size(get(), out); });
@@ -359,8 +373,8 @@ public:
     /** A key and its value. */
     Returned<std::pair<const char *, const char *>> info(std::size_t index) const {
         std::pair<const char *, const char *> pair;
-        return detail::returned<std::pair<const char *, const char *>>(
-            far_model_info(get(), index, &pair.first, &pair.second), [&] { return std::move(pair); });
+        const far_status status = far_model_info(get(), index, &pair.first, &pair.second);
+        return detail::returned<std::pair<const char *, const char *>>(status, pair);
     }
     /** How an image becomes an input, where the artifact says it. */
     std::optional<far_image_info> image() const noexcept {
@@ -375,7 +389,7 @@ public:
 private:
     explicit Model(far_model *handle) noexcept : handle_(handle) {}
     static Returned<Model> made(far_status status, far_model *handle) {
-        return detail::returned<Model>(status, [&] { return Model(handle); });
+        return detail::returned<Model>(status, Model(handle));
     }
 
     detail::Owner<far_model, far_model_free> handle_;
@@ -403,15 +417,18 @@ public:
     /** Bytes that make_in() needs with the same options. */
     static Returned<std::size_t> memory_size(const Model &model, const SessionOptions &options = {}) {
         std::size_t size = 0;
-        return detail::returned<std::size_t>(far_session_memory_size(model.get(), &options, &size), [&] { return std::size_t(size); });
+        const far_status status = far_session_memory_size(model.get(), &options, &size);
+        return detail::returned<std::size_t>(status, size);
     }
 
     /** Runs the model once. */
     Returned<void> run(span<const Input> inputs, span<const Output> outputs) {
-        return detail::returned(far_session_run(get(), inputs.data(), inputs.size(), outputs.data(), outputs.size()));
+        const std::size_t given = inputs.size(), wanted = outputs.size();
+        return detail::returned(far_session_run(get(), inputs.data(), given, outputs.data(), wanted));
     }
     Returned<void> run(std::initializer_list<Input> inputs, std::initializer_list<Output> outputs) {
-        return run(span<const Input>(inputs.begin(), inputs.size()), span<const Output>(outputs.begin(), outputs.size()));
+        return run(span<const Input>(inputs.begin(), inputs.size()),
+                   span<const Output>(outputs.begin(), outputs.size()));
     }
     /** Of one input and one output. */
     Returned<void> run(const Input &input, const Output &output) {
@@ -440,7 +457,7 @@ public:
     /** A step, and the time in it where the options have FAR_SESSION_PROFILE. */
     Returned<far_step_profile> step(std::size_t index) const {
         far_step_profile step = FAR_STEP_PROFILE_INIT;
-        return detail::returned<far_step_profile>(far_session_profile(get(), index, &step), [&] { return far_step_profile(step); });
+        return detail::returned<far_step_profile>(far_session_profile(get(), index, &step), step);
     }
     /** Begins to time anew. */
     Returned<void> reset_profile() { return detail::returned(far_session_profile_reset(get())); }
@@ -451,7 +468,7 @@ public:
 private:
     explicit Session(far_session *handle) noexcept : handle_(handle) {}
     static Returned<Session> made(far_status status, far_session *handle) {
-        return detail::returned<Session>(status, [&] { return Session(handle); });
+        return detail::returned<Session>(status, Session(handle));
     }
 
     detail::Owner<far_session, far_session_free> handle_;

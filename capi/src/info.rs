@@ -9,8 +9,8 @@ use far_format::cpu::{Arch, Features};
 use crate::ffi::{Out, c_string, guard};
 use crate::status::far_status;
 
-/// Version of the binary interface; 0 is not frozen yet.
-pub const FAR_ABI_VERSION: u32 = 0;
+/// Version of the binary interface.
+pub const FAR_ABI_VERSION: u32 = 1;
 
 /// The most dimensions that an input or output has.
 pub const FAR_MAX_RANK: usize = 8;

@@ -2,7 +2,7 @@
 //! other side.
 //!
 //! `ffi` holds what a boundary needs (panics, NULL, ownership, structs of several versions), `message` the last error
-//! of each thread; `info`, `log`, `meta`, `model`, `options`, `pool`, `profile`, `session`, `tensor` and `status` are the header's
+//! of each thread; `info`, `log`, `meta`, `model`, `options`, `pool`, `precision`, `profile`, `session`, `tensor` and `status` are the header's
 //! sections; `port` checks a caller's tensors against the model's, `extent` is what they say of a call.
 //! May import: the engine, and what its interface mentions of format and kernels.
 #![allow(
@@ -25,6 +25,7 @@ mod model;
 mod options;
 mod pool;
 mod port;
+mod precision;
 mod profile;
 mod session;
 mod status;
@@ -51,7 +52,11 @@ pub use options::{
     FAR_SESSION_PROFILE, far_isa, far_session_options,
 };
 pub use pool::{far_lane_function, far_parallel_for_function, far_thread_pool};
-pub use profile::*;
+pub use precision::{
+    FAR_PRECISION_BF16, FAR_PRECISION_F16, FAR_PRECISION_F16_ARITH, FAR_PRECISION_F32, FAR_PRECISION_INT8,
+    far_model_precisions, far_precision,
+};
+pub use profile::{far_session_profile, far_session_profile_reset, far_session_step_count, far_step_profile};
 pub use session::*;
 pub use status::*;
 pub use tensor::*;

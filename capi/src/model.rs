@@ -1,5 +1,5 @@
 //! Models: opening, freeing, and what they say about themselves.
-//! May import: `ffi`, `log`, `status`, `port`, `tensor`, the engine's model.
+//! May import: `ffi`, `log`, `meta`, `precision`, `status`, `strings`, `port`, `tensor`, the engine's model.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -18,6 +18,7 @@ use crate::info::FAR_ABI_VERSION;
 use crate::log::{FAR_LOG_DEBUG, FAR_LOG_INFO, Logger, far_logger};
 use crate::meta::Texts;
 use crate::port::Port;
+use crate::precision::Precisions;
 use crate::status::{FAR_ERROR_ABI_VERSION, FAR_ERROR_INDEX, FAR_ERROR_OPTION, far_status};
 use crate::strings::Strings;
 use crate::tensor::far_tensor_info;
@@ -35,6 +36,7 @@ pub(crate) struct Described {
     /// Names of the steps.
     pub(crate) step_names: Strings,
     texts: Texts,
+    precisions: Precisions,
     name: CString,
     features: CString,
 }
@@ -51,6 +53,7 @@ impl far_model {
         Ok(far_model(Arc::new(Described {
             step_names: Strings::new(model.plan().steps.iter().map(|step| &step.name))?,
             texts: Texts::new(model.meta())?,
+            precisions: Precisions::new(model.plan())?,
             inputs: ports(model.inputs(), &extents)?,
             outputs: ports(model.outputs(), &extents)?,
             extents,
@@ -66,6 +69,10 @@ impl far_model {
 
     pub(crate) fn meta(&self) -> &Meta {
         self.model().meta()
+    }
+
+    pub(crate) fn precisions(&self) -> &Precisions {
+        &self.0.precisions
     }
 
     pub(crate) fn texts(&self) -> &Texts {

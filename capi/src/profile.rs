@@ -7,14 +7,9 @@ use far_format::plan::StepOp;
 
 use crate::ffi::{Failure, Versioned, guard, reference, write_struct};
 use crate::model::ask;
+use crate::precision::{self, FAR_PRECISION_F32, far_precision};
 use crate::session::far_session;
 use crate::status::{FAR_ERROR_INDEX, far_status};
-
-/// In which precision products are taken.
-pub type far_precision = i32;
-
-/// Weights and products are f32.
-pub const FAR_PRECISION_F32: far_precision = 0;
 
 /// One step of a session, and the time in it.
 #[repr(C)]
@@ -28,7 +23,7 @@ pub struct far_step_profile {
     pub op: *const c_char,
     /// The kernel that does most of it; empty where it only moves elements.
     pub kernel: *const c_char,
-    /// The precision of its products.
+    /// The precision of its weights and products.
     pub precision: far_precision,
     /// 0.
     pub reserved: u32,
@@ -110,7 +105,7 @@ pub unsafe extern "C" fn far_session_profile(
             name: session.step_name(index),
             op: op_name(&step.op).as_ptr(),
             kernel: session.step_kernel(index),
-            precision: FAR_PRECISION_F32,
+            precision: precision::of(&step.op) as far_precision,
             runs,
             nanoseconds: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
             ..far_step_profile::DEFAULT

@@ -79,6 +79,9 @@ fn says_what_it_is() {
     assert_eq!(unsafe { far_model_required_features(model, &mut bits, &mut names) }, FAR_OK);
     assert_eq!((bits, text(names).as_str()), (0, "none"));
     assert_eq!(unsafe { far_model_required_features(model, null_mut(), null_mut()) }, FAR_OK);
+    assert_eq!(unsafe { far_model_precisions(model, &mut bits, &mut names) }, FAR_OK);
+    assert_eq!((bits, text(names).as_str()), (1 << FAR_PRECISION_F32, "f32"));
+    assert_eq!(unsafe { far_model_precisions(model, null_mut(), null_mut()) }, FAR_OK);
     unsafe { far_model_free(model) };
 }
 

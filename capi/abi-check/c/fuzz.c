@@ -130,7 +130,8 @@ static void ask_model(void) {
     far_image_info image = FAR_IMAGE_INFO_INIT, *images = rarely() ? NULL : &image;
     const char *const *names = NULL;
     if (rarely()) image.struct_size = odd_number() % (sizeof image + 1);
-    switch (below(12)) {
+    switch (below(13)) {
+    case 12: answered(far_model_precisions(model, numbers, texts)); break;
     case 7: answered(far_model_description(model, &text)), text = NULL; break;
     case 8: answered(far_model_labels(model, counts, rarely() ? NULL : &names, &count)); break;
     case 9: answered(far_model_info_count(model, counts)); break;

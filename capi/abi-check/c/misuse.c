@@ -97,6 +97,10 @@ static void asking(const far_model *model) {
     EXPECT(FAR_OK, far_model_required_features(model, &bytes, &name));
     EXPECT(FAR_OK, far_model_required_features(model, NULL, NULL));
     EXPECT(FAR_ERROR_NULL_POINTER, far_model_required_features(NULL, NULL, NULL));
+    EXPECT(FAR_OK, far_model_precisions(model, &bytes, &name));
+    HOLD(bytes == 1u << FAR_PRECISION_F32 && strcmp(name, "f32") == 0);
+    EXPECT(FAR_OK, far_model_precisions(model, NULL, NULL));
+    EXPECT(FAR_ERROR_NULL_POINTER, far_model_precisions(NULL, &bytes, &name));
     EXPECT(FAR_ERROR_INDEX, far_model_input_info(model, 2, &info));
     EXPECT(FAR_ERROR_INDEX, far_model_output_info(model, SIZE_MAX, &info));
     EXPECT(FAR_ERROR_NULL_POINTER, far_model_input_info(NULL, 0, &info));

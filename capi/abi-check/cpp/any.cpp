@@ -129,7 +129,9 @@ void check(const char *path) {
     for (const char *label : model.labels()) HOLD(std::strlen(label) > 0);
     for (std::size_t i = 0; i < model.info_count(); i++) HOLD(std::strlen(take(model.info(i)).first) > 0);
     if (const auto image = model.image()) HOLD(image->channels <= FAR_MAX_CHANNELS && image->std_dev[0] > 0.0f);
-    HOLD((model.required_features() & ~0ull) == model.required_features());
+    HOLD(model.precisions() != 0);
+    std::uint64_t present = 0;
+    HOLD(far_cpu_features(&present, nullptr) == FAR_OK && (model.required_features() & ~present) == 0);
 
     far::SessionOptions one;
     one.threads = 1;

@@ -29,7 +29,7 @@ mod agreement {
         include!(concat!(env!("OUT_DIR"), "/header.rs"));
     }
 
-    include!(concat!(env!("OUT_DIR"), "/checks.rs"));
+    include!(concat!(env!("OUT_DIR"), "/header_checks.rs"));
 
     #[test]
     fn layouts_agree() {

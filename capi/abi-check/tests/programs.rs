@@ -4,7 +4,6 @@ mod support;
 
 use std::process::{Command, Output};
 
-use far_abi_check::libraries;
 use support::Bench;
 
 fn silent(output: &Output) {
@@ -36,12 +35,7 @@ fn fully_static() {
 #[test]
 fn with_the_shared_library() {
     let bench = Bench::new();
-    // As an SDK has it: the linker reads libfar.so, the loader libfar.so.ABI.
-    let lib = bench.path().join("lib");
-    std::fs::create_dir(&lib).expect("a folder");
-    let named = lib.join(format!("libfar.so.{}", far::FAR_ABI_VERSION));
-    std::fs::copy(&libraries().shared, &named).expect("the library can be copied");
-    std::os::unix::fs::symlink(&named, lib.join("libfar.so")).expect("a link");
+    let lib = bench.shared();
     for (name, artifacts) in PROGRAMS {
         let program =
             bench.build(name, &["-L", lib.to_str().expect("a path in UTF-8"), "-lfar", "-lpthread"]);

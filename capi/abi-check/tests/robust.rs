@@ -174,8 +174,8 @@ fn random_calls_under_valgrind() {
 }
 
 #[test]
-fn a_thousand_cycles() {
-    cycles(1000);
+fn ten_thousand_cycles() {
+    cycles(10_000);
 }
 
 #[test]
@@ -191,12 +191,6 @@ fn many_threads() {
 #[test]
 fn many_threads_with_a_sanitizer() {
     threads_with_a_sanitizer(20);
-}
-
-#[test]
-#[ignore = "minutes: ten thousand cycles"]
-fn ten_thousand_cycles() {
-    cycles(10_000);
 }
 
 #[test]

@@ -54,6 +54,16 @@ impl Bench {
         self.build(name, &[arguments, &[archive], SYSTEM].concat())
     }
 
+    /// A folder with the shared library as an SDK has it: the linker reads `libfar.so`, the loader `libfar.so.ABI`.
+    pub(crate) fn shared(&self) -> PathBuf {
+        let lib = self.path().join("lib");
+        std::fs::create_dir(&lib).expect("a folder");
+        let named = lib.join(format!("libfar.so.{}", far::FAR_ABI_VERSION));
+        std::fs::copy(&libraries().shared, &named).expect("the library can be copied");
+        std::os::unix::fs::symlink(&named, lib.join("libfar.so")).expect("a link");
+        lib
+    }
+
     /// Runs a program in the folder, which must find all as expected.
     pub(crate) fn run(&self, command: &mut Command) -> Output {
         let output = succeed(command.current_dir(self.path()));

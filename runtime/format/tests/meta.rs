@@ -3,12 +3,13 @@
 mod common;
 
 use common::{WEIGHTS_BYTES, described, file, parts, plan, repair, section, text, weights};
+use far_format::cpu::Arch;
 use far_format::meta::{ImageColor, ImageLayout, Info, Labels, MAX_SIDE, Resize};
 use far_format::plan::{Dim, Dtype, Plan};
 use far_format::{CheckedPlan, Error, Section, read, write};
 
 fn refusal(plan: Plan) -> String {
-    match CheckedPlan::new(plan, WEIGHTS_BYTES) {
+    match CheckedPlan::new(plan, Arch::Aarch64, WEIGHTS_BYTES) {
         Err(error) => error.to_string(),
         Ok(_) => "accepted".into(),
     }

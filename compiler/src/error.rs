@@ -31,6 +31,8 @@ pub enum ErrorKind {
     BadOption,
     /// The target's YAML is broken.
     BadTarget,
+    /// The metadata are broken, or don't fit the model.
+    BadMeta,
     /// The artifact is broken, or not for this machine.
     BadArtifact,
     /// An input tensor has the wrong name, shape or type.

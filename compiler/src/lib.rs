@@ -11,6 +11,7 @@ pub mod emit;
 pub mod error;
 pub mod ir;
 pub mod masks;
+pub mod meta;
 pub mod onnx;
 pub mod passes;
 pub mod precision;
@@ -25,6 +26,7 @@ mod wire;
 use cost::CostModel;
 use error::Result;
 use masks::Masks;
+use meta::Description;
 use report::Report;
 use target::Target;
 
@@ -37,6 +39,8 @@ pub struct Options {
     pub passes: passes::PassOptions,
     /// How weights are stored and multiplied.
     pub dtype: precision::DtypeOptions,
+    /// What the artifact says for the model's users.
+    pub meta: Option<Description>,
 }
 
 /// A compiled model.
@@ -55,7 +59,10 @@ pub fn compile(model: &[u8], masks: Option<&Masks>, target: &Target, options: &O
     report.masks = masks.map(|masks| masks.apply(&mut graph, &origins)).transpose()?;
     let costs = CostModel::of(target).with_precision(options.dtype.default_precision(target)?);
     passes::run(&mut graph, &costs, &options.passes, &mut report.passes)?;
-    let scheduled = schedule::plan(&graph, target, &options.dtype)?;
+    let mut scheduled = schedule::plan(&graph, target, &options.dtype)?;
+    if let Some(meta) = &options.meta {
+        scheduled.plan.meta = meta.resolve(&scheduled.plan.inputs, &scheduled.plan.outputs)?;
+    }
     let artifact = emit::artifact(&scheduled, target)?;
     report.finish(&graph, target, &scheduled, artifact.len());
     Ok(Compiled { artifact, report })

@@ -10,6 +10,7 @@ use std::path::Path;
 use far_format::cpu::{Arch, Features};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use builtin::nearest;
 pub use builtin::{find, host, names};
 pub use read::from_yaml;
 

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches};
 use farc::emit::{self, Form, Output};
 use farc::error::{ErrorKind, Result};
 use farc::masks::Masks;
+use farc::meta::Description;
 use farc::onnx::ImportOptions;
 use farc::passes::{PASSES, PassOptions};
 use farc::precision::{Dtype, DtypeOptions, F16Arithmetic};
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// Pruning masks: 0/1 matrices by parameter name, or keep-lists of hidden units; safetensors or npz
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
+    /// What the artifact says of itself: description, labels, how an image becomes an input; YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    meta: Option<PathBuf>,
     /// Most tokens of a call, where the model leaves their number open; shorter calls cost proportionally less
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -119,12 +123,17 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
     let import = ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
     let f16_arithmetic = if args.no_f16_arithmetic { F16Arithmetic::Never } else { F16Arithmetic::Auto };
     let dtype = DtypeOptions { dtype: args.dtype, dtype_for: args.dtype_for, f16_arithmetic };
-    let options = Options { import, passes, dtype };
+    let meta = args.meta.as_deref().map(Description::read).transpose()?;
+    let options = Options { import, passes, dtype, meta };
     let progress = progress(json);
     progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
     let compiled = compile(&model, masks.as_ref(), &target, &options).map_err(|e| {
-        // An error of the masks is in their file.
-        let file = if e.kind == ErrorKind::BadMask { args.masks.as_ref() } else { None };
+        // An error of the masks or the metadata is in their file.
+        let file = match e.kind {
+            ErrorKind::BadMask => args.masks.as_ref(),
+            ErrorKind::BadMeta => args.meta.as_ref(),
+            _ => None,
+        };
         e.in_file(file.unwrap_or(&args.model))
     })?;
     emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target)?;

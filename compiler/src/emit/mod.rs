@@ -26,6 +26,7 @@ pub fn artifact(scheduled: &Scheduled, target: &Target) -> Result<Vec<u8>> {
     };
     far_format::write(&parts).map_err(|e| {
         let kind = match e {
+            far_format::Error::Text { section: far_format::Section::Meta, .. } => ErrorKind::BadMeta,
             far_format::Error::OutOfMemory { .. } | far_format::Error::Limit { .. } => {
                 ErrorKind::LimitExceeded
             }

@@ -52,7 +52,7 @@ fn unknown(name: &str) -> Error {
 }
 
 /// The candidate that is most like `name`, if one is like it at all.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|c| (strsim::jaro_winkler(name, c), c))
         .filter(|(likeness, _)| *likeness > 0.8)

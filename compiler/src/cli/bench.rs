@@ -49,9 +49,10 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let threads = args.session.threads;
     let session = SessionOptions { threads, profile: args.profile, ..SessionOptions::default() };
     let (mut session, load) = open(&args.artifact, &session)?;
-    let options = Options { runs: args.runs, warmup: args.warmup, size: args.size.size() };
-    let times = bench::run(&mut session, options).map_err(tool_error)?;
-    let mut report = Report::new(&session, options, times, load);
+    let options =
+        Options { runs: args.runs, warmup: args.warmup, size: args.size.size(), ..Options::default() };
+    let times = bench::run(&mut session, &options).map_err(tool_error)?;
+    let mut report = Report::new(&session, &options, times, load);
     let profile = args.profile.then(|| Profile::new(&session, &report)).flatten();
     if json {
         return Ok(Reply::Text(with_profile(&report.json().to_string(), profile.as_ref())?));

@@ -127,7 +127,9 @@ fn tool_error(error: far_tool::Error) -> Error {
     let text = error.to_string();
     let kind = match &error {
         Tool::File { .. } => ErrorKind::Io,
-        Tool::Usage(_) | Tool::Array { .. } | Tool::Shape { .. } | Tool::Inputs { .. } => ErrorKind::BadInput,
+        Tool::Usage(_) | Tool::Array { .. } | Tool::Shape { .. } | Tool::Inputs { .. } | Tool::NoImage => {
+            ErrorKind::BadInput
+        }
         Tool::OutOfMemory { .. } => ErrorKind::LimitExceeded,
         Tool::Model { .. } => ErrorKind::BadArtifact,
         Tool::Run(e) if e.kind() == far_engine::ErrorKind::Internal => ErrorKind::Internal,

@@ -57,9 +57,10 @@ impl Profile {
         let full = report.batch == 1 && report.tokens.is_none_or(|tokens| tokens == plan.tokens as usize);
         let target = Target::resolve(&report.target).ok().filter(|_| full)?;
         let costs = cost::steps(plan, model.weight_bytes() as u64, &target);
-        let op = |op| (far_tool::info::op_name(op), op.precision().map_or("", Precision::name));
+        let precision = |op: &StepOp| op.precision().map_or("", Precision::name);
         let steps = plan.steps.iter().zip(&costs).zip(&report.steps);
-        let steps = steps.map(|((step, cost), (name, ms))| (name.as_str(), op(&step.op), *cost, *ms));
+        let steps = steps
+            .map(|((step, cost), time)| (time.name.as_str(), (time.op, precision(&step.op)), *cost, time.ms));
         Some(Self::of(steps, target.peak_fma_per_second() * report.threads as f64))
     }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use far_engine::{Model, Session, SessionOptions};
 use far_tool::batch::Size;
+use far_tool::run::Files;
 use farc::error::Result;
 
 use super::{Reply, foreign, tool_error};
 
-/// Run an artifact on .npy files, under QEMU if it is for another architecture
+/// Run an artifact on pictures or .npy files, under QEMU if it is for another architecture
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The artifact
@@ -18,8 +19,14 @@ pub(super) struct Args {
     artifact: PathBuf,
     /// An input: .npy (f32, i32 or i64), or bare little-endian elements under any other name; without NAME in order of the
     /// model's inputs. A leading dimension that is a multiple of the model's is run part by part
-    #[arg(long, value_name = "[NAME=]FILE", required = true)]
+    #[arg(long, value_name = "[NAME=]FILE", required_unless_present = "image")]
     input: Vec<OsString>,
+    /// A picture (JPEG, PNG, PGM, PPM) for the input that the model's metadata name; may be given several times
+    #[arg(long, value_name = "FILE")]
+    image: Vec<PathBuf>,
+    /// How many of a picture's likeliest classes are told
+    #[arg(long, value_name = "N", default_value_t = Files::default().top)]
+    top: usize,
     /// Where an output goes, as .npy; outputs without a file are not written
     #[arg(long, value_name = "[NAME=]FILE")]
     output: Vec<OsString>,
@@ -68,6 +75,10 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         for input in &args.input {
             arguments.extend(["--input".into(), input.clone()]);
         }
+        for image in &args.image {
+            arguments.extend(["--image".into(), image.clone().into()]);
+        }
+        arguments.extend(["--top".into(), args.top.to_string().into()]);
         for output in &args.output {
             arguments.extend(["--output".into(), output.clone()]);
         }
@@ -80,8 +91,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     }
     let options = SessionOptions { threads: args.session.threads, ..SessionOptions::default() };
     let (mut session, load) = open(&args.artifact, &options)?;
-    let report = far_tool::run::run(&mut session, load, &args.input, &args.output, args.size.size())
-        .map_err(tool_error)?;
+    let files = Files { inputs: &args.input, images: &args.image, outputs: &args.output, top: args.top };
+    let report = far_tool::run::run(&mut session, load, &files, args.size.size()).map_err(tool_error)?;
     Ok(Reply::Text(if json { format!("{}\n", report.json()) } else { report.text() }))
 }
 

@@ -51,4 +51,4 @@ pub use isa::{ISA_VARIABLE, choose_kernels};
 pub use model::Model;
 pub use profile::Profile;
 pub use session::{MAX_THREADS, Session, SessionOptions};
-pub use team::{MAX_CPUS, Pool};
+pub use team::{MAX_CPUS, Pool, pin_caller};

@@ -18,8 +18,8 @@ use crate::buffer::{Buffer, Supply};
 use crate::error::{Error, Result};
 use shared::{MAX_TASKS, Shared};
 
-pub use pin::MAX_CPUS;
 pub(crate) use pin::check as check_cpus;
+pub use pin::{MAX_CPUS, pin_caller};
 
 /// What each task of a job does: its number, and memory of the thread that runs it.
 pub(crate) type Task<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;

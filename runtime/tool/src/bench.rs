@@ -7,30 +7,34 @@ use far_format::plan::StepOp;
 
 use crate::batch::Size;
 use crate::error::Result;
-use crate::info;
+use crate::info::{self, op_name};
 use crate::json::Json;
 use crate::npy::Data;
 
 /// How often to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Runs before the clock starts.
+    /// Runs before those that count, the first one included.
     pub warmup: usize,
     /// Runs that are timed, at least one.
     pub runs: usize,
     /// How large each is: one element of the most tokens unless this says otherwise.
     pub size: Size,
+    /// CPUs that the session was told to keep its threads on.
+    pub cpus: Vec<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { warmup: 5, runs: 50, size: Size::default() }
+        Options { warmup: 5, runs: 50, size: Size::default(), cpus: Vec::new() }
     }
 }
 
 /// Times of single runs, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Times {
+    /// The very first, for which weights come from the file. The others count it only without a warm-up.
+    pub first_ms: f64,
     /// The fastest.
     pub min_ms: f64,
     /// The median.
@@ -52,7 +56,7 @@ fn extent(model: &Model, size: Size) -> Result<Extent> {
 ///
 /// # Errors
 /// A size that the model can't have, or a run that fails.
-pub fn run(session: &mut Session, options: Options) -> Result<Times> {
+pub fn run(session: &mut Session, options: &Options) -> Result<Times> {
     let model = session.model().clone();
     let extent = extent(&model, options.size)?;
     let len = |port: &Port| port.elements(extent.batch, extent.tokens);
@@ -61,17 +65,36 @@ pub fn run(session: &mut Session, options: Options) -> Result<Times> {
     let inputs: Vec<Input<'_>> = inputs.iter().map(Data::as_input).collect();
     let mut outputs: Vec<Vec<f32>> = model.outputs().iter().map(|port| vec![0.0; len(port)]).collect();
     let mut outputs: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-    for _ in 0..options.warmup {
-        session.run_extent(extent, &inputs, &mut outputs)?;
+    let start = Instant::now();
+    session.run_extent(extent, &inputs, &mut outputs)?;
+    let first = start.elapsed();
+    let runs = options.runs.max(1);
+    let mut times = Vec::with_capacity(runs);
+    if options.warmup == 0 {
+        times.push(first);
+    } else {
+        for _ in 1..options.warmup {
+            session.run_extent(extent, &inputs, &mut outputs)?;
+        }
+        session.reset_profile();
     }
-    session.reset_profile();
-    let mut times = Vec::with_capacity(options.runs.max(1));
-    for _ in 0..options.runs.max(1) {
+    while times.len() < runs {
         let start = Instant::now();
         session.run_extent(extent, &inputs, &mut outputs)?;
         times.push(start.elapsed());
     }
-    Ok(Times::of(times))
+    Ok(Times::of(first, times))
+}
+
+/// What a step took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepTime {
+    /// The module that it came from.
+    pub name: String,
+    /// What it computes.
+    pub op: &'static str,
+    /// Mean time, in milliseconds.
+    pub ms: f64,
 }
 
 /// Everything that there is to say about a benchmark.
@@ -105,13 +128,15 @@ pub struct Report {
     pub peak_rss_bytes: Option<u64>,
     /// The arena's size.
     pub arena_bytes: u64,
-    /// Name and mean time of each step, where the session was asked to time them.
-    pub steps: Vec<(String, f64)>,
+    /// CPUs that the threads were kept on; empty where the system chose.
+    pub cpus: Vec<usize>,
+    /// Each step, where the session was asked to time them.
+    pub steps: Vec<StepTime>,
 }
 
 impl Report {
     /// Of a session that [`run`] timed. `load` is how long it took to open the model and make the session.
-    pub fn new(session: &Session, options: Options, times: Times, load: Duration) -> Report {
+    pub fn new(session: &Session, options: &Options, times: Times, load: Duration) -> Report {
         let (header, plan) = (session.model().header(), session.model().plan());
         let most = session.model().most();
         let extent = extent(session.model(), options.size).unwrap_or(most); // it was run, so it can be
@@ -120,7 +145,11 @@ impl Report {
             plan.steps
                 .iter()
                 .zip(profile.steps())
-                .map(|(step, time)| (step.name.clone(), ms(*time) / runs))
+                .map(|(step, time)| StepTime {
+                    name: step.name.clone(),
+                    op: op_name(&step.op),
+                    ms: ms(*time) / runs,
+                })
                 .collect()
         });
         let mut stored = info::stored(plan, header.arch);
@@ -141,16 +170,20 @@ impl Report {
             load_ms: ms(load),
             peak_rss_bytes: peak_rss_bytes(),
             arena_bytes: plan.arena_bytes,
+            cpus: options.cpus.to_vec(),
             steps,
         }
     }
 
     /// For programs.
     pub fn json(&self) -> Json {
-        let steps = self
-            .steps
-            .iter()
-            .map(|(name, ms)| Json::Object(vec![("name", name.as_str().into()), ("ms", (*ms).into())]));
+        let steps = self.steps.iter().map(|step| {
+            Json::Object(vec![
+                ("name", step.name.as_str().into()),
+                ("op", step.op.into()),
+                ("ms", step.ms.into()),
+            ])
+        });
         let mut fields = vec![
             ("model", self.model.as_str().into()),
             ("target", self.target.as_str().into()),
@@ -161,7 +194,9 @@ impl Report {
             ("threads", self.threads.into()),
             ("batch", self.batch.into()),
             ("tokens", self.tokens.into()),
+            ("cpus", Json::list(self.cpus.iter().copied())),
             ("runs", self.runs.into()),
+            ("first_ms", self.times.first_ms.into()),
             ("min_ms", self.times.min_ms.into()),
             ("p50_ms", self.times.p50_ms.into()),
             ("p90_ms", self.times.p90_ms.into()),
@@ -178,37 +213,56 @@ impl Report {
 
     /// For people.
     pub fn text(&self) -> String {
-        let Times { min_ms, p50_ms, p90_ms, p99_ms } = self.times;
+        let Times { first_ms, min_ms, p50_ms, p90_ms, p99_ms } = self.times;
         let tokens = self.tokens.map_or(String::new(), |tokens| format!(", {tokens} tokens"));
         let mut lines = vec![
             format!("model    {} for {}", self.model, self.target),
-            format!("ran      {} runs on {} ({}), {} threads", self.runs, self.arch, self.isa, self.threads),
+            format!("ran      {} runs on {} ({}), {}", self.runs, self.arch, self.isa, self.threads()),
             format!("call     batch {}{tokens}", self.batch),
             format!("weights  {}", self.precisions.join(", ")),
             format!("kernels  {}", self.kernels.join(", ")),
             format!(
                 "run      min {min_ms:.3} ms, p50 {p50_ms:.3} ms, p90 {p90_ms:.3} ms, p99 {p99_ms:.3} ms"
             ),
-            format!("load     {:.3} ms", self.load_ms),
-            format!(
-                "memory   arena {} bytes, peak {} bytes",
-                self.arena_bytes,
-                self.peak_rss_bytes.unwrap_or(0)
-            ),
+            format!("start    load {:.3} ms, first run {first_ms:.3} ms", self.load_ms),
+            format!("memory   arena {} KiB{}", self.arena_bytes.div_ceil(1024), self.peak()),
         ];
-        lines.extend(self.steps.iter().map(|(name, ms)| format!("step     {ms:9.3} ms  {name}")));
         lines.push(String::new());
-        lines.join("\n")
+        lines.join("\n") + &self.table()
+    }
+
+    fn threads(&self) -> String {
+        let threads = if self.threads == 1 { "1 thread".into() } else { format!("{} threads", self.threads) };
+        let cpus: Vec<String> = self.cpus.iter().map(usize::to_string).collect();
+        if cpus.is_empty() { threads } else { format!("{threads} on CPUs {}", cpus.join(", ")) }
+    }
+
+    fn peak(&self) -> String {
+        self.peak_rss_bytes
+            .map_or(String::new(), |bytes| format!(", peak of the process {} KiB", bytes / 1024))
+    }
+
+    /// The steps, where they were timed.
+    fn table(&self) -> String {
+        if self.steps.is_empty() {
+            return String::new();
+        }
+        let all = self.steps.iter().map(|step| step.ms).sum::<f64>().max(f64::MIN_POSITIVE);
+        let mut text = "\nstep         ms   share  op          module\n".to_owned();
+        for (i, StepTime { name, op, ms }) in self.steps.iter().enumerate() {
+            text += &format!("{i:4} {ms:10.3} {:5.1} %  {op:10}  {name}\n", 100.0 * ms / all);
+        }
+        text + &format!(" all {all:10.3} 100.0 %\n")
     }
 }
 
 impl Times {
-    /// Of at least one run.
-    fn of(mut times: Vec<Duration>) -> Times {
+    /// Of the first run, and of at least one that is counted.
+    fn of(first: Duration, mut times: Vec<Duration>) -> Times {
         times.sort_unstable();
         // The nearest rank: the smallest time that this share of the runs doesn't exceed.
         let rank = |percent: usize| ms(times[(times.len() * percent).div_ceil(100).max(1) - 1]);
-        Times { min_ms: rank(0), p50_ms: rank(50), p90_ms: rank(90), p99_ms: rank(99) }
+        Times { first_ms: ms(first), min_ms: rank(0), p50_ms: rank(50), p90_ms: rank(90), p99_ms: rank(99) }
     }
 }
 
@@ -259,10 +313,14 @@ mod tests {
 
     #[test]
     fn ranks() {
-        let of = |n: u64| Times::of((1..=n).rev().map(Duration::from_millis).collect());
-        assert_eq!(of(1), Times { min_ms: 1.0, p50_ms: 1.0, p90_ms: 1.0, p99_ms: 1.0 });
-        assert_eq!(of(10), Times { min_ms: 1.0, p50_ms: 5.0, p90_ms: 9.0, p99_ms: 10.0 });
-        assert_eq!(of(200), Times { min_ms: 1.0, p50_ms: 100.0, p90_ms: 180.0, p99_ms: 198.0 });
+        let first = Duration::from_millis(7);
+        let of = |n: u64| Times::of(first, (1..=n).rev().map(Duration::from_millis).collect());
+        assert_eq!(of(1), Times { first_ms: 7.0, min_ms: 1.0, p50_ms: 1.0, p90_ms: 1.0, p99_ms: 1.0 });
+        assert_eq!(of(10), Times { first_ms: 7.0, min_ms: 1.0, p50_ms: 5.0, p90_ms: 9.0, p99_ms: 10.0 });
+        assert_eq!(
+            of(200),
+            Times { first_ms: 7.0, min_ms: 1.0, p50_ms: 100.0, p90_ms: 180.0, p99_ms: 198.0 }
+        );
     }
 
     #[test]

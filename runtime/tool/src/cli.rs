@@ -1,10 +1,11 @@
-//! The command line: one file a subcommand; each gives the text to print. May import: `far_tool`.
+//! The command line: one file a subcommand; each gives what to print. May import: `far_tool`.
 
 mod args;
 mod bench;
 mod doctor;
 mod info;
 mod run;
+mod verify;
 
 use std::fs;
 use std::path::Path;
@@ -20,21 +21,29 @@ far: runs compiled models on this machine
 
 Usage:
   far info MODEL.far [--json]
+  far run MODEL.far --image FILE ... [--top N] [--output [NAME=]FILE.npy ...] [--batch N] [--threads N] [--json]
   far run MODEL.far --input [NAME=]FILE ... [--output [NAME=]FILE.npy ...] [--batch N] [--tokens N] [--threads N]
           [--json]
-  far bench MODEL.far [--batch N] [--tokens N] [--threads N] [--runs N] [--warmup N] [--profile] [--json]
-  far doctor [--json]
+  far bench MODEL.far [--batch N] [--tokens N] [--threads N] [--cpu LIST] [--runs N] [--warmup N] [--profile] [--json]
+  far verify MODEL.far [--golden INPUT.npy ... OUTPUT.npy ...] [--tolerance N] [--threads N] [--json]
+  far doctor [MODEL.far] [--json]
 
-Input files are .npy (f32, i32 or i64, little-endian, C order) or, by any other name, bare little-endian numbers of the
+Images are JPEG, PNG, PGM or PPM files, each an element of a batch; the model's metadata say which input they are for and how
+they become numbers. Other input files are .npy (f32, i32 or i64, little-endian, C order) or, by any other name, bare little-endian numbers of the
 input's type. Files without a NAME go to the inputs or outputs in order. An input of more elements than a call can have, or
 whose leading dimension is a multiple of the model's, is run part by part, and the outputs are stacked.
 
+  --image FILE  a picture, resized and normalised as the model asks; several make a batch
+  --top N       how many of a picture's likeliest classes are told (default 5)
   --batch N     elements of a call; by default as many as there are and the model takes, in `bench` one
   --tokens N    tokens of an element, where their number varies; by default what the inputs' shapes say, in `bench` the most
   --threads N   threads to use; 0, the default, is one on each CPU
   --runs N      timed runs (default 50)
   --warmup N    runs before the clock starts (default 5)
+  --cpu LIST    CPUs to keep the threads on, one each: 0,2 or 4-7
   --profile     the time of each step too
+  --golden ...  the model's inputs in order, then what its outputs must be; without it only the file is checked
+  --tolerance N largest difference that passes, as a part of the reference's range (default 1e-4); 0: the same numbers
   --json        for programs
   --version     the version of this command
   --help        this text
@@ -45,37 +54,53 @@ Environment:
 Exit status: 0 success, 1 a problem of the arguments' files or the model, 2 usage or an internal error.
 ";
 
-/// Does what the arguments say; the text to print.
-pub(crate) fn run(mut parser: Parser) -> Result<String> {
-    type Command = fn(&Args) -> Result<String>;
+const COMMANDS: &str = "command: expected `info`, `run`, `bench`, `verify` or `doctor`";
+
+/// What a command has to say.
+pub(crate) struct Reply {
+    /// For standard output.
+    pub(crate) text: String,
+    /// Whether all is as it should be, which the exit status tells.
+    pub(crate) good: bool,
+}
+
+impl Reply {
+    fn good(text: String) -> Reply {
+        Reply { text, good: true }
+    }
+}
+
+/// Does what the arguments say.
+pub(crate) fn run(mut parser: Parser) -> Result<Reply> {
+    type Command = fn(&Args) -> Result<Reply>;
     let (command, options): (Command, &[&str]) = match parser.next().map_err(usage)? {
         Some(Value(command)) => match command.to_str() {
             Some("info") => (info::run, &["MODEL.far"]),
-            Some("run") => (run::run, &["MODEL.far", "input", "output", "batch", "tokens", "threads"]),
-            Some("bench") => {
-                (bench::run, &["MODEL.far", "batch", "tokens", "threads", "runs", "warmup", "profile"])
+            Some("run") => {
+                (run::run, &["MODEL.far", "input", "image", "top", "output", "batch", "tokens", "threads"])
             }
-            Some("doctor") => (doctor::run, &[]),
-            Some("help") => return Ok(HELP.into()),
+            Some("bench") => {
+                (bench::run, &["MODEL.far", "batch", "tokens", "threads", "cpu", "runs", "warmup", "profile"])
+            }
+            Some("verify") => (verify::run, &["MODEL.far", "golden", "tolerance", "threads"]),
+            Some("doctor") => (doctor::run, &["MODEL.far", "optional"]),
+            Some("help") => return Ok(Reply::good(HELP.into())),
             _ => {
-                let message = "command: expected `info`, `run`, `bench` or `doctor`, got";
-                return Err(Error::Usage(format!("{message} `{}`", command.display())));
+                return Err(Error::Usage(format!("{COMMANDS}, got `{}`", command.display())));
             }
         },
-        Some(Long("help") | Short('h')) => return Ok(HELP.into()),
+        Some(Long("help") | Short('h')) => return Ok(Reply::good(HELP.into())),
         Some(Long("version") | Short('V')) => {
-            return Ok(concat!("far ", env!("CARGO_PKG_VERSION"), "\n").into());
+            return Ok(Reply::good(concat!("far ", env!("CARGO_PKG_VERSION"), "\n").into()));
         }
         Some(other) => return Err(usage(other.unexpected())),
         None => {
-            return Err(Error::Usage(
-                "command: expected `info`, `run`, `bench` or `doctor`, got none".into(),
-            ));
+            return Err(Error::Usage(format!("{COMMANDS}, got none")));
         }
     };
     match Args::parse(&mut parser, options)? {
         Some(args) => command(&args),
-        None => Ok(HELP.into()),
+        None => Ok(Reply::good(HELP.into())),
     }
 }
 

@@ -61,6 +61,8 @@ pub enum Error {
         /// Names of the inputs without one.
         missing: Vec<String>,
     },
+    /// Pictures for a model that doesn't say how one becomes an input.
+    NoImage,
     /// A result can't be held in memory.
     OutOfMemory {
         /// How many bytes.
@@ -91,6 +93,9 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Usage(_) => Some("`far --help` lists commands and options"),
+            Error::NoImage => Some(
+                "compile it with `--meta`, whose `image` says so, or give `--input` numbers in a .npy file",
+            ),
             Error::Model { source, .. } => match source.kind() {
                 ErrorKind::Architecture => Some("compile the model with `--target` for this machine"),
                 ErrorKind::Features => {
@@ -122,6 +127,7 @@ impl fmt::Display for Error {
                     "input `{port}`: expected as many runs as the inputs before it, `{expected}`, got `{found}`"
                 )
             }
+            Error::NoImage => f.write_str("the model doesn't say how an image becomes an input"),
             Error::Inputs { missing } => write!(f, "no `--input` for `{}`", missing.join("`, `")),
             Error::OutOfMemory { bytes } => write!(f, "out of memory: can't allocate `{bytes}` bytes"),
             Error::Model { path, source } => match **source {

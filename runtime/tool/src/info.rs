@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use far_format::Artifact;
 use far_format::cpu::Arch;
 use far_format::layout::{Precision, gemm_weight_len, lstm_weight_len, table_row_len};
+use far_format::meta::{Image, Meta, Resize};
 use far_format::plan::{Dim, Plan, Port, StepOp};
 
 use crate::json::Json;
@@ -102,6 +103,7 @@ pub fn json(artifact: &Artifact<'_>) -> Json {
     Json::Object(vec![
         ("version", u64::from(header.version).into()),
         ("model", plan.model.as_str().into()),
+        ("meta", meta_json(plan)),
         ("target", header.target.as_str().into()),
         ("arch", header.arch.name().into()),
         ("features", Json::list(header.features.names())),
@@ -118,6 +120,83 @@ pub fn json(artifact: &Artifact<'_>) -> Json {
     ])
 }
 
+/// The metadata, with the ports that it speaks of by name.
+fn meta_json(plan: &Plan) -> Json {
+    let Meta { description, info, labels, image } = &plan.meta;
+    let info = info.iter().map(|entry| (entry.key.as_str().into(), entry.value.as_str().into()));
+    let labels = labels.as_ref().map(|labels| {
+        let output = plan.outputs.get(labels.output as usize).map(|port| port.name.as_str());
+        Json::Object(vec![
+            ("output", output.into()),
+            ("names", Json::list(labels.names.iter().map(String::as_str))),
+        ])
+    });
+    let image = image.as_ref().map(|image| {
+        let input = plan.inputs.get(image.input as usize).map(|port| port.name.as_str());
+        let mut fields = vec![
+            ("input", input.into()),
+            ("layout", image.layout.name().into()),
+            ("color", image.color.name().into()),
+            ("resize", image.resize.name().into()),
+        ];
+        match image.resize {
+            Resize::Stretch => {}
+            Resize::Crop { shorter } => fields.push(("shorter", shorter.into())),
+            Resize::Pad { value } => fields.push(("pad", u32::from(value).into())),
+        }
+        fields.extend([
+            ("filter", image.filter.name().into()),
+            ("scale", image.scale.into()),
+            ("mean", Json::list(image.channels.iter().map(|channel| channel.mean))),
+            ("std", Json::list(image.channels.iter().map(|channel| channel.std))),
+        ]);
+        Json::Object(fields)
+    });
+    Json::Object(vec![
+        ("description", description.as_str().into()),
+        ("info", Json::Map(info.collect())),
+        ("labels", labels.into()),
+        ("image", image.into()),
+    ])
+}
+
+/// The metadata for people: nothing where there is none.
+fn meta_lines(plan: &Plan) -> Vec<String> {
+    let Meta { description, info, labels, image } = &plan.meta;
+    let mut lines = Vec::new();
+    if !description.is_empty() {
+        lines.push(format!("about     {description}"));
+    }
+    lines.extend(info.iter().map(|entry| format!("{:9} {}", entry.key, entry.value)));
+    if let Some(labels) = labels {
+        let first: Vec<&str> = labels.names.iter().take(3).map(String::as_str).collect();
+        let more = if labels.names.len() > first.len() { ", …" } else { "" };
+        lines.push(format!("labels    {}: {}{more}", labels.names.len(), first.join(", ")));
+    }
+    lines.extend(image.as_ref().map(|image| format!("image     {}", image_text(image))));
+    lines
+}
+
+fn image_text(image: &Image) -> String {
+    let resize = match image.resize {
+        Resize::Stretch => "stretched".to_owned(),
+        Resize::Crop { shorter } => format!("shorter side to {shorter}, middle cut out"),
+        Resize::Pad { value } => format!("whole, the rest {value}"),
+    };
+    let numbers = |of: fn(&far_format::meta::Normalization) -> f32| {
+        image.channels.iter().map(|channel| of(channel).to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let mean = numbers(|channel| channel.mean);
+    let std = numbers(|channel| channel.std);
+    format!(
+        "{} {}, {resize} ({}), × {}, − mean {mean}, / std {std}",
+        image.color.name(),
+        image.layout.name(),
+        image.filter.name(),
+        image.scale
+    )
+}
+
 /// For people.
 pub fn text(artifact: &Artifact<'_>) -> String {
     let (header, plan) = (&artifact.header, &artifact.plan);
@@ -126,6 +205,7 @@ pub fn text(artifact: &Artifact<'_>) -> String {
         format!("target    {} ({}, needs features: {})", header.target, header.arch, header.features),
         format!("format    version {}", header.version),
     ];
+    lines.extend(meta_lines(plan));
     for (side, ports) in [("input ", &plan.inputs), ("output", &plan.outputs)] {
         for port in ports {
             let dims: Vec<String> = port.dims.iter().map(Dim::to_string).collect();

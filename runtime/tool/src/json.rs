@@ -19,6 +19,8 @@ pub enum Json {
     List(Vec<Json>),
     /// Named values in the order given.
     Object(Vec<(&'static str, Json)>),
+    /// The same, of names that a file gives.
+    Map(Vec<(String, Json)>),
 }
 
 impl Json {
@@ -58,6 +60,13 @@ impl From<u32> for Json {
     }
 }
 
+impl From<f32> for Json {
+    /// The shortest number that is this one as f32.
+    fn from(number: f32) -> Json {
+        number.to_string().parse().map_or(Json::Null, Json::Number)
+    }
+}
+
 impl From<f64> for Json {
     fn from(number: f64) -> Json {
         Json::Number(number)
@@ -86,17 +95,20 @@ impl fmt::Display for Json {
                 }
                 f.write_str("]")
             }
-            Json::Object(fields) => {
-                f.write_str("{")?;
-                for (i, (name, value)) in fields.iter().enumerate() {
-                    f.write_str(if i == 0 { "" } else { ", " })?;
-                    string(f, name)?;
-                    write!(f, ": {value}")?;
-                }
-                f.write_str("}")
-            }
+            Json::Object(fields) => object(f, fields.iter().map(|(name, value)| (*name, value))),
+            Json::Map(fields) => object(f, fields.iter().map(|(name, value)| (name.as_str(), value))),
         }
     }
+}
+
+fn object<'a>(f: &mut fmt::Formatter<'_>, fields: impl Iterator<Item = (&'a str, &'a Json)>) -> fmt::Result {
+    f.write_str("{")?;
+    for (i, (name, value)) in fields.enumerate() {
+        f.write_str(if i == 0 { "" } else { ", " })?;
+        string(f, name)?;
+        write!(f, ": {value}")?;
+    }
+    f.write_str("}")
 }
 
 fn string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -123,11 +135,14 @@ mod tests {
             ("numbers", Json::list([1.5, -0.25, 1e300, f64::NAN])),
             ("count", u64::MAX.into()),
             ("nothing", None::<u64>.into()),
+            ("short", 0.1f32.into()),
+            ("map", Json::Map(vec![("a\"b".into(), true.into())])),
         ]);
         let read: serde_json::Value = serde_json::from_str(&json.to_string()).unwrap();
         assert_eq!(read["text"], "a \"quoted\" \\ line\n\u{7f}é");
         assert_eq!(read["numbers"][2], 1e300);
         assert!(read["numbers"][3].is_null() && read["nothing"].is_null());
         assert_eq!(read["count"], u64::MAX);
+        assert_eq!((&read["short"], &read["map"]["a\"b"]), (&0.1.into(), &true.into()));
     }
 }

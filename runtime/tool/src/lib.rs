@@ -1,14 +1,20 @@
 //! What `far`, the board's own command, is made of; the compiler's command shares it: arrays in files ([`npy`]), runs
-//! over a batch ([`batch`]), from files to files ([`mod@run`]), timing ([`mod@bench`]), and what an artifact says
-//! ([`info`]).
+//! over a batch ([`batch`]), from files to files ([`mod@run`]), photographs ([`image`]) and classes ([`classify`]), timing
+//! ([`mod@bench`]), what an artifact says ([`info`]) and whether it is right ([`verify`]), and what this machine is
+//! ([`machine`], [`doctor`]).
 //! May import: `far_engine`, `far_format`, `far_kernels`.
 
 pub mod batch;
 pub mod bench;
+pub mod classify;
+pub mod doctor;
 mod error;
+pub mod image;
 pub mod info;
 pub mod json;
+pub mod machine;
 pub mod npy;
 pub mod run;
+pub mod verify;
 
 pub use error::{Error, Result};

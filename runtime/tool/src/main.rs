@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::run(lexopt::Parser::from_env()) {
-        Ok(text) => match io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
+        Ok(reply) => match io::stdout().write_all(reply.text.as_bytes()) {
+            Ok(()) => ExitCode::from(u8::from(!reply.good)),
             // Whoever reads has enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(1),

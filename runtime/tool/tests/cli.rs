@@ -1,37 +1,17 @@
 //! The command as its users meet it.
 
-use std::fs;
-use std::path::Path;
-use std::process::Output;
+mod common;
 
-use assert_cmd::Command;
+use std::fs;
+
+use common::{artifact, bad, command, folder, good, host, json, text};
 use far_format::cpu::{Arch, Features};
-use far_format::layout::{Activation, Precision};
+use far_format::layout::Precision;
 use far_format::plan::{Batch, Dim, Dtype, Embed, Operand, Place, Plan, Port, Step, StepOp, Tensor};
 use far_format::{ArtifactParts, write};
 use far_tool::npy::{self, Array, Data};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// `sum = a + b` and `positive = relu(sum)`, two by three.
-fn artifact(arch: Arch) -> Vec<u8> {
-    let port =
-        |name: &str| Port { name: name.into(), dtype: Dtype::F32, dims: [1, 2, 3].map(Dim::Fixed).into() };
-    let tensor = |place| Tensor { place, rows: 2, cols: 3, stride: 3, tokens: false };
-    let operand = |tensor| Operand { tensor, row: 0, col: 0, rows: 2, cols: 3 };
-    let add = StepOp::Add { a: operand(0), b: operand(1), out: operand(2) };
-    let relu = StepOp::Map { act: Activation::Relu, x: operand(2), out: operand(3) };
-    let plan = Plan {
-        model: "sum".into(),
-        tensors: [Place::Input(0), Place::Input(1), Place::Output(0), Place::Output(1)].map(tensor).into(),
-        inputs: vec![port("a"), port("b")],
-        outputs: vec![port("sum"), port("positive")],
-        steps: vec![Step { name: "add".into(), op: add }, Step { name: "act".into(), op: relu }],
-        ..Plan::default()
-    };
-    write(&ArtifactParts { arch, features: Features::NONE, target: "test", plan: &plan, weights: &[] })
-        .unwrap()
-}
 
 /// Sentences of up to 6 words out of 10, in batches of up to 3, with a mask: `states` are the words' rows of a table, row
 /// `id` being `10 id, 10 id + 1`; `mean` is the mean of a sentence.
@@ -63,60 +43,6 @@ fn text_artifact() -> Vec<u8> {
         .collect();
     let (arch, features) = (host(), Features::NONE);
     write(&ArtifactParts { arch, features, target: "test", plan: &plan, weights: &weights }).unwrap()
-}
-
-fn host() -> Arch {
-    Arch::HOST.unwrap()
-}
-
-/// A folder with a model and its inputs: `a.npy` has four runs, `b.f32` one.
-fn folder() -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    fs::write(at("model.far"), artifact(host())).unwrap();
-    let a = Array { shape: vec![4, 2, 3], data: Data::F32((0..24).map(|i| i as f32 - 12.0).collect()) };
-    fs::write(at("a.npy"), npy::write(&a)).unwrap();
-    let b: Vec<u8> = [0.5f32; 6].iter().flat_map(|x| x.to_le_bytes()).collect();
-    fs::write(at("b.f32"), b).unwrap();
-    folder
-}
-
-/// The command, through the emulator that cargo was told to run this architecture's programs with, if any.
-fn command() -> Command {
-    let prefix = format!("CARGO_TARGET_{}", std::env::consts::ARCH.to_uppercase());
-    let runner = std::env::vars().find(|(name, _)| name.starts_with(&prefix) && name.ends_with("_RUNNER"));
-    let runner = runner.map(|(_, value)| value).unwrap_or_default();
-    let mut words = runner.split_whitespace().chain([env!("CARGO_BIN_EXE_far")]);
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words).env_remove("FAR_ISA");
-    command
-}
-
-fn far(folder: &Path, line: &str) -> Output {
-    let mut command = command();
-    command.current_dir(folder).args(line.split_whitespace()).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// Runs, must succeed and say nothing on standard error; standard output.
-fn good(folder: &Path, line: &str) -> String {
-    let output = far(folder, line);
-    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "far {line}");
-    text(&output.stdout).to_string()
-}
-
-/// Runs, must fail with that status and say nothing on standard output; standard error.
-fn bad(folder: &Path, line: &str, status: i32) -> String {
-    let output = far(folder, line);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(status), ""), "far {line}");
-    text(&output.stderr).to_string()
-}
-
-fn json(folder: &Path, line: &str) -> Value {
-    serde_json::from_str(&good(folder, line)).unwrap()
 }
 
 #[test]
@@ -397,6 +323,9 @@ fn bench() {
     assert_eq!((number("runs"), number("threads"), number("arena_bytes")), (9.0, 1.0, 0.0));
     assert_eq!((&json["arch"], &json["kernels"].as_array().unwrap().len()), (&host().name().into(), &2));
     assert_eq!(json["steps"][0]["name"], "add");
+    assert!(number("first_ms") > 0.0 && json["cpus"].as_array().unwrap().is_empty());
+    let table = good(folder.path(), "bench model.far --runs 2 --threads 1 --profile");
+    assert!(table.contains("add         add\n") && table.contains("100.0 %"), "{table}");
     assert!(good(folder.path(), "bench model.far --runs 1").starts_with("model    sum for test\n"));
 }
 
@@ -417,7 +346,9 @@ fn doctor() {
         message.starts_with("error: environment variable `FAR_ISA`: expected one of `scalar"),
         "{message}"
     );
-    assert!(good(folder.path(), "doctor").starts_with("architecture  "));
+    let text = good(folder.path(), "doctor");
+    assert!(text.contains("\narchitecture  ") || text.starts_with("architecture  "), "{text}");
+    assert!(!json["features_found_by"].as_str().unwrap().is_empty());
 }
 
 #[test]
@@ -425,15 +356,23 @@ fn usage() {
     let folder = folder();
     let hint = "hint: `far --help` lists commands and options\n";
     let cases = [
-        ("", "command: expected `info`, `run`, `bench` or `doctor`, got none"),
-        ("play", "command: expected `info`, `run`, `bench` or `doctor`, got `play`"),
+        ("", "command: expected `info`, `run`, `bench`, `verify` or `doctor`, got none"),
+        ("play", "command: expected `info`, `run`, `bench`, `verify` or `doctor`, got `play`"),
         ("info", "no MODEL.far given"),
         ("info model.far other.far", "unexpected argument \"other.far\""),
         ("info model.far --threads 2", "invalid option '--threads'"),
         ("bench model.far --threads 1000", "`--threads`: expected a number from `0` to `256`, got `1000`"),
         ("bench model.far --runs 0", "`--runs`: expected a number from `1` to `1000000`, got `0`"),
         ("bench model.far --runs", "missing argument for option '--runs'"),
-        ("doctor model.far", "unexpected argument \"model.far\""),
+        ("doctor model.far b.far", "unexpected argument \"b.far\""),
+        (
+            "bench model.far --cpu 1-x",
+            "`--cpu`: expected numbers and ranges such as `0,2` or `4-7`, got `1-x`",
+        ),
+        (
+            "verify model.far --golden a.npy",
+            "`--golden`: expected the model's 2 inputs, then one output or more, got `1` files",
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(bad(folder.path(), line, 2), format!("error: {expected}\n{hint}"));

@@ -34,8 +34,27 @@ pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a thread on one CPU.
+/// Keeps a thread of the team on one CPU.
 pub(super) fn pin(worker: &JoinHandle<()>, cpu: usize) -> Result<()> {
+    // SAFETY: the handle shows that the thread was not joined, so that its number is its own.
+    unsafe { keep(worker.as_pthread_t(), cpu) }
+}
+
+/// Keeps the calling thread on one CPU: the first of [`SessionOptions::cpus`](crate::SessionOptions::cpus), for a program
+/// that wants it there.
+///
+/// # Errors
+/// There is no such CPU, or the process may not use it.
+pub fn pin_caller(cpu: usize) -> Result<()> {
+    // SAFETY: a thread is not joined before it ends.
+    unsafe { keep(libc::pthread_self(), cpu) }
+}
+
+/// Keeps a thread on one CPU.
+///
+/// # Safety
+/// The thread was not joined.
+unsafe fn keep(thread: libc::pthread_t, cpu: usize) -> Result<()> {
     // SAFETY: a set of CPUs is bits, of which none is a valid set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     if cpu >= MAX_CPUS {
@@ -43,7 +62,7 @@ pub(super) fn pin(worker: &JoinHandle<()>, cpu: usize) -> Result<()> {
     }
     // SAFETY: the set has a bit of that number.
     unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: the handle shows that the thread was not joined, so that its number is its own; the set is as long as stated.
-    let status = unsafe { libc::pthread_setaffinity_np(worker.as_pthread_t(), size_of_val(&set), &set) };
+    // SAFETY: the caller's promise makes the thread's number its own; the set is as long as stated.
+    let status = unsafe { libc::pthread_setaffinity_np(thread, size_of_val(&set), &set) };
     if status == 0 { Ok(()) } else { Err(Error::Cpu { cpu, source: io::Error::from_raw_os_error(status) }) }
 }

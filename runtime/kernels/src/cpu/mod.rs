@@ -4,11 +4,37 @@
 mod riscv;
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::string::String;
 
 use far_format::cpu::Features;
 
 #[cfg(target_arch = "riscv64")]
 pub(crate) use riscv::vector_bytes as riscv_vector_bytes;
+
+/// How [`detect`] found what it found, in words.
+pub fn found_by() -> String {
+    found_by_arch()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn found_by_arch() -> String {
+    "asked by CPUID, and XGETBV for the registers that the system saves".into()
+}
+
+#[cfg(target_arch = "aarch64")]
+fn found_by_arch() -> String {
+    "by AT_HWCAP and AT_HWCAP2, which the kernel gives every process".into()
+}
+
+#[cfg(target_arch = "riscv64")]
+fn found_by_arch() -> String {
+    riscv::found_by()
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+fn found_by_arch() -> String {
+    "there are no kernels for this architecture".into()
+}
 
 /// The features of this CPU that kernels may rely on.
 pub fn detect() -> Features {

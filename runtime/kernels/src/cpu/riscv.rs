@@ -4,6 +4,9 @@
 //! The draft (T-Head C906 and C910: Allwinner D1, TH1520, SG2042) has other encodings, and kernels of its vendors report
 //! it by the same bit of `AT_HWCAP` as V 1.0.
 
+use std::format;
+use std::string::String;
+
 use far_format::cpu::Features;
 
 /// What the system says.
@@ -60,6 +63,27 @@ fn decide(facts: &Facts) -> Features {
     }
 }
 
+/// Why [`decide`] decides so, in words.
+fn explain(facts: &Facts) -> String {
+    if facts.vector_control.is_some_and(|control| control & CONTROL_CURRENT != CONTROL_ON) {
+        return "vectors are switched off for this process by prctl(PR_RISCV_V_SET_CONTROL)".into();
+    }
+    match facts.hwprobe {
+        Some(Hwprobe { vendor: VENDOR_THEAD, arch: 0, extensions }) if extensions & HWPROBE_V != 0 => {
+            "riscv_hwprobe tells V, of a T-Head core with the draft 0.7.1, which there are no kernels for".into()
+        }
+        Some(Hwprobe { vendor, arch, .. }) => {
+            format!("by riscv_hwprobe, mvendorid {vendor:#x}, marchid {arch:#x}")
+        }
+        None if facts.names_draft => {
+            "AT_HWCAP tells V, but the system names a core that may have the draft 0.7.1; riscv_hwprobe, which would \
+             tell, needs Linux 6.4"
+                .into()
+        }
+        None => "by AT_HWCAP; this kernel has no riscv_hwprobe (before Linux 6.4)".into(),
+    }
+}
+
 /// Whether a description of the hardware names a core or a chip that has, or may have, the draft. T-Head's cores with
 /// V 1.0 are among them: without `riscv_hwprobe` nothing reliable tells them apart.
 fn names_draft(description: &str) -> bool {
@@ -70,9 +94,9 @@ fn names_draft(description: &str) -> bool {
 }
 
 #[cfg(target_arch = "riscv64")]
-pub(super) use probe::detect;
-#[cfg(target_arch = "riscv64")]
 pub(crate) use probe::vector_bytes;
+#[cfg(target_arch = "riscv64")]
+pub(super) use probe::{detect, found_by};
 
 #[cfg(target_arch = "riscv64")]
 mod probe {
@@ -81,12 +105,17 @@ mod probe {
     use std::string::String;
     use std::sync::OnceLock;
 
-    use super::{Facts, Features, HWCAP_V, Hwprobe, decide, names_draft};
+    use super::{Facts, Features, HWCAP_V, Hwprobe, decide, explain, names_draft};
 
     /// What kernels may use, asked once.
     pub(crate) fn detect() -> Features {
         static FEATURES: OnceLock<Features> = OnceLock::new();
         *FEATURES.get_or_init(|| decide(&facts()))
+    }
+
+    /// How that is known.
+    pub(crate) fn found_by() -> String {
+        explain(&facts())
     }
 
     fn facts() -> Facts {
@@ -207,6 +236,21 @@ mod tests {
         assert_eq!(decide(&old), Features::V);
         assert_eq!(decide(&Facts { names_draft: true, ..old }), Features::NONE);
         assert_eq!(decide(&Facts { hwcap: 0x112d, ..old }), Features::NONE);
+    }
+
+    #[test]
+    fn what_was_found_is_explained() {
+        let old = Facts { hwprobe: None, ..MAINLINE };
+        let c910 = with_hwprobe(|probe| (probe.vendor, probe.arch) = (VENDOR_THEAD, 0));
+        for (facts, words) in [
+            (MAINLINE, "by riscv_hwprobe, mvendorid 0x710"),
+            (c910, "draft 0.7.1"),
+            (old, "by AT_HWCAP"),
+            (Facts { names_draft: true, ..old }, "names a core"),
+            (Facts { vector_control: Some(1), ..MAINLINE }, "switched off"),
+        ] {
+            assert!(explain(&facts).contains(words), "{facts:?}: {}", explain(&facts));
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Options, the same for every command that takes them. May import: `far_tool`, `far_format`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use far_engine::{MAX_THREADS, Model, Session, SessionOptions};
 use far_tool::bench::Options;
+use far_tool::run::Files;
 use far_tool::{Error, Result};
 use lexopt::Parser;
 use lexopt::prelude::*;
@@ -15,8 +16,12 @@ pub(crate) struct Args {
     model: Option<PathBuf>,
     pub(crate) inputs: Vec<OsString>,
     pub(crate) outputs: Vec<OsString>,
+    pub(crate) images: Vec<PathBuf>,
+    pub(crate) top: usize,
     pub(crate) bench: Options,
     pub(crate) json: bool,
+    pub(crate) golden: Vec<PathBuf>,
+    pub(crate) tolerance: f64,
     session: SessionOptions,
 }
 
@@ -27,8 +32,12 @@ impl Args {
             model: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            images: Vec::new(),
+            top: Files::default().top,
             bench: Options::default(),
             json: false,
+            golden: Vec::new(),
+            tolerance: far_tool::verify::TOLERANCE,
             session: SessionOptions::default(),
         };
         while let Some(arg) = parser.next().map_err(usage)? {
@@ -41,6 +50,8 @@ impl Args {
                 Long(name) if !known.contains(&name) => return Err(usage(arg.unexpected())),
                 Long("input") => args.inputs.push(parser.value().map_err(usage)?),
                 Long("output") => args.outputs.push(parser.value().map_err(usage)?),
+                Long("image") => args.images.push(parser.value().map_err(usage)?.into()),
+                Long("top") => args.top = number("--top", parser, 1, 1000)?,
                 Long("threads") => args.session.threads = number("--threads", parser, 0, MAX_THREADS)?,
                 Long("batch") => {
                     args.bench.size.batch =
@@ -52,10 +63,14 @@ impl Args {
                 Long("runs") => args.bench.runs = number("--runs", parser, 1, 1_000_000)?,
                 Long("warmup") => args.bench.warmup = number("--warmup", parser, 0, 1_000_000)?,
                 Long("profile") => args.session.profile = true,
+                Long("cpu") => args.session.cpus = cpus(&parser.value().map_err(usage)?)?,
+                Long("golden") => args.golden = parser.values().map_err(usage)?.map(PathBuf::from).collect(),
+                Long("tolerance") => args.tolerance = tolerance(&parser.value().map_err(usage)?)?,
                 other => return Err(usage(other.unexpected())),
             }
         }
-        if args.model.is_none() && known.contains(&"MODEL.far") {
+        args.bench.cpus = args.session.cpus.clone();
+        if args.model.is_none() && known.contains(&"MODEL.far") && !known.contains(&"optional") {
             return Err(Error::Usage("no MODEL.far given".into()));
         }
         Ok(Some(args))
@@ -66,8 +81,16 @@ impl Args {
         self.model.as_deref().unwrap_or(Path::new(""))
     }
 
+    /// The model's path, where one was given.
+    pub(crate) fn given(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
     /// Opens the model; and how long that and its session took.
     pub(crate) fn open(&self) -> Result<(Session, Duration)> {
+        if let Some(first) = self.session.cpus.first() {
+            far_engine::pin_caller(*first)?;
+        }
         let start = Instant::now();
         let session = Model::open(self.model()).and_then(|model| Session::new(model, &self.session));
         let session = session.map_err(|error| model_error(self.model(), error))?;
@@ -82,6 +105,34 @@ pub(crate) fn model_error(path: &Path, error: impl Into<far_engine::Error>) -> E
 
 pub(crate) fn usage(error: lexopt::Error) -> Error {
     Error::Usage(error.to_string())
+}
+
+/// `0,2` or `4-7`, and both.
+fn cpus(value: &OsStr) -> Result<Vec<usize>> {
+    let wrong = || {
+        let expected = "numbers and ranges such as `0,2` or `4-7`";
+        Error::Usage(format!("`--cpu`: expected {expected}, got `{}`", value.display()))
+    };
+    let mut cpus = Vec::new();
+    for part in value.to_str().ok_or_else(wrong)?.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n < 4096).ok_or_else(wrong);
+        cpus.extend(number(first)?..=number(last)?);
+        if cpus.is_empty() || cpus.len() > MAX_THREADS {
+            return Err(wrong());
+        }
+    }
+    Ok(cpus)
+}
+
+fn tolerance(value: &OsStr) -> Result<f64> {
+    let found = value.to_str().and_then(|text| text.parse().ok());
+    found.filter(|n: &f64| n.is_finite() && *n >= 0.0).ok_or_else(|| {
+        Error::Usage(format!(
+            "`--tolerance`: expected a part of the range, 0 or more, got `{}`",
+            value.display()
+        ))
+    })
 }
 
 fn number(option: &str, parser: &mut Parser, least: usize, most: usize) -> Result<usize> {

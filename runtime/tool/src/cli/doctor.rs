@@ -1,47 +1,20 @@
-//! `far doctor`: what this machine is and which kernels it would run. May import: `far_engine`, `far_tool`.
+//! `far doctor`: what this machine is, and whether a model will run on it. May import: `far_tool`.
 
-use std::num::NonZero;
-use std::thread::available_parallelism;
-
-use far_format::cpu::Arch;
-use far_kernels::{Kernels, Precision};
 use far_tool::Result;
-use far_tool::json::Json;
+use far_tool::doctor::Findings;
 
+use super::Reply;
 use super::args::Args;
 
-pub(crate) fn run(args: &Args) -> Result<String> {
-    let arch = Arch::HOST.map(Arch::name);
-    let features = far_kernels::cpu::detect();
-    let available: Vec<&str> = Kernels::available().map(|kernels| kernels.isa().name()).collect();
-    let chosen = far_engine::choose_kernels(None)?;
-    let names = [
-        chosen.gemm(Precision::F32).name(),
-        chosen.lstm(Precision::F32).name(),
-        chosen.layer_norm().name(),
-        chosen.softmax().name(),
-        chosen.map().name(),
-        chosen.add().name(),
-    ];
-    let cpus = available_parallelism().map_or(1, NonZero::get);
-    if args.json {
-        let json = Json::Object(vec![
-            ("arch", arch.into()),
-            ("features", Json::list(features.names())),
-            ("cpus", cpus.into()),
-            ("available", Json::list(available)),
-            ("isa", chosen.isa().name().into()),
-            ("kernels", Json::list(names)),
-        ]);
-        return Ok(format!("{json}\n"));
-    }
-    Ok([
-        format!("architecture  {}", arch.unwrap_or("unsupported")),
-        format!("features      {features}"),
-        format!("CPUs          {cpus}"),
-        format!("available     {}", available.join(", ")),
-        format!("would run     {} ({})", chosen.isa(), names.join(", ")),
-        String::new(),
-    ]
-    .join("\n"))
+pub(crate) fn run(args: &Args) -> Result<Reply> {
+    let findings = Findings::new()?;
+    let verdict = match args.given() {
+        Some(path) => Some(findings.judge(path, &super::read(path)?)),
+        None => None,
+    };
+    let text = match args.json {
+        true => format!("{}\n", findings.json(verdict.as_ref())),
+        false => findings.text(verdict.as_ref()),
+    };
+    Ok(Reply { text, good: verdict.is_none_or(|verdict| verdict.reasons.is_empty()) })
 }

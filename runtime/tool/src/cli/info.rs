@@ -2,10 +2,11 @@
 
 use far_tool::{Result, info};
 
+use super::Reply;
 use super::args::{Args, model_error};
 
-pub(crate) fn run(args: &Args) -> Result<String> {
+pub(crate) fn run(args: &Args) -> Result<Reply> {
     let file = super::read(args.model())?;
     let artifact = far_format::read(&file).map_err(|error| model_error(args.model(), error))?;
-    Ok(if args.json { format!("{}\n", info::json(&artifact)) } else { info::text(&artifact) })
+    Ok(Reply::good(if args.json { format!("{}\n", info::json(&artifact)) } else { info::text(&artifact) }))
 }

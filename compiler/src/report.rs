@@ -1,9 +1,14 @@
-//! What a compilation found, chose and saved: `report.json`. The same input gives the same report.
-//! May import: `cost`, `ir`, `masks`, `passes`, `schedule`, `target`; far-format (plans), far-tool (names of steps).
+//! What a compilation found, chose and saved: `report.json`, and the same as a page ([`page`]). The same input gives the
+//! same report. May import: `cost`, `ir`, `masks`, `passes`, `schedule`, `target`; far-format (plans), far-tool (names of
+//! steps).
+
+mod page;
+pub mod units;
 
 use far_format::layout::Precision;
 use far_format::plan::{Operand, StepOp};
 use far_tool::info::Stored;
+pub use page::page;
 use serde::Serialize;
 
 use crate::cost::{CostModel, StepCost, Work};
@@ -73,6 +78,8 @@ pub struct Recurrences {
     pub recurrences: usize,
     /// Hidden units of all of them.
     pub hidden_units: usize,
+    /// Hidden units of the largest one.
+    pub largest: usize,
     /// Blocks with ordinary attention.
     pub attentions: usize,
 }
@@ -234,6 +241,7 @@ impl Recurrences {
             layers: lstms(graph).count(),
             recurrences: units().count(),
             hidden_units: units().map(|u| u.hidden).sum(),
+            largest: units().map(|u| u.hidden).max().unwrap_or(0),
             attentions: graph.nodes.iter().filter(|n| matches!(n.op, Op::Attention { .. })).count(),
         }
     }

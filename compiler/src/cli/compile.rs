@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches};
 use farc::emit::{self, Form, Output};
-use farc::error::{ErrorKind, Result};
+use farc::error::{Error, ErrorKind, Result};
 use farc::masks::Masks;
 use farc::meta::Description;
 use farc::onnx::ImportOptions;
 use farc::passes::{PASSES, PassOptions};
 use farc::precision::{Dtype, DtypeOptions, F16Arithmetic};
-use farc::report::{Calls, Report};
+use farc::report;
 use farc::target::Target;
 use farc::{Options, compile};
 use indicatif::ProgressBar;
 
 use super::model::ModelArgs;
-use super::{Reply, show};
+use super::{Reply, summary};
 
 /// Compile an ONNX model for a target
 #[derive(clap::Args)]
@@ -55,6 +55,9 @@ pub(super) struct Args {
     /// Compute in f32 where `f16` would compute in half precision, so that the bits are those of every other machine
     #[arg(long)]
     no_f16_arithmetic: bool,
+    /// Write what was found, chosen and saved as one page for a browser too
+    #[arg(long, value_name = "PAGE.html")]
+    report: Option<PathBuf>,
     /// A name that ends in `.far` gets the artifact alone; one in `.o` or `.c` the artifact as a constant, with a header
     /// beside it; any other becomes a folder with artifact, headers, libraries and report
     #[arg(short, long, value_name = "OUT")]
@@ -137,11 +140,18 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
         e.in_file(file.unwrap_or(&args.model))
     })?;
     emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target)?;
+    if let Some(path) = &args.report {
+        let plan = far_format::read(&compiled.artifact)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("the artifact is refused: {e}")))?
+            .plan;
+        let page = report::page(&compiled.report, &plan, &target.cpu.core);
+        emit::write_file(path, page.as_bytes(), "report")?;
+    }
     progress.finish_and_clear();
     Ok(Reply::Text(if json {
         compiled.report.to_json()
     } else {
-        summary(&compiled.report, &target, &output, start.elapsed())
+        summary::text(&compiled.report, &target, &output, args.report.as_deref(), start.elapsed())
     }))
 }
 
@@ -160,75 +170,4 @@ fn progress(json: bool) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
-}
-
-/// How large calls may be.
-fn extents(calls: &Calls) -> String {
-    let batch = match (calls.batch, calls.batch_fixed) {
-        (1, _) => "1 element".to_owned(),
-        (most, true) => format!("{most} elements"),
-        (most, false) => format!("1 to {most} elements"),
-    };
-    let each = if calls.masked { ", in each as many as its mask has ones" } else { "" };
-    match calls.tokens {
-        0 => batch,
-        most => format!("{batch} of 1 to {most} tokens{each}"),
-    }
-}
-
-/// What a person wants to know afterwards.
-fn summary(report: &Report, target: &Target, output: &Output, time: Duration) -> String {
-    let (before, after, totals) = (report.imported, report.compiled, &report.totals);
-    let mut lines = Vec::new();
-    let mut line = |title: &str, text: String| lines.push(format!("{title:10} {text}\n"));
-    let name = if report.model.is_empty() { "the model" } else { &report.model };
-    line("compiled", format!("{name} for {} ({}) in {:.2} s", target.name, target.arch, time.as_secs_f64()));
-    let calls = report.calls;
-    if calls.tokens > 0 || calls.batch > 1 {
-        line("calls", extents(&calls));
-    }
-    line(
-        "found",
-        format!(
-            "{} recurrent blocks, {} heads × directions, {} hidden units; {} attention blocks",
-            after.layers, after.recurrences, before.hidden_units, after.attentions
-        ),
-    );
-    line("pruned", format!("{} of {} hidden units are left", after.hidden_units, before.hidden_units));
-    line(
-        "work",
-        format!(
-            "{} multiply-adds as imported, {} as compiled",
-            show::millions(totals.imported_multiply_adds),
-            show::millions(totals.multiply_adds)
-        ),
-    );
-    line(
-        "artifact",
-        format!(
-            "{}, of which weights {}",
-            show::bytes(totals.artifact_bytes),
-            show::bytes(totals.weight_bytes)
-        ),
-    );
-    let precisions = totals.precisions.iter();
-    let precisions =
-        precisions.map(|p| format!("{} in {} of {} steps", show::bytes(p.bytes), p.precision, p.steps));
-    line("weights", precisions.collect::<Vec<_>>().join(", "));
-    line("memory", format!("{} of arena for each session", show::bytes(totals.arena_bytes)));
-    line("predicted", format!("{:.2} ms a run on one core ({})", totals.predicted_ms, target.cpu.core));
-    line(
-        "wrote",
-        match output {
-            Output::File(path) => path.display().to_string(),
-            Output::Object(path, _) | Output::C(path, _) => {
-                format!("{}, {}", path.display(), path.with_extension("h").display())
-            }
-            Output::Folder(path) => {
-                let lib = format!("lib/{}/", target.triple);
-                format!("{}: model.far, include/, {lib}, report.json", path.display())
-            }
-        },
-    );
-    lines.concat()
 }

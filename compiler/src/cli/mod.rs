@@ -14,6 +14,7 @@ mod prune;
 mod render;
 mod run;
 mod show;
+mod summary;
 mod targets;
 mod verify;
 mod why;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use far_engine::Session;
 use far_format::layout::Precision;
+use far_format::plan::StepOp;
 use far_tool::bench::Report;
 use farc::cost::{self, StepCost};
 use farc::target::Target;

@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use far_engine::{Model, Session, SessionOptions, choose_kernels};
 use far_format::Artifact;
 use far_format::cpu::{Arch, Features};
-use far_kernels::Kernels;
+use far_kernels::{Kernels, Precision};
 
 use crate::error::Result;
 use crate::json::Json;
@@ -46,6 +46,16 @@ pub struct Verdict {
     pub notes: Vec<String>,
 }
 
+/// Products and recurrences in every precision, then the others.
+fn kernels(set: Kernels) -> Vec<&'static str> {
+    let products = Precision::ALL.map(|precision| set.gemm(precision).name());
+    let recurrences = Precision::ALL.map(|precision| set.lstm(precision).name());
+    let others = [set.layer_norm().name(), set.softmax().name(), set.map().name(), set.add().name()];
+    let mut names: Vec<&str> = products.into_iter().chain(recurrences).chain(others).collect();
+    names.dedup();
+    names
+}
+
 impl Findings {
     /// Of this machine.
     ///
@@ -61,14 +71,7 @@ impl Findings {
             cpus: available_parallelism().map_or(1, NonZero::get),
             available: Kernels::available().map(|kernels| kernels.isa().name()).collect(),
             isa: chosen.isa().name(),
-            kernels: vec![
-                chosen.gemm().name(),
-                chosen.lstm().name(),
-                chosen.layer_norm().name(),
-                chosen.softmax().name(),
-                chosen.map().name(),
-                chosen.add().name(),
-            ],
+            kernels: kernels(chosen),
         })
     }
 
@@ -229,7 +232,10 @@ impl Findings {
         );
         line("kernel", machine.kernel.clone());
         line("kernel sets", Some(self.available.join(", ")));
-        line("would run", Some(format!("{} ({})", self.isa, self.kernels.join(", "))));
+        line("would run", Some(self.isa.into()));
+        for names in self.kernels.chunks(3) {
+            line("", Some(names.join(", ")));
+        }
         lines.extend(self.advice().iter().map(|advice| format!("{:13} {advice}", "note")));
         if let Some(verdict) = verdict {
             let answer = if verdict.reasons.is_empty() { "will run here" } else { "will NOT run here" };

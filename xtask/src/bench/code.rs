@@ -30,7 +30,7 @@ pub(crate) struct InnerLoop {
     /// Its function, without hashes.
     pub(crate) function: String,
     pub(crate) insns: Vec<Insn>,
-    /// RISC-V's vector configuration that holds there, as the instruction that sets it.
+    /// RISC-V's vector configuration that holds at its beginning, as the instruction that sets it.
     pub(crate) vector_type: Option<String>,
 }
 
@@ -79,11 +79,12 @@ impl Code {
                 if (start..end).any(inner) {
                     return None;
                 }
-                let before = insns[..start].iter().rev().find(|insn| insn.text.starts_with("vset"));
+                let before = insns[..start].iter().rev().find(|insn| insn.is_configuration());
+                let last = insns[start..=end].iter().rev().find(|insn| insn.is_configuration());
                 Some(InnerLoop {
                     function: function.name.clone(),
                     insns: insns[start..=end].to_vec(),
-                    vector_type: before.map(|insn| insn.text.clone()),
+                    vector_type: last.or(before).map(|insn| insn.text.clone()),
                 })
             })
         })
@@ -104,6 +105,11 @@ impl Insn {
         let (before, _) = self.text.split_once('<')?;
         let target = before.trim().rsplit([' ', ',']).next()?;
         u64::from_str_radix(target.trim_start_matches("0x"), 16).ok()
+    }
+
+    /// Whether it sets the configuration of RISC-V's vectors.
+    pub(crate) fn is_configuration(&self) -> bool {
+        self.mnemonic().starts_with("vset")
     }
 
     pub(crate) fn is_branch(&self) -> bool {

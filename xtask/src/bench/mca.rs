@@ -30,7 +30,8 @@ impl Prediction {
 /// Puts the loop to llvm-mca, as a whole and in parts.
 pub(crate) fn predict(mca: &str, core: &'static Core, found: &InnerLoop) -> Result<Prediction> {
     let of = |keep: &dyn Fn(&Insn) -> bool| {
-        let insns: Vec<_> = found.insns.iter().filter(|insn| keep(insn)).map(assembly).collect();
+        let kept = |insn: &&Insn| keep(insn) || insn.is_configuration();
+        let insns: Vec<_> = found.insns.iter().filter(kept).map(assembly).collect();
         summary(mca, core, found.vector_type.as_deref(), &insns)
     };
     let whole = of(&|_| true)?;

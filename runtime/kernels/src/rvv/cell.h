@@ -5,8 +5,8 @@
 #include "functions.h"
 
 /* The new states of `width` units from the sums of their gates: `c` and `out` of these units. */
-static inline void update(const struct coefficients *coefficients, size_t width, vf32 i, vf32 o, vf32 f, vf32 g, float *c,
-                          float *out, size_t used) {
+static inline void update(const struct coefficients *coefficients, size_t width, vf32 i, vf32 o, vf32 f, vf32 g,
+                          float *c, float *out, size_t used) {
     /* In this order so that few registers are live at a time. */
     vf32 q, other;
     vf32 p = vf32_tanh_fraction(i, coefficients, &q, width);

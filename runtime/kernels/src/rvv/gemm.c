@@ -49,24 +49,24 @@ static void finish_rows(const struct gemm_call *call, const struct coefficients 
 #include "gemm_tile.h"
 
 #if FAR_LMUL == 2
-void far_rvv_gemm_rows(const float *a, size_t a_stride, const float *w, size_t k, float *sums);
+void far_rvv_gemm_rows_m2(const float *a, size_t a_stride, const float *w, size_t k, float *sums);
 
 static void tile_14(const struct gemm_call *call, const struct coefficients *coefficients, size_t row, size_t col) {
     float sums[14][16];
-    far_rvv_gemm_rows(call->a + row * call->a_stride, call->a_stride * sizeof(float),
+    far_rvv_gemm_rows_m2(call->a + row * call->a_stride, call->a_stride * sizeof(float),
                       call->weights + col * (call->k + 1), call->k, sums[0]);
     finish_rows(call, coefficients, row, 14, col, sums);
 }
 #endif
 
 #if FAR_LMUL == 1
-void far_rvv_gemm_rows_wide(const float *a, size_t a_stride, const float *w, size_t k, float *sums, size_t panel);
+void far_rvv_gemm_rows_wide_m1(const float *a, size_t a_stride, const float *w, size_t k, float *sums, size_t panel);
 
 static void tile_7_of_four(const struct gemm_call *call, const struct coefficients *coefficients, size_t row,
                            size_t col) {
     float sums[4][7][16];
     const size_t panel = (call->k + 1) * PANEL * sizeof(float);
-    far_rvv_gemm_rows_wide(call->a + row * call->a_stride, call->a_stride * sizeof(float),
+    far_rvv_gemm_rows_wide_m1(call->a + row * call->a_stride, call->a_stride * sizeof(float),
                            call->weights + col * (call->k + 1), call->k, sums[0][0], panel);
     for (size_t p = 0; p < 4; p++) finish_rows(call, coefficients, row, 7, col + p * PANEL, sums[p]);
 }

@@ -1,6 +1,7 @@
 /*
- * Matrix product in half precision: sums of 32 products in f16, two of which are added to sums in f32. Rows are rounded into the scratch
- * once, then 10 of them at a time are multiplied by half a panel, a panel or two, as many as a register holds. Compiled for Zvfh.
+ * Matrix product in half precision: runs of 32 products in f16, four of which are added to sums in f32. Rows are rounded
+ * into the scratch once, then 10 of them at a time are multiplied by half a panel, a panel or two, as many as a
+ * register holds. Compiled for Zvfh.
  */
 #include "epilogue.h"
 #include "half.h"
@@ -9,14 +10,14 @@
 #define ROWS ((size_t)10)
 #define DEPTHS ((size_t)16)
 #define BLOCK (ROWS * DEPTHS)
-/* Panels that are multiplied side by side, where registers are that long, and rows from which on arranging them is worth it. */
+/* Panels that are multiplied side by side where registers are long enough, and rows that make arranging them worth it. */
 #define PANELS ((size_t)2)
 #define WORTH_ARRANGING ((size_t)20)
 
-void far_rvv_gemm_f16_rows_10(const _Float16 *a, const _Float16 *w, float *sums, size_t depths, size_t lanes, size_t pitch,
-                              _Float16 *kept);
-void far_rvv_gemm_f16_rows_1(const _Float16 *a, const _Float16 *w, float *sums, size_t depths, size_t lanes, size_t pitch,
-                             _Float16 *kept);
+void far_rvv_gemm_f16_rows_10(const _Float16 *a, const _Float16 *w, float *sums, size_t depths, size_t lanes,
+                              size_t pitch, _Float16 *kept);
+void far_rvv_gemm_f16_rows_1(const _Float16 *a, const _Float16 *w, float *sums, size_t depths, size_t lanes,
+                             size_t pitch, _Float16 *kept);
 
 /* A row's place in a tile: its halves, and a zero at the end if they are odd. */
 static void round_row(const float *x, size_t k, _Float16 *to) {
@@ -39,7 +40,7 @@ static void arrange(const float *first, size_t panel, size_t panels, size_t dept
 
 void ENTRY(gemm_f16)(const struct gemm_call *call, const struct coefficients *coefficients) {
     const size_t depths = (call->k + 1) / 2 * 2, blocks = (call->k + DEPTHS - 1) / DEPTHS;
-    /* The scratch, of which gemm_scratch_len in mod.rs adds up the same: panels side by side; tiles, and one block more. */
+    /* The scratch, which scratch_len in mod.rs adds up: panels side by side; tiles, and one block more. */
     _Float16 *const arranged = (_Float16 *)call->scratch, *const tiles = arranged + PANELS * PANEL * depths;
     for (size_t row = 0; row < call->m; row++) {
         round_row(call->a + row * call->a_stride, call->k, tiles + row / ROWS * BLOCK * blocks + row % ROWS * DEPTHS);
@@ -72,8 +73,8 @@ void ENTRY(gemm_f16)(const struct gemm_call *call, const struct coefficients *co
                     far_rvv_gemm_f16_rows_10(a, weights + lane, sums + lane, depths, lanes, pitch, kept);
                 } else {
                     for (size_t r = 0; r < rows; r++) {
-                        far_rvv_gemm_f16_rows_1(a + r * DEPTHS, weights + lane, sums + r * width + lane, depths, lanes, pitch,
-                                                kept);
+                        float *const to = sums + r * width + lane;
+                        far_rvv_gemm_f16_rows_1(a + r * DEPTHS, weights + lane, to, depths, lanes, pitch, kept);
                     }
                 }
             }

@@ -1,17 +1,17 @@
 /*
  * Products of 10 rows, or of one, with weights of half a panel, of one, or of two side by side, added to sums in f32:
  *
- *     void far_rvv_gemm_f16_rows_10(const _Float16 *a, const _Float16 *w, float *sums, size_t depths, size_t lanes, size_t pitch,
- *                                   _Float16 *kept)
+ *     void far_rvv_gemm_f16_rows_10(const _Float16 *a, const _Float16 *w, float *sums, size_t depths, size_t lanes,
+ *                                   size_t pitch, _Float16 *kept)
  *     void far_rvv_gemm_f16_rows_1(the same)
  *
- * `a` points to a row of a tile as gemm_f16.c lays it out: blocks of 16 depths, in a block 10 rows of 16 halves. Rows of `w` are
- * `pitch` bytes apart, those of `sums` twice as many; `lanes` of them are taken, as many halves as a register holds or fewer.
- * `depths` is even, and not 0. `kept` has `pitch` bytes for each row.
+ * `a` points to a row of a tile as gemm_f16.c lays it out: blocks of 16 depths, in a block 10 rows of 16 halves. Rows
+ * of `w` are `pitch` bytes apart, those of `sums` twice as many; `lanes` of them are taken, as many halves as a
+ * register holds or fewer. `depths` is even, and not 0. `kept` has `pitch` bytes for each row.
  *
- * 32 products are summed up in half precision, from 0; two such sums are added to 0, and then to the sum in f32. In assembly for the sake of cores that work in order and end
- * instructions in order, as gemm_i8_rows.S. Of the block behind the last one, elements are loaded and not used: gemm_f16.c has
- * memory there.
+ * A run of 32 products is summed up in half precision, from 0; four runs are added one after the other, from 0, and then
+ * to the sum in f32. In assembly for the sake of cores that work in order and end instructions in order, as gemm_i8_rows.S. Of the block
+ * behind the last one, elements are loaded and not used: gemm_f16.c has memory there.
  */
 
 /* For each row its number, its sums, those of the run, its element of `a`. The weights are in v0 and v1 in turns. */
@@ -34,10 +34,14 @@
 #define LOAD(row, acc, run, x, at) flh x, 32 * row + at(a0);
 #define TAKE(row, acc, run, x, w) vfmacc.vf run, x, w;
 #define NEXT(row, acc, run, x, w, next) vfmacc.vf run, x, w; flh x, 32 * row + next(a0);
-/* The end of a run: a first one is kept, a second one added to it, or there is no other. */
-#define KEEP(row, acc, run, x, ...) vfadd.vf run, run, ft8; flh x, 32 * row(a0); vse16.v run, (t0); add t0, t0, a5; vmv.v.i run, 0;
-#define KEPT(row, acc, run, x, ...) vle16.v v0, (t0); add t0, t0, a5; vfadd.vv run, run, v0;
-#define ALONE(row, acc, run, x, ...) vfadd.vf run, run, ft8;
+/* The end of a run: it is added to those before, or to 0. What they give is kept, or added to the sums in f32. */
+#define FIRST(row, acc, run, x, ...) vfadd.vf run, run, ft8;
+#define AFTER(row, acc, run, x, ...) vle16.v v0, (t0); add t0, t0, a5; vfadd.vv run, run, v0;
+#define KEEP(row, acc, run, x, ...)                                                                                    \
+    vse16.v run, (t0);                                                                                                 \
+    add t0, t0, a5;                                                                                                    \
+    flh x, 32 * row(a0);                                                                                               \
+    vmv.v.i run, 0;
 #define ADD(row, acc, run, x, ...) vfwadd.wv acc, acc, run; flh x, 32 * row(a0); vmv.v.i run, 0;
 #define STORE(row, acc, run, x, ...) vse32.v acc, (a2); add a2, a2, t6;
 
@@ -89,13 +93,15 @@
     .hidden NAME;                                                                                                      \
     .type NAME, @function;                                                                                             \
 NAME:                                                                                                                  \
-    addi sp, sp, -32;                                                                                                  \
+    addi sp, sp, -48;                                                                                                  \
     sd s0, 0(sp);                                                                                                      \
     sd s1, 8(sp);                                                                                                      \
     sd s2, 16(sp);                                                                                                     \
     sd s3, 24(sp);                                                                                                     \
+    sd s4, 32(sp);                                                                                                     \
     mv s3, a6;                                                                                                         \
     li s2, 0;                                                                                                          \
+    li s4, 4;                                                                                                          \
     fmv.h.x ft8, zero;                                                                                                 \
     mv t0, a2;                                                                                                         \
     slli t6, a5, 1;                                                                                                    \
@@ -124,9 +130,12 @@ NAME:                                                                           
     PAIRS_3(EACH, 16)                                                                                                  \
     LAST_PAIR(EACH)                                                                                                    \
     bnez s2, 6f;                                                                                                       \
+    EACH(FIRST)                                                                                                        \
+5:  /* s2 runs before it. */                                                                                           \
+    addi s2, s2, 1;                                                                                                    \
     beqz a3, 7f;                                                                                                       \
+    beq s2, s4, 7f;                                                                                                    \
     mv t0, s3;                                                                                                         \
-    li s2, 1;                                                                                                          \
     EACH(KEEP)                                                                                                         \
 2:  bgeu a3, t5, 1b;                                                                                                   \
     beqz a3, 9f;                                                                                                       \
@@ -145,13 +154,14 @@ NAME:                                                                           
 4:  EACH(NEXT, v1, 0)                                                                                                  \
     addi a3, a3, -2;                                                                                                   \
     bnez a3, 3b;                                                                                                       \
-    beqz s2, 7f;                                                                                                       \
+    bnez s2, 6f;                                                                                                       \
+    EACH(FIRST)                                                                                                        \
+    j 5b;                                                                                                              \
 6:  mv t0, s3;                                                                                                         \
+    EACH(AFTER)                                                                                                        \
+    j 5b;                                                                                                              \
+7:  EACH(ADD)                                                                                                          \
     li s2, 0;                                                                                                          \
-    EACH(KEPT)                                                                                                         \
-    j 8f;                                                                                                              \
-7:  EACH(ALONE)                                                                                                        \
-8:  EACH(ADD)                                                                                                          \
     j 2b;                                                                                                              \
 9:  vsetvli zero, zero, e32, m2, ta, ma;                                                                               \
     slli t6, a5, 1;                                                                                                    \
@@ -160,7 +170,8 @@ NAME:                                                                           
     ld s1, 8(sp);                                                                                                      \
     ld s2, 16(sp);                                                                                                     \
     ld s3, 24(sp);                                                                                                     \
-    addi sp, sp, 32;                                                                                                   \
+    ld s4, 32(sp);                                                                                                     \
+    addi sp, sp, 48;                                                                                                   \
     ret;                                                                                                               \
     .size NAME, . - NAME;
 

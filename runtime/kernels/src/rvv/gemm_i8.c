@@ -1,17 +1,18 @@
 /*
- * Matrix product in int8: the rows are quantised into the scratch once, then a group of panels at a time is multiplied by 5 rows.
+ * Matrix product in int8: the rows are quantised into the scratch once, then a group of panels at a time is multiplied
+ * by 5 rows.
  *
- * Sums of products are kept in 16 bits for runs of depths, and only the run's end costs an addition in 32 bits. No sum of a run
- * exceeds the product of two norms, that of the row's part and that of the column's (Cauchy and Schwarz), so for each block of 16
- * depths the longest runs are taken that can't overflow: the panel says how large a row's norm may be, and the rows' norms are
- * found when they are quantised.
+ * Sums of products are kept in 16 bits for runs of depths, and only the run's end costs an addition in 32 bits. No sum
+ * of a run exceeds the product of two norms, that of the row's part and that of the column's (Cauchy and Schwarz), so
+ * for each block of 16 depths the longest runs are taken that can't overflow: the panel says how large a row's norm may
+ * be, and the rows' norms are found when they are quantised.
  */
 #include "epilogue.h"
 #include "int8.h"
 
 /* Rows of a tile. */
 #define ROWS ((size_t)5)
-/* Panels that are multiplied side by side, where registers are that long, and rows from which on arranging them is worth it. */
+/* Panels that are multiplied side by side where registers are long enough, and rows that make arranging them worth it. */
 #define PANELS ((size_t)4)
 #define WORTH_ARRANGING ((size_t)10)
 /* Bytes of a block of a tile. */
@@ -20,7 +21,7 @@
 void far_rvv_gemm_i8_rows_5(const int8_t *a, const int8_t *w, int32_t *sums, size_t lanes, const uint8_t *runs);
 void far_rvv_gemm_i8_rows_1(const int8_t *a, const int8_t *w, int32_t *sums, size_t lanes, const uint8_t *runs);
 
-/* The scratch; gemm_scratch_len in mod.rs adds up the same. */
+/* The scratch, which scratch_len in mod.rs adds up. */
 struct scratch {
     float *scales;    /* of the rows */
     uint32_t *norms;  /* for each tile those of its rows' blocks, the largest */

@@ -1,19 +1,20 @@
 /*
- * The integer sums of 5 rows, or of one, with the weights of some panels side by side, as many lanes as a register has bytes
- * or fewer:
+ * The integer sums of 5 rows, or of one, with the weights of some panels side by side, as many lanes as a register has
+ * bytes or fewer:
  *
  *     void far_rvv_gemm_i8_rows_5(const int8_t *a, const int8_t *w, int32_t *sums, size_t lanes, const uint8_t *runs)
  *     void far_rvv_gemm_i8_rows_1(the same)
  *
- * `a` points to a row of a tile as gemm_i8.c lays it out: blocks of 16 depths, in a block 5 rows of 16 bytes. `w` has `lanes`
- * bytes for each depth, `sums` gets `lanes` words for each row.
+ * `a` points to a row of a tile as gemm_i8.c lays it out: blocks of 16 depths, in a block 5 rows of 16 bytes. `w` has
+ * `lanes` bytes for each depth, `sums` gets `lanes` words for each row.
  *
- * A product of two bytes is added to 16 bits, in half the time that adding to 32 takes, and a run of such sums to 32 bits at
- * its end. `runs` says for each block how long its runs may be: 0 for 16 depths, 1 for 8, 2 for 4, 3 for 2; 4 ends the blocks.
+ * A product of two bytes is added to 16 bits, in half the time that adding to 32 takes, and a run of such sums to 32
+ * bits at its end. `runs` says for each block how long its runs may be: 0 for 16 depths, 1 for 8, 2 for 4, 3 for 2; 4
+ * ends the blocks.
  *
- * In assembly for the sake of cores that work in order and end instructions in order: what the next depth needs is loaded
- * exactly where the register gets free, and pointers advance all at once. Compilers do neither. Of the block behind the last
- * one, elements are loaded and not used: gemm_i8.c has memory there.
+ * In assembly for the sake of cores that work in order and end instructions in order: what the next depth needs is
+ * loaded exactly where the register gets free, and pointers advance all at once. Compilers do neither. Of the block
+ * behind the last one, elements are loaded and not used: gemm_i8.c has memory there.
  */
 
 /* For each row its number, its sums, those of the run, its element of `a`. The weights are in v0 and v1 in turns. */

@@ -1,7 +1,7 @@
 /*
  * The sums of 14 rows of `a` with the weights of one panel, which is two registers (VLEN 256):
  *
- *     void far_rvv_gemm_rows(const float *a, size_t a_stride, const float *w, size_t k, float *sums)
+ *     void far_rvv_gemm_rows_m2(const float *a, size_t a_stride, const float *w, size_t k, float *sums)
  *
  * `a_stride` is in bytes; `sums` holds 14 rows of a panel.
  * As gemm_tile.h does it, in assembly for the sake of cores that work in order. What the next depth needs is loaded exactly
@@ -49,10 +49,10 @@
     .option norelax
     .text
     .balign 4
-    .globl far_rvv_gemm_rows
-    .hidden far_rvv_gemm_rows
-    .type far_rvv_gemm_rows, @function
-far_rvv_gemm_rows:
+    .globl far_rvv_gemm_rows_m2
+    .hidden far_rvv_gemm_rows_m2
+    .type far_rvv_gemm_rows_m2, @function
+far_rvv_gemm_rows_m2:
     addi sp, sp, -48
     sd s0, 0(sp)
     sd s1, 8(sp)
@@ -122,5 +122,5 @@ far_rvv_gemm_rows:
     ld s5, 40(sp)
     addi sp, sp, 48
     ret
-    .size far_rvv_gemm_rows, . - far_rvv_gemm_rows
+    .size far_rvv_gemm_rows_m2, . - far_rvv_gemm_rows_m2
     .section .note.GNU-stack, "", @progbits

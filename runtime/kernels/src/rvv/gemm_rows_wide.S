@@ -1,7 +1,7 @@
 /*
  * The sums of 7 rows of `a` with the weights of four panels, each of which is one register (VLEN 512 and more):
  *
- *     void far_rvv_gemm_rows_wide(const float *a, size_t a_stride, const float *w, size_t k, float *sums, size_t panel)
+ *     void far_rvv_gemm_rows_wide_m1(const float *a, size_t a_stride, const float *w, size_t k, float *sums, size_t panel)
  *
  * `a_stride` and `panel`, from a panel's weights to those of the next, are in bytes; `sums` holds 4 panels of 7 rows.
  * As gemm_tile.h does it, in assembly for the sake of cores that work in order and end instructions in order, where a short
@@ -58,10 +58,10 @@
     .option norelax
     .text
     .balign 4
-    .globl far_rvv_gemm_rows_wide
-    .hidden far_rvv_gemm_rows_wide
-    .type far_rvv_gemm_rows_wide, @function
-far_rvv_gemm_rows_wide:
+    .globl far_rvv_gemm_rows_wide_m1
+    .hidden far_rvv_gemm_rows_wide_m1
+    .type far_rvv_gemm_rows_wide_m1, @function
+far_rvv_gemm_rows_wide_m1:
     vsetivli zero, 16, e32, m1, ta, ma
     add a6, a0, a1
     add a7, a6, a1
@@ -114,5 +114,5 @@ far_rvv_gemm_rows_wide:
     addi t6, a4, 3 * 7 * 64
     EACH_ROW(STORE)
     ret
-    .size far_rvv_gemm_rows_wide, . - far_rvv_gemm_rows_wide
+    .size far_rvv_gemm_rows_wide_m1, . - far_rvv_gemm_rows_wide_m1
     .section .note.GNU-stack, "", @progbits

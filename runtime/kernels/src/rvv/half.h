@@ -4,8 +4,9 @@
 
 #include "far_rvv.h"
 
-/* Products of a sum in half precision; `half::RUN` in Rust. */
+/* Products of a run, and depths whose runs are added in half precision; `half::RUN` and `half::RUNS` in Rust. */
 #define RUN ((size_t)32)
+#define RUNS (4 * RUN)
 
 /* To the nearest, ties to even; half of the registers. */
 #if FAR_LMUL == 4

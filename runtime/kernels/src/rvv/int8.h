@@ -1,7 +1,7 @@
 /*
- * What the int8 kernels share: how numbers are quantised, as quantize.rs says, and how long runs of sums in 16 bits may be.
- * Norms are squares: sums of the squares of integers. A block is 16 depths; what is said of its runs is said for runs of 16, 8
- * and 4 depths, as of the largest of them. Runs of 2 always fit: 2 * 127 * 127 < 2^15.
+ * What the int8 kernels share: how numbers are quantised, as quantize.rs says, and how long runs of sums in 16 bits may
+ * be. Norms are squares: sums of the squares of integers. A block is 16 depths; what is said of its runs is said for
+ * runs of 16, 8 and 4 depths, as of the largest of them. Runs of 2 always fit: 2 * 127 * 127 < 2^15.
  */
 #ifndef FAR_RVV_INT8_H
 #define FAR_RVV_INT8_H
@@ -76,8 +76,8 @@ static inline void raise_norms(const int8_t *row, size_t stride, size_t blocks, 
 }
 
 /*
- * Lowers the limits, `blocks` for each length, to those of some weights, or begins with them. `said` of the blocks have 4 bytes, for
- * each length half of the root of the largest norm that is safe; of the others only a norm of 0 is.
+ * Lowers the limits, `blocks` for each length, to those of some weights, or begins with them. `said` of the blocks have
+ * 4 bytes, for each length half of the root of the largest norm that is safe; of the others only a norm of 0 is.
  */
 static inline void lower_limits(const uint8_t *halves, size_t blocks, size_t said, bool begin, uint32_t *limits) {
     for (size_t block = 0; block < blocks; block++) {

@@ -72,13 +72,14 @@ static inline void block(const struct coefficients *coefficients, size_t hidden,
 }
 
 #if FAR_LMUL == 1
-void far_rvv_lstm_24(size_t hidden, const float *gates, const float *w16, const float *w8, const float *h, float *sums);
+void far_rvv_lstm_24_m1(size_t hidden, const float *gates, const float *w16, const float *w8, const float *h,
+                        float *sums);
 
 /* As `block`, for the last 24 units at VLEN 512, which are two blocks. */
 static void blocks_of_16_and_8(const struct coefficients *coefficients, size_t hidden, const float *gates,
                                const float *weights, const float *h, float *c, float *out, size_t used) {
     float sums[4 * 24];
-    far_rvv_lstm_24(hidden, gates, weights, weights + 4 * PANEL * hidden, h, sums);
+    far_rvv_lstm_24_m1(hidden, gates, weights, weights + 4 * PANEL * hidden, h, sums);
     for (size_t first = 0; first < 24; first += PANEL) {
         const size_t width = first == 0 ? PANEL : 8;
         const float *of = sums + 4 * first;
@@ -103,8 +104,8 @@ void ENTRY(lstm)(const struct lstm_call *call, const struct coefficients *coeffi
             const size_t left = hidden - first;
 #if FAR_LMUL == 1
             if (left > PANEL && left <= 24 && __riscv_vsetvlmax_e32m1() == PANEL) {
-                blocks_of_16_and_8(coefficients, hidden, gates + 4 * first, call->weights + first * 4 * hidden, h, c + first,
-                                   out + first, left);
+                const float *weights = call->weights + first * 4 * hidden;
+                blocks_of_16_and_8(coefficients, hidden, gates + 4 * first, weights, h, c + first, out + first, left);
                 break;
             }
 #endif

@@ -1,12 +1,14 @@
 /*
  * The gates' input half plus R h of the last 24 units, a block of 16 and one of 8, at VLEN 512:
  *
- *     void far_rvv_lstm_24(size_t hidden, const float *gates, const float *w16, const float *w8, const float *h, float *sums)
+ *     void far_rvv_lstm_24_m1(size_t hidden, const float *gates, const float *w16, const float *w8, const float *h,
+ *                             float *sums)
  *
- * `w16` and `w8` are the weights of the two blocks; `sums` is as the gates are, 4 * 16 and then 4 * 8 elements.
- * The four gates of the one block fill four registers and those of the other two. A multiply-add takes two of them: three sums
- * side by side, so that a core which works in order need not wait for one of them, as it must in a block of 8 alone. In assembly
- * for the sake of where the loads stand, and because the four registers are loaded as such: no change of configuration.
+ * `w16` and `w8` are the weights of the two blocks; `sums` is as the gates are, 4 * 16 and then 4 * 8 elements. The
+ * four gates of the one block fill four registers and those of the other two. A multiply-add takes two of them: three
+ * sums side by side, so that a core which works in order need not wait for one of them, as it must in a block of 8
+ * alone. In assembly for the sake of where the loads stand, and because the four registers are loaded as such: no
+ * change of configuration.
  */
 
 /* A depth: its element of h is in x and its weights in a, b, c; those of the next go to y and the others. */
@@ -29,10 +31,10 @@
     .option norelax
     .text
     .balign 4
-    .globl far_rvv_lstm_24
-    .hidden far_rvv_lstm_24
-    .type far_rvv_lstm_24, @function
-far_rvv_lstm_24:
+    .globl far_rvv_lstm_24_m1
+    .hidden far_rvv_lstm_24_m1
+    .type far_rvv_lstm_24_m1, @function
+far_rvv_lstm_24_m1:
     li t0, 32
     vsetvli zero, t0, e32, m2, ta, ma
     addi t1, a1, 256
@@ -63,5 +65,5 @@ far_rvv_lstm_24:
     vs4r.v v8, (a5)
     vse32.v v12, (t1)
     ret
-    .size far_rvv_lstm_24, . - far_rvv_lstm_24
+    .size far_rvv_lstm_24_m1, . - far_rvv_lstm_24_m1
     .section .note.GNU-stack, "", @progbits

@@ -1,6 +1,6 @@
 /*
- * LSTM recurrence in half precision: hidden states are rounded after each step; sums of RUN products in f16, two by two, are
- * added to the gates' input half in f32. Compiled for Zvfh.
+ * LSTM recurrence in half precision: hidden states are rounded after each step; runs of products in f16, four by
+ * four, are added to the gates' input half in f32. Compiled for Zvfh.
  */
 #include "cell.h"
 #include "half.h"
@@ -40,17 +40,17 @@ static inline halves run(const _Float16 *h, size_t length, const _Float16 **weig
 }
 
 /* The gates' input half plus R h, as the gates lie. */
-static void products(const _Float16 *h, size_t depths, const _Float16 *w, size_t lanes, const float *gates, float *sums) {
+static void products(const _Float16 *h, size_t depths, const _Float16 *w, size_t lanes, const float *gates,
+                     float *sums) {
     const size_t vl = lanes < MOST_LANES ? lanes : MOST_LANES;
     for (size_t lane = 0; lane < lanes; lane += vl) {
         singles all = load_singles(gates + lane, vl);
         const _Float16 *weights = w + lane;
-        for (size_t k = 0; k < depths; k += 2 * RUN) {
-            const size_t left = depths - k;
-            /* A sum of zero has no sign. */
-            halves sum = __riscv_vfadd(run(h + k, left < RUN ? left : RUN, &weights, lanes, vl), 0, vl);
-            if (left > RUN) {
-                sum = __riscv_vfadd(sum, run(h + k + RUN, left < 2 * RUN ? left - RUN : RUN, &weights, lanes, vl), vl);
+        for (size_t k = 0; k < depths;) {
+            const size_t end = depths - k < RUNS ? depths : k + RUNS;
+            halves sum = zeros(0, vl);
+            for (; k < end; k += RUN) {
+                sum = __riscv_vfadd(sum, run(h + k, end - k < RUN ? end - k : RUN, &weights, lanes, vl), vl);
             }
             all = __riscv_vfwadd_wv(all, sum, vl);
         }

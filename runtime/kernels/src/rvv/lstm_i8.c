@@ -1,6 +1,6 @@
 /*
- * LSTM recurrence in int8: hidden states are quantised before each step. Sums are kept in 16 bits for runs of depths, as in the
- * matrix product (gemm_i8.c); what all blocks of units bear together says how long runs may be.
+ * LSTM recurrence in int8: hidden states are quantised before each step. Sums are kept in 16 bits for runs of depths,
+ * as in the matrix product (gemm_i8.c); what all blocks of units bear together says how long runs may be.
  */
 #include "cell.h"
 #include "int8.h"
@@ -78,7 +78,7 @@ void ENTRY(lstm_i8)(const struct lstm_call *call, const struct coefficients *coe
     const size_t hidden = call->hidden;
     const size_t padded = (hidden + 7) / 8 * 8;
     const size_t blocks = (hidden + DEPTHS - 1) / DEPTHS;
-    /* The state, of which lstm_state_len adds up the same: c, norms and their limits, quantised h, the runs. */
+    /* The state: c; then, as hidden_len in mod.rs adds up, norms and their limits, quantised h, the runs. */
     float *const c = call->state;
     uint32_t *const norms = (uint32_t *)(c + padded), *const limits = norms + LENGTHS * blocks;
     int8_t *const h = aligned(limits + LENGTHS * blocks);

@@ -15,7 +15,7 @@ use far_format::layout::{INT8_BLOCK, PANEL, Precision};
 use crate::cpu;
 use crate::elementwise::{AddCall, MapCall};
 use crate::gemm::GemmCall;
-use crate::half::RUN;
+use crate::half::{RUN, RUNS};
 use crate::layer_norm::LayerNormCall;
 use crate::lstm::LstmCall;
 use crate::math::{COEFFICIENTS, Coefficients};
@@ -102,7 +102,7 @@ pub(crate) mod f16_arith {
 }
 
 // `half.h` has the same.
-const _: () = assert!(RUN == 32);
+const _: () = assert!(RUN == 32 && RUNS == 4 * RUN);
 
 /// Words of scratch that the product in that precision takes for `m` rows of `k`.
 pub(crate) fn scratch_len(precision: Precision, m: usize, k: usize) -> usize {

@@ -1,6 +1,6 @@
 /*
- * Half precision to f32 by integers and a multiplication, since V alone has no conversion; exact, subnormal numbers included.
- * For registers of any length.
+ * Half precision to f32 by integers and a multiplication, since V alone has no conversion; exact, subnormal numbers
+ * included. For registers of any length.
  */
 #include <riscv_vector.h>
 #include <stddef.h>

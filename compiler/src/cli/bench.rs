@@ -1,5 +1,6 @@
 //! `farc bench`: how long an artifact takes. May import: `profile`; far-engine, far-tool.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use far_engine::SessionOptions;
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// Runs before the clock starts
     #[arg(long, value_name = "N", default_value_t = Options::default().warmup)]
     warmup: usize,
+    /// CPUs to keep the threads on, one each: 0,2 or 4-7
+    #[arg(long, value_name = "LIST")]
+    cpu: Option<OsString>,
     /// Where the time goes too, step by step, beside what was predicted
     #[arg(long)]
     profile: bool,
@@ -41,16 +45,20 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
             arguments.extend([option.into(), n.to_string().into()]);
         }
         arguments.extend(args.size.arguments());
+        if let Some(cpus) = &args.cpu {
+            arguments.extend(["--cpu".into(), cpus.clone()]);
+        }
         for (option, wanted) in [("--profile", args.profile), ("--json", json)] {
             arguments.extend(wanted.then(|| option.into()));
         }
         return foreign::run(&header, &arguments).map(Reply::Exit);
     }
-    let threads = args.session.threads;
-    let session = SessionOptions { threads, profile: args.profile, ..SessionOptions::default() };
+    let cpus = args.cpu.as_deref().map_or(Ok(Vec::new()), bench::cpus).map_err(tool_error)?;
+    bench::keep_caller(&cpus).map_err(tool_error)?;
+    let (threads, profile) = (args.session.threads, args.profile);
+    let session = SessionOptions { threads, profile, cpus: cpus.clone(), ..SessionOptions::default() };
     let (mut session, load) = open(&args.artifact, &session)?;
-    let options =
-        Options { runs: args.runs, warmup: args.warmup, size: args.size.size(), ..Options::default() };
+    let options = Options { runs: args.runs, warmup: args.warmup, size: args.size.size(), cpus };
     let times = bench::run(&mut session, &options).map_err(tool_error)?;
     let mut report = Report::new(&session, &options, times, load);
     let profile = args.profile.then(|| Profile::new(&session, &report)).flatten();

@@ -1,12 +1,13 @@
 //! How long a model takes. May import: `batch`, `error`, `info`, `json`, `npy`.
 
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use far_engine::{Dtype, Extent, Input, Model, Port, Session};
+use far_engine::{Dtype, Extent, Input, MAX_CPUS, MAX_THREADS, Model, Port, Session};
 use far_format::plan::StepOp;
 
 use crate::batch::Size;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::info::{self, op_name};
 use crate::json::Json;
 use crate::npy::Data;
@@ -43,6 +44,36 @@ pub struct Times {
     pub p90_ms: f64,
     /// 99 of 100 runs are no slower.
     pub p99_ms: f64,
+}
+
+/// A list of CPUs as users write it: `0,2` or `4-7`, and both.
+///
+/// # Errors
+/// Another text, or more than a session has threads.
+pub fn cpus(list: &OsStr) -> Result<Vec<usize>> {
+    let wrong = || {
+        let expected = "numbers and ranges such as `0,2` or `4-7`";
+        Error::Usage(format!("`--cpu`: expected {expected}, got `{}`", list.display()))
+    };
+    let mut cpus = Vec::new();
+    for part in list.to_str().ok_or_else(wrong)?.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n < MAX_CPUS).ok_or_else(wrong);
+        let (first, last) = (number(first)?, number(last)?);
+        cpus.extend(first..=last);
+        if first > last || cpus.len() > MAX_THREADS {
+            return Err(wrong());
+        }
+    }
+    Ok(cpus)
+}
+
+/// Keeps the calling thread on the first of the CPUs, if there are any: the session's own threads have the others.
+///
+/// # Errors
+/// The system refuses.
+pub fn keep_caller(cpus: &[usize]) -> Result<()> {
+    cpus.first().map_or(Ok(()), |first| Ok(far_engine::pin_caller(*first)?))
 }
 
 /// How large the runs of a model are.
@@ -321,6 +352,18 @@ mod tests {
             of(200),
             Times { first_ms: 7.0, min_ms: 1.0, p50_ms: 100.0, p90_ms: 180.0, p99_ms: 198.0 }
         );
+    }
+
+    #[test]
+    fn lists_of_cpus() {
+        let of = |list: &str| cpus(OsStr::new(list)).ok();
+        assert_eq!(
+            [of("3"), of("0,2"), of("4-6,0")],
+            [Some(vec![3]), Some(vec![0, 2]), Some(vec![4, 5, 6, 0])]
+        );
+        for wrong in ["", "1-", "-1", "0,3-1", "a", "1,,2", "0-9999", "0-300"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use far_engine::{MAX_THREADS, Model, Session, SessionOptions};
-use far_tool::bench::Options;
+use far_tool::bench::{self, Options};
 use far_tool::run::Files;
 use far_tool::{Error, Result};
 use lexopt::Parser;
@@ -63,7 +63,7 @@ impl Args {
                 Long("runs") => args.bench.runs = number("--runs", parser, 1, 1_000_000)?,
                 Long("warmup") => args.bench.warmup = number("--warmup", parser, 0, 1_000_000)?,
                 Long("profile") => args.session.profile = true,
-                Long("cpu") => args.session.cpus = cpus(&parser.value().map_err(usage)?)?,
+                Long("cpu") => args.session.cpus = bench::cpus(&parser.value().map_err(usage)?)?,
                 Long("golden") => args.golden = parser.values().map_err(usage)?.map(PathBuf::from).collect(),
                 Long("tolerance") => args.tolerance = tolerance(&parser.value().map_err(usage)?)?,
                 other => return Err(usage(other.unexpected())),
@@ -88,9 +88,7 @@ impl Args {
 
     /// Opens the model; and how long that and its session took.
     pub(crate) fn open(&self) -> Result<(Session, Duration)> {
-        if let Some(first) = self.session.cpus.first() {
-            far_engine::pin_caller(*first)?;
-        }
+        bench::keep_caller(&self.session.cpus)?;
         let start = Instant::now();
         let session = Model::open(self.model()).and_then(|model| Session::new(model, &self.session));
         let session = session.map_err(|error| model_error(self.model(), error))?;
@@ -105,24 +103,6 @@ pub(crate) fn model_error(path: &Path, error: impl Into<far_engine::Error>) -> E
 
 pub(crate) fn usage(error: lexopt::Error) -> Error {
     Error::Usage(error.to_string())
-}
-
-/// `0,2` or `4-7`, and both.
-fn cpus(value: &OsStr) -> Result<Vec<usize>> {
-    let wrong = || {
-        let expected = "numbers and ranges such as `0,2` or `4-7`";
-        Error::Usage(format!("`--cpu`: expected {expected}, got `{}`", value.display()))
-    };
-    let mut cpus = Vec::new();
-    for part in value.to_str().ok_or_else(wrong)?.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n < 4096).ok_or_else(wrong);
-        cpus.extend(number(first)?..=number(last)?);
-        if cpus.is_empty() || cpus.len() > MAX_THREADS {
-            return Err(wrong());
-        }
-    }
-    Ok(cpus)
 }
 
 fn tolerance(value: &OsStr) -> Result<f64> {

@@ -78,8 +78,6 @@ pub struct Recurrences {
     pub recurrences: usize,
     /// Hidden units of all of them.
     pub hidden_units: usize,
-    /// Hidden units of the largest one.
-    pub largest: usize,
     /// Blocks with ordinary attention.
     pub attentions: usize,
 }
@@ -241,7 +239,6 @@ impl Recurrences {
             layers: lstms(graph).count(),
             recurrences: units().count(),
             hidden_units: units().map(|u| u.hidden).sum(),
-            largest: units().map(|u| u.hidden).max().unwrap_or(0),
             attentions: graph.nodes.iter().filter(|n| matches!(n.op, Op::Attention { .. })).count(),
         }
     }

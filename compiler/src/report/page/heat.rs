@@ -20,7 +20,9 @@ pub(super) fn heat(report: &Report) -> String {
     let columns: BTreeSet<(usize, &str)> =
         cells.keys().map(|(_, head, direction)| (*head, *direction)).collect();
     let heads: BTreeSet<usize> = columns.iter().map(|(head, _)| *head).collect();
-    let most = report.imported.largest.max(cells.values().copied().max().unwrap_or(0)).max(1);
+    // What each had on average before: exporters may hide the heads inside of one large LSTM.
+    let before = report.imported.hidden_units.div_ceil(report.compiled.recurrences.max(1));
+    let most = before.max(cells.values().copied().max().unwrap_or(0)).max(1);
 
     let mut html = "<div class=\"scroll\"><table class=\"heat\">\n<thead><tr><th></th>".to_owned();
     for head in heads {
@@ -51,7 +53,7 @@ pub(super) fn heat(report: &Report) -> String {
     }
     let _ = writeln!(
         html,
-        "</tbody>\n</table></div>\n<p class=\"about\">{most} units before pruning; → forward in time, ← backward</p>"
+        "</tbody>\n</table></div>\n<p class=\"about\">full colour: {most} units, what each had before pruning; → forward in time, ← backward</p>"
     );
     html
 }

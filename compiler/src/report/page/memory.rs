@@ -6,7 +6,7 @@ use far_format::plan::{Operand, Place, StepOp};
 
 use super::super::units::bytes;
 use super::Source;
-use super::markup::{class, line, rect, svg, text};
+use super::markup::{class, clip, line, rect, svg, text};
 
 const LEFT: f64 = 84.0;
 const WIDTH: f64 = 1060.0;
@@ -48,6 +48,12 @@ pub(super) fn memory(source: &Source<'_>) -> String {
         );
         let [x, y, right, bottom] = size;
         rect(&mut out, class(step.op), [x, y, right - x, bottom - y], &hint);
+        // A name where there is room for some of it.
+        let room = ((right - x - 8.0) / 6.2) as usize;
+        if room >= 6 && bottom - y >= 16.0 {
+            let name = step.name.rsplit('.').next().unwrap_or(&step.name);
+            text(&mut out, "small", [x + 4.0, y + 12.0], &clip(name, room));
+        }
     }
     for stage in &source.stages {
         let x = across(stage.steps.start);

@@ -61,7 +61,7 @@ pub fn page(report: &Report, plan: &Plan, core: &str) -> String {
         section(
             &mut html,
             "Hidden units kept",
-            "Of each recurrence: a block, a head, a direction in time. The darker, the more is left.",
+            "Of each recurrence: a block, a head, a direction in time. The stronger the colour, the more is left.",
             &heat::heat(report),
         );
     }
@@ -107,13 +107,19 @@ fn calls(calls: Calls) -> String {
     text
 }
 
+/// How much is stored in which numbers.
+fn weights(report: &Report) -> String {
+    let each = report.totals.precisions.iter().map(|p| format!("{} {}", bytes(p.bytes), p.precision));
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// The figures that one looks for first.
 fn tiles(report: &Report) -> String {
     let totals = &report.totals;
     let (before, after) = (report.imported, report.compiled);
     let mut tiles = vec![
         ("predicted", time(totals.predicted_ms), "a run on one core".to_owned()),
-        ("artifact", bytes(totals.artifact_bytes), format!("{} of weights", bytes(totals.weight_bytes))),
+        ("artifact", bytes(totals.artifact_bytes), format!("weights: {}", weights(report))),
         ("memory", bytes(totals.arena_bytes), "of arena for each session".into()),
         (
             "multiply-adds",

@@ -8,13 +8,16 @@ use super::markup::{class, clip, legend, line, rect, svg, text};
 use super::stage::short;
 
 const LABEL: f64 = 120.0;
-const BOX: [f64; 2] = [112.0, 50.0];
-const GAP: [f64; 2] = [16.0, 22.0];
+const BOX: [f64; 2] = [118.0, 50.0];
+const GAP: [f64; 2] = [18.0, 24.0];
+/// What arrows end with.
+const HEAD: &str = "<defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" \
+    markerHeight=\"7\" orient=\"auto\"><path class=\"head\" d=\"M0 0 8 4 0 8z\"/></marker></defs>\n";
 /// Boxes in a row; more go on below.
 const IN_A_ROW: usize = 8;
 
 pub(super) fn network(source: &Source<'_>) -> String {
-    let mut out = String::new();
+    let mut out = HEAD.to_owned();
     let width = LABEL + IN_A_ROW as f64 * (BOX[0] + GAP[0]);
     let mut y = 4.0;
     let left = |column: usize| LABEL + column as f64 * (BOX[0] + GAP[0]);
@@ -29,14 +32,16 @@ pub(super) fn network(source: &Source<'_>) -> String {
             }
             let (x, step) = (left(column), &source.report.steps[index]);
             let [rows, cols] = step.out;
-            let full = format!("{}: {}, {rows}×{cols}, {}", step.name, step.op, time(step.cost.predicted_ms));
+            let precision = step.precision.unwrap_or_default();
+            let ms = time(step.cost.predicted_ms);
+            let full = format!("{}: {} {precision}, {rows}×{cols}, {ms}", step.name, step.op);
             arrow(&mut out, end, [x, y], column > 0);
             rect(&mut out, class(step.op), [x, y, BOX[0], BOX[1]], &full);
             text(&mut out, "name", [x + 7.0, y + 15.0], &clip(short(stage, &step.name), 17));
             let residual = matches!(&source.plan.steps[index].op, StepOp::Gemm(g) if g.residual.is_some());
             let op = format!("{} {rows}×{cols}{}", step.op, if residual { " ⊕" } else { "" });
-            text(&mut out, "small", [x + 7.0, y + 30.0], &clip(&op, 20));
-            text(&mut out, "small", [x + 7.0, y + 43.0], &time(step.cost.predicted_ms));
+            text(&mut out, "small", [x + 7.0, y + 30.0], &clip(&op, 21));
+            text(&mut out, "small", [x + 7.0, y + 43.0], format!("{ms} {precision}").trim_end());
             end = Some([x + BOX[0], y + BOX[1] / 2.0]);
         }
         y += BOX[1] + GAP[1];

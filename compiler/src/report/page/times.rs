@@ -39,7 +39,7 @@ fn table(source: &Source<'_>, all: f64) -> String {
     let steps = &source.report.steps;
     let mut html =
         format!("<details><summary>all {} steps</summary>\n<div class=\"scroll\"><table>\n", steps.len());
-    html += "<thead><tr><th>step</th><th>module</th><th>op</th><th>out</th><th>multiply-adds</th><th>weights</th>\
+    html += "<thead><tr><th>step</th><th>module</th><th>op</th><th>weights in</th><th>out</th><th>multiply-adds</th><th>weights</th>\
              <th>predicted</th><th>share</th></tr></thead>\n";
     for (i, step) in steps.iter().enumerate() {
         let (cost, [rows, cols]) = (step.cost, step.out);
@@ -48,10 +48,11 @@ fn table(source: &Source<'_>, all: f64) -> String {
         // Writing to a string can't fail.
         let _ = writeln!(
             html,
-            "<tr><td>{i}</td><th>{}</th><th>{}</th><td>{rows}×{cols}</td><td>{multiply_adds}</td><td>{weights}</td>\
+            "<tr><td>{i}</td><th>{}</th><th>{}</th><th>{}</th><td>{rows}×{cols}</td><td>{multiply_adds}</td><td>{weights}</td>\
              <td>{}</td><td>{}</td></tr>",
             escape(&step.name),
             step.op,
+            step.precision.unwrap_or_default(),
             time(cost.predicted_ms),
             percent(cost.predicted_ms, all)
         );

@@ -29,7 +29,7 @@ const LIBRARIES: [Library; 2] = [
     Library {
         name: "far_rvv",
         extension: "",
-        sized: &["gemm.c", "lstm.c", "gemm_i8.c", "lstm_i8.c", "rows.c", "elementwise.c"],
+        sized: &["gemm.c", "lstm.c", "gemm_i8.c", "lstm_i8.c", "lstm_i8_sums.S", "rows.c", "elementwise.c"],
         single: &[
             ("gemm_rows.S", Some("2")),
             ("gemm_rows_wide.S", Some("1")),

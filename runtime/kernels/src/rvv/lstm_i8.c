@@ -5,57 +5,8 @@
 #include "cell.h"
 #include "int8.h"
 
-/* The 64 lanes of a block of 16 units, or 32 of 8, are taken in groups of a register of bytes. */
-#define GROUP ((size_t)64 / FAR_LMUL)
-#if FAR_LMUL == 4
-#define EACH_OF_64(DO) DO(0) DO(1) DO(2) DO(3)
-#define EACH_OF_32(DO) DO(0) DO(1)
-#elif FAR_LMUL == 2
-#define EACH_OF_64(DO) DO(0) DO(1)
-#define EACH_OF_32(DO) DO(0)
-#else
-#define EACH_OF_64(DO) DO(0)
-#define EACH_OF_32(DO) DO(0)
-#endif
-
-#define BEGIN(g) vint32m4_t sums##g = __riscv_vmv_v_x_i32m4(0, vl);
-#define FIRST(g) vint16m2_t run##g = __riscv_vwmul(__riscv_vle8_v_i8m1(w + (g) * GROUP, vl), h[0], vl);
-#define TAKE(g) run##g = __riscv_vwmacc(run##g, h[depth], __riscv_vle8_v_i8m1(w + (g) * GROUP, vl), vl);
-#define ADD(g) sums##g = __riscv_vwadd_wv(sums##g, run##g, vl);
-#define STORE(g) __riscv_vse32(sums + (g) * GROUP, sums##g, vl);
-/* A block of depths by runs of so many. */
-#define BLOCK_BY(length, lanes, EACH)                                                                                  \
-    for (size_t run = 0; run < DEPTHS; run += (length)) {                                                              \
-        EACH(FIRST)                                                                                                    \
-        w += lanes;                                                                                                    \
-        _Pragma("GCC unroll 16") for (size_t depth = 1; depth < (length); depth++) {                                   \
-            EACH(TAKE)                                                                                                 \
-            w += lanes;                                                                                                \
-        }                                                                                                              \
-        EACH(ADD)                                                                                                      \
-        h += (length);                                                                                                 \
-    }
-#define PRODUCTS(lanes, EACH)                                                                                          \
-    static void products_##lanes(const int8_t *h, const int8_t *w, const uint8_t *runs, int32_t *sums) {               \
-        const size_t vl = GROUP < lanes ? GROUP : lanes;                                                               \
-        EACH(BEGIN)                                                                                                    \
-        for (;; runs++) {                                                                                              \
-            if (*runs == 0) {                                                                                          \
-                BLOCK_BY(16, lanes, EACH)                                                                              \
-            } else if (*runs == 1) {                                                                                   \
-                BLOCK_BY(8, lanes, EACH)                                                                               \
-            } else if (*runs == 2) {                                                                                   \
-                BLOCK_BY(4, lanes, EACH)                                                                               \
-            } else if (*runs == 3) {                                                                                   \
-                BLOCK_BY(2, lanes, EACH)                                                                               \
-            } else {                                                                                                   \
-                break;                                                                                                 \
-            }                                                                                                          \
-        }                                                                                                              \
-        EACH(STORE)                                                                                                    \
-    }
-PRODUCTS(64, EACH_OF_64)
-PRODUCTS(32, EACH_OF_32)
+void ENTRY(lstm_i8_64)(const int8_t *h, const int8_t *w, const uint8_t *runs, int32_t *sums);
+void ENTRY(lstm_i8_32)(const int8_t *h, const int8_t *w, const uint8_t *runs, int32_t *sums);
 
 /* The pre-activations of a gate: its sums, which are `width` long, scaled, plus the input half. */
 static inline vf32 gate(size_t number, size_t width, const int32_t *sums, const float *scales, const float *gates) {
@@ -102,8 +53,8 @@ void ENTRY(lstm_i8)(const struct lstm_call *call, const struct coefficients *coe
             const float *scales = call->weights + first * 4 * (2 + DEPTHS * blocks / sizeof(float));
             int32_t sums[4 * PANEL];
             const int8_t *weights = (const int8_t *)(scales + 2 * lanes);
-            if (width == PANEL) products_64(h, weights, runs, sums);
-            else products_32(h, weights, runs, sums);
+            if (width == PANEL) ENTRY(lstm_i8_64)(h, weights, runs, sums);
+            else ENTRY(lstm_i8_32)(h, weights, runs, sums);
             const float *from = gates + 4 * first;
             update(coefficients, width, gate(0, width, sums, scales, from), gate(1, width, sums, scales, from),
                    gate(2, width, sums, scales, from), gate(3, width, sums, scales, from), c + first, out + first,

@@ -129,9 +129,9 @@ pub(crate) fn scratch_len(precision: Precision, m: usize, k: usize) -> usize {
     }
 }
 
-/// Words of an int8 recurrence's state behind c: norms, their limits, h in whole blocks, the lengths of runs, and what it takes to
-/// begin at a whole block.
+/// Words of an int8 recurrence's state behind c: norms, their limits, h in whole blocks, the lengths of runs, what it takes to begin at
+/// a whole block, and what is loaded behind the last one.
 pub(crate) fn hidden_len(hidden: usize) -> usize {
     let blocks = hidden.div_ceil(INT8_BLOCK);
-    blocks * (3 + 3 + INT8_BLOCK / 4) + blocks / 4 + 1 + INT8_BLOCK / 4
+    blocks * (3 + 3 + INT8_BLOCK / 4) + blocks / 4 + 1 + INT8_BLOCK / 4 + 2
 }

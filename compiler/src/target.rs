@@ -135,6 +135,28 @@ pub struct Rates {
     pub elementwise: Figure<f64>,
     /// Nanoseconds from one step of the plan to the next.
     pub call_ns: Figure<f64>,
+    /// In 8-bit integers.
+    pub int8: Speedup,
+    /// With weights in half precision, widened when they are loaded.
+    pub f16: Speedup,
+    /// With products in half precision; absent where the cores have no such arithmetic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f16_arith: Option<Speedup>,
+    /// With products in bfloat16; absent where the cores have no such arithmetic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16: Option<Speedup>,
+}
+
+/// Multiply-adds of a reduced precision in the time of one in f32.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speedup {
+    /// In a matrix product, without the quantisation of its rows.
+    pub product: f64,
+    /// In `R·h` where `R` stays in the first-level cache.
+    pub recurrence: f64,
+    /// Key of [`Target::sources`].
+    pub source: String,
 }
 
 /// Vector units: names from the shared list of CPU features.

@@ -37,7 +37,7 @@ fn host() -> Target {
 }
 
 fn options(goal: Goal, importance: Importance, mlp: bool) -> Options {
-    Options { goal, importance, mlp, import: ImportOptions::default() }
+    Options { goal, importance, mlp, dtype: farc::precision::Dtype::F32, import: ImportOptions::default() }
 }
 
 fn pruned(model: &[u8], goal: Goal, mlp: bool) -> Pruned {

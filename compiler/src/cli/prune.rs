@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use farc::emit;
 use farc::error::{Error, ErrorKind, Result};
 use farc::onnx::ImportOptions;
+use farc::precision::Dtype;
 use farc::prune::{self, Goal, Importance, Options, Part, Report, Row};
 use farc::target::Target;
 
@@ -24,6 +25,9 @@ pub(super) struct Args {
     /// What the cost is predicted for: a board, an architecture, `host` (unless said), or a path to a YAML file
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
+    /// What the cost is predicted in: `f32`, `f16`, `bf16` or `int8`, as for `farc compile`
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: Dtype,
     /// Compare the norms of units in all of the model, not only in their block: for models that were trained with a
     /// regulariser over these norms
     #[arg(long)]
@@ -109,7 +113,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let target = Target::resolve(args.target.as_deref().unwrap_or("host"))?;
     let model = args.external.read(&args.model)?;
     let importance = if args.absolute { Importance::Absolute } else { Importance::Relative };
-    let options = Options { goal, importance, mlp: args.mlp, import: ImportOptions::default() };
+    let options =
+        Options { goal, importance, mlp: args.mlp, dtype: args.dtype, import: ImportOptions::default() };
     let pruned = prune::prune(&model, &target, &options).map_err(|e| e.in_file(&args.model))?;
     if let Some(path) = &args.svg {
         emit::write_file(path, prune::svg(&pruned.report).as_bytes(), "picture")?;

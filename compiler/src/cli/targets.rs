@@ -82,6 +82,17 @@ fn one(target: &Target) -> String {
         ("element-wise", format!("{} of x86-64", rates.elementwise.value), from(&rates.elementwise.source)),
         ("a call", format!("{} ns", rates.call_ns.value), from(&rates.call_ns.source)),
     ]);
+    let speedups = [
+        ("in int8", Some(&rates.int8)),
+        ("weights in f16", Some(&rates.f16)),
+        ("in f16", rates.f16_arith.as_ref()),
+        ("in bf16", rates.bf16.as_ref()),
+    ];
+    rows.extend(speedups.into_iter().filter_map(|(title, speedup)| {
+        let target::Speedup { product, recurrence, source } = speedup?;
+        let value = format!("products {product} × f32, recurrences {recurrence} × f32");
+        Some((title, value, from(source)))
+    }));
     rows.push(("has", target.has().to_string(), from(&features.has.source)));
     if let Some(vlen) = &features.vlen_bits {
         rows.push(("vector registers", format!("{} bits", vlen.value), from(&vlen.source)));

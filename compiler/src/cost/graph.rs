@@ -4,18 +4,20 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use far_format::layout::padded_hidden;
+use far_format::layout::{Precision, padded_hidden};
 use serde::Serialize;
 
 use super::{CostModel, Picoseconds};
-use crate::ir::{Activation, Graph, Linear, LinearGroup, MultiHeadLstm, Node, Op};
+use crate::ir::{Activation, Graph, Linear, LinearGroup, MultiHeadLstm, Node, Op, WeightId};
 
 /// The size of a graph's work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Work {
     /// Multiply-adds of all products, padding not counted.
     pub multiply_adds: u64,
-    /// Bytes of the constants that are used.
+    /// Weights and biases that are used.
+    pub parameters: u64,
+    /// Their bytes; those of matrices and tables in the precision that the costs are of.
     pub weight_bytes: u64,
     /// Predicted milliseconds of one run on one core, copies not counted: where they are needed, the schedule decides.
     pub predicted_ms: f64,
@@ -24,10 +26,16 @@ pub struct Work {
 impl Work {
     /// The work of a verified graph.
     pub fn of(graph: &Graph, model: &CostModel) -> Self {
-        let weight_bytes = weight_bytes(graph);
+        let [matrices, others] = weights(graph);
+        let weight_bytes = matrices * model.weight_bytes() + others * 4;
         let model = model.clone().with_weights(weight_bytes);
         let time = graph.nodes.iter().map(|node| model.node(graph, node)).sum::<Picoseconds>();
-        Self { multiply_adds: multiply_adds(graph), weight_bytes, predicted_ms: time as f64 / 1e9 }
+        Self {
+            multiply_adds: multiply_adds(graph),
+            parameters: matrices + others,
+            weight_bytes,
+            predicted_ms: time as f64 / 1e9,
+        }
     }
 }
 
@@ -54,7 +62,8 @@ impl CostModel {
             Op::LayerNorm { .. } | Op::Normalize { .. } => self.layer_norm(rows * cols),
             Op::Activation(act) if *act != Activation::None => self.map(rows * cols, *act),
             Op::Add | Op::Embedding { .. } => self.moved(rows * cols),
-            Op::Affine { .. } => cols as u64 * self.block(rows, 1, 1),
+            // Stays in f32.
+            Op::Affine { .. } => cols as u64 * self.clone().with_precision(Precision::F32).block(rows, 1, 1),
             Op::MeanRows => self.moved(operand()[0] * cols),
             Op::ReverseRows => self.moved(rows * cols) + rows.saturating_sub(1) as u64 * self.call(),
             Op::Constant(_)
@@ -117,10 +126,26 @@ fn multiply_adds(graph: &Graph) -> u64 {
     each.fold(0, u64::saturating_add)
 }
 
-/// Bytes of the constants that nodes read, each counted once.
-fn weight_bytes(graph: &Graph) -> u64 {
+/// Elements of the constants that nodes read, each counted once: those of matrices and tables, and all others.
+fn weights(graph: &Graph) -> [u64; 2] {
     let used: BTreeSet<_> = graph.nodes.iter().flat_map(|node| node.op.weights()).collect();
-    used.into_iter().map(|id| 4 * graph.weight(id).data.len() as u64).sum()
+    let matrices: BTreeSet<_> = graph.nodes.iter().flat_map(|node| matrices(&node.op)).collect();
+    let mut counts = [0; 2];
+    for id in used {
+        counts[usize::from(!matrices.contains(&id))] += graph.weight(id).data.len() as u64;
+    }
+    counts
+}
+
+/// The matrices that an operation multiplies by, or takes rows of.
+fn matrices(op: &Op) -> Vec<WeightId> {
+    match op {
+        Op::PatchEmbed { weight, .. } => vec![*weight],
+        Op::Linear(linear) => linear.groups.iter().map(|group| group.weight).collect(),
+        Op::MultiHeadLstm(lstm) => lstm.units.iter().flat_map(|unit| [unit.w, unit.r]).collect(),
+        Op::Embedding { table } => vec![*table],
+        _ => Vec::new(),
+    }
 }
 
 fn product(factors: &[usize]) -> u64 {

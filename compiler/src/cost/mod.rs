@@ -19,7 +19,7 @@ use far_format::layout::{Activation, PANEL, Precision, gemm_weight_len, lstm_wei
 pub use graph::Work;
 pub use plan::{StepCost, steps};
 
-use crate::target::Target;
+use crate::target::{Rates, Target};
 
 /// A time in picoseconds.
 pub type Picoseconds = u64;
@@ -38,6 +38,8 @@ const TABLE_WORK: f64 = 5.0;
 const RESIDUAL_WORK: f64 = 1.0;
 const TANH_WORK: f64 = 11.0;
 const ERF_WORK: f64 = 12.5;
+/// An element of a row that a product in int8 quantises.
+const QUANTISE_WORK: f64 = 8.0;
 /// The same for what a hidden unit takes in one step beside its multiply-adds, as far as they don't hide it.
 const CELL_WORK: f64 = 33.0;
 
@@ -62,9 +64,32 @@ pub struct CostModel {
     memory: f64,
     /// Of the weights of products and recurrences.
     precision: Precision,
+    /// By [`Precision`].
+    speedups: [Speedup; Precision::ALL.len()],
     arch: Arch,
     /// Whether weights come from behind the second-level cache, instead of staying there from run to run.
     streams: bool,
+}
+
+/// Multiply-adds in the time of one in f32.
+#[derive(Clone, Copy, Debug)]
+struct Speedup {
+    product: f64,
+    recurrence: f64,
+}
+
+impl Speedup {
+    fn of(rates: &Rates, precision: Precision) -> Self {
+        let figures = match precision {
+            Precision::F32 => None,
+            Precision::F16 => Some(&rates.f16),
+            Precision::Bf16 => rates.bf16.as_ref(),
+            Precision::Int8 => Some(&rates.int8),
+            Precision::F16Arith => rates.f16_arith.as_ref(),
+        };
+        let (product, recurrence) = figures.map_or((1.0, 1.0), |rate| (rate.product, rate.recurrence));
+        Self { product, recurrence }
+    }
 }
 
 impl CostModel {
@@ -86,6 +111,7 @@ impl CostModel {
             l2: rates.l2_bytes_per_cycle.value / cycle,
             memory: memory.gb_per_s.value * 1e-3,
             precision: Precision::F32,
+            speedups: Precision::ALL.map(|precision| Speedup::of(rates, precision)),
             arch: target.arch,
             streams: true,
         }
@@ -106,15 +132,18 @@ impl CostModel {
         // One more for the block itself, so that cutting what is dense never pays.
         let tiles = rows.div_ceil(TILE_ROWS) * n.div_ceil(2 * PANEL) + 1;
         let multiply_adds = product(&[rows.max(LEAST_ROWS), k, n.next_multiple_of(PANEL)]);
-        let compute = multiply_adds / (self.peak * self.product) + tiles as f64 * self.tile;
-        picoseconds(compute.max(self.stream(gemm_weight_len(self.precision, self.arch, k, n))))
+        let peak = self.peak * self.product * self.speedup().product;
+        let compute = multiply_adds / peak + tiles as f64 * self.tile;
+        let weights = gemm_weight_len(self.precision, self.arch, k, n);
+        picoseconds(compute.max(self.stream(weights)) + self.quantised(rows * k))
     }
 
     /// The recurrence of one unit over `rows` steps, its gates' input half not counted.
     pub fn recurrence(&self, rows: usize, hidden: usize) -> Picoseconds {
         let padded = padded_hidden(hidden);
         let len = lstm_weight_len(self.precision, self.arch, hidden);
-        let products = product(&[hidden, 4, padded]) / (self.peak * self.recurrence);
+        let peak = self.peak * self.recurrence * self.speedup().recurrence;
+        let products = product(&[hidden, 4, padded]) / peak;
         let missing = (len as f64 * 4.0 - self.resident).max(0.0) / self.l2;
         let step = self.step + products + missing + self.elements(padded, CELL_WORK);
         picoseconds((rows as f64 * step).max(self.stream(len)))
@@ -172,11 +201,29 @@ impl CostModel {
         picoseconds(self.call)
     }
 
+    /// Bytes that a weight takes, padding and scales not counted.
+    fn weight_bytes(&self) -> u64 {
+        match self.precision {
+            Precision::F32 => 4,
+            Precision::F16 | Precision::Bf16 | Precision::F16Arith => 2,
+            Precision::Int8 => 1,
+        }
+    }
+
+    fn speedup(&self) -> Speedup {
+        self.speedups[self.precision as usize]
+    }
+
+    /// So many elements of rows that a product prepares before it multiplies them.
+    fn quantised(&self, elements: usize) -> f64 {
+        if self.precision == Precision::Int8 { self.elements(elements, QUANTISE_WORK) } else { 0.0 }
+    }
+
     fn elements(&self, elements: usize, work: f64) -> f64 {
         elements as f64 * work / (self.peak * self.elementwise)
     }
 
-    /// Reading so many weights.
+    /// Reading so many words of weights.
     fn stream(&self, weights: usize) -> f64 {
         if self.streams { weights as f64 * 4.0 / self.memory } else { 0.0 }
     }

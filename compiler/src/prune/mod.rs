@@ -1,5 +1,5 @@
 //! Makes pruning masks: which hidden units of a model matter least, until a goal is met. May import: `ir`, `onnx`,
-//! `masks`, `passes`, `schedule`, `target`, `error`.
+//! `masks`, `passes`, `precision`, `schedule`, `target`, `error`.
 //!
 //! Structured and global: a hidden unit is kept or goes with all its weights, and one threshold holds for the whole
 //! model. [`importance`] says what a unit counts, [`search`] finds the threshold; what is left is judged by compiling it.
@@ -24,6 +24,7 @@ use crate::masks::Masks;
 use crate::masks::parameter::{Cross, Kind, Model, Parameter};
 use crate::masks::units::Layer;
 use crate::onnx::{self, ImportOptions, Imported};
+use crate::precision::Dtype;
 use crate::target::Target;
 
 /// When enough is pruned.
@@ -60,6 +61,8 @@ pub struct Options {
     pub importance: Importance,
     /// Whether hidden units of MLPs are pruned too.
     pub mlp: bool,
+    /// What the cost is predicted in.
+    pub dtype: Dtype,
     /// Limits on the model.
     pub import: ImportOptions,
 }

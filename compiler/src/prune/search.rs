@@ -44,7 +44,7 @@ pub(super) fn search(
         order[..count].iter().for_each(|unit| keep[unit.layer][unit.index] = false);
         keep
     };
-    let cost = |count: usize| cost(model, candidates, &choice(count), target);
+    let cost = |count: usize| cost(model, candidates, &choice(count), target, options);
     let before = cost(0)?;
     let (count, after) = match goal {
         Goal::Sparsity(part) => {
@@ -110,15 +110,23 @@ fn sparsity_count(part: f64, all: usize) -> Result<usize> {
 }
 
 /// Compiles what is left, without packing it into an artifact.
-fn cost(model: Model<'_>, candidates: &Candidates, keep: &[Vec<bool>], target: &Target) -> Result<Cost> {
+fn cost(
+    model: Model<'_>,
+    candidates: &Candidates,
+    keep: &[Vec<bool>],
+    target: &Target,
+    options: &Options,
+) -> Result<Cost> {
     let mut graph = model.graph.clone();
     for (parameter, cross) in crosses(model, &candidates.layers, keep) {
         zero_cross(&mut graph, model.origins, parameter, &cross);
     }
-    passes::run(&mut graph, &CostModel::of(target), &PassOptions::default(), &mut passes::Report::default())?;
-    let scheduled = schedule::plan(&graph, target, &DtypeOptions::default())?;
+    let dtype = DtypeOptions { dtype: options.dtype, ..DtypeOptions::default() };
+    let costs = CostModel::of(target).with_precision(dtype.default_precision(target)?);
+    passes::run(&mut graph, &costs, &PassOptions::default(), &mut passes::Report::default())?;
+    let scheduled = schedule::plan(&graph, target, &dtype)?;
     Ok(Cost {
-        parameters: Work::of(&graph, &CostModel::of(target)).weight_bytes / 4,
+        parameters: Work::of(&graph, &costs).parameters,
         multiply_adds: scheduled.costs.iter().map(|cost| cost.multiply_adds).sum(),
         predicted_ms: scheduled.costs.iter().map(|cost| cost.predicted_ms).sum(),
     })

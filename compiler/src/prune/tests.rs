@@ -20,7 +20,13 @@ fn model() -> Graph {
 }
 
 fn options(importance: Importance) -> Options {
-    Options { goal: Goal::Sparsity(0.5), importance, mlp: false, import: ImportOptions::default() }
+    Options {
+        goal: Goal::Sparsity(0.5),
+        importance,
+        mlp: false,
+        dtype: Dtype::F32,
+        import: ImportOptions::default(),
+    }
 }
 
 #[track_caller]

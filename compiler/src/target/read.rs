@@ -11,7 +11,7 @@ use std::path::Path;
 use far_format::cpu::{Arch, Features};
 
 use super::builtin::nearest;
-use super::{Figure, SharedCache, Source, Target};
+use super::{Figure, SharedCache, Source, Speedup, Target};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A target's file is a page of text; more is a mistake.
@@ -113,6 +113,18 @@ fn check(target: &Target) -> Result<()> {
     figure(sources, "rates.tile_cycles", &rates.tile_cycles, 0.0..=10_000.0)?;
     figure(sources, "rates.step_cycles", &rates.step_cycles, 0.0..=100_000.0)?;
     figure(sources, "rates.call_ns", &rates.call_ns, 0.0..=1e6)?;
+    for (field, speedup) in [
+        ("rates.int8", Some(&rates.int8)),
+        ("rates.f16", Some(&rates.f16)),
+        ("rates.f16_arith", rates.f16_arith.as_ref()),
+        ("rates.bf16", rates.bf16.as_ref()),
+    ] {
+        let Some(Speedup { product, recurrence, source }) = speedup else { continue };
+        for (part, value) in [("product", *product), ("recurrence", *recurrence)] {
+            let value = Figure { value, source: source.clone() };
+            figure(sources, &format!("{field}.{part}"), &value, 0.01..=64.0)?;
+        }
+    }
     source(sources, "features.has", &features.has.source)?;
     known_features(target.arch, "features.has", &features.has.names)?;
     known_features(target.arch, "features.requires", &features.requires)?;

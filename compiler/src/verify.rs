@@ -8,6 +8,7 @@ mod inputs;
 mod layers;
 mod runner;
 mod taps;
+mod tolerance;
 
 pub use far_engine::Extent;
 use far_format::plan::Port;
@@ -16,8 +17,10 @@ use serde::Serialize;
 
 pub use against::{Against, Side, against};
 pub use compare::Difference;
+pub(crate) use compare::{cosine, largest};
 pub use layers::Layer;
 pub use runner::{HostRunner, Ran, Runner};
+pub use tolerance::Tolerance;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::{Keep, Model, Tensor};
@@ -37,8 +40,8 @@ pub struct Sample {
 /// How to verify.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Most difference allowed, as a part of the range of an output.
-    pub tolerance: f64,
+    /// Most difference allowed, as a part of the range of an output; what goes with the artifact's precision unless said.
+    pub tolerance: Option<f64>,
     /// Seed of the inputs that are not given.
     pub seed: u64,
     /// Runs: how many seeded inputs to make (4 unless said), or how many of those given to use (all unless said).
@@ -52,7 +55,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tolerance: 1e-4, seed: 0, samples: None, inputs: Vec::new(), layers: true }
+        Self { tolerance: None, seed: 0, samples: None, inputs: Vec::new(), layers: true }
     }
 }
 
@@ -70,8 +73,11 @@ pub struct Given {
 pub struct Verdict {
     /// Whether every output is within the tolerance.
     pub passed: bool,
-    /// Most difference allowed, as a part of the range of an output.
-    pub tolerance: f64,
+    /// The least exact precision of the artifact's weights.
+    pub precision: &'static str,
+    /// What is allowed.
+    #[serde(flatten)]
+    pub allowed: Tolerance,
     /// Seed of the inputs; absent where they were given.
     pub seed: Option<u64>,
     /// Runs compared; each element of a batch is one.
@@ -84,7 +90,8 @@ pub struct Verdict {
     pub kernels: Vec<String>,
     /// By output of the model.
     pub outputs: Vec<Output>,
-    /// By step of the artifact, in order, for the run that differs most; only those whose value the source model names.
+    /// By step of the artifact, for the run that differs most; only those whose value the source model names. In order; in
+    /// reduced precision the one that differs most first.
     pub layers: Vec<Layer>,
     /// The first of the layers that is not within the tolerance.
     pub first_deviating: Option<String>,
@@ -104,19 +111,24 @@ impl Verdict {
         if self.passed {
             return Ok(self);
         }
-        let from_model = self.outputs.iter().any(|output| !output.difference.within(self.tolerance));
-        let (what, outputs, first) = match &self.against {
+        let from_model = self.outputs.iter().any(|output| !self.allowed.allows(&output.difference));
+        let (what, outputs, first, allowed) = match &self.against {
             Some(against) if !from_model => {
-                ("the other artifact's", &against.outputs, &against.first_deviating)
+                ("the other artifact's", &against.outputs, &against.first_deviating, against.allowed)
             }
-            _ => ("the source model's", &self.outputs, &self.first_deviating),
+            _ => ("the source model's", &self.outputs, &self.first_deviating, self.allowed),
         };
-        let worst = outputs.iter().find(|output| !output.difference.within(self.tolerance));
+        let worst = outputs.iter().find(|output| !allowed.allows(&output.difference));
         let name = worst.map_or("", |output| &output.name);
-        let got = worst.map_or(f64::NAN, |output| output.difference.relative);
-        let error = Error::new(ErrorKind::Mismatch, format!("output `{name}` differs from {what}"))
-            .expected(format!("at most {:e} of its range", self.tolerance))
-            .got(format!("{got:.3e}"));
+        let error = Error::new(ErrorKind::Mismatch, format!("output `{name}` differs from {what}"));
+        let error = match worst.map(|output| output.difference) {
+            Some(found) if found.relative <= allowed.tolerance => error
+                .expected(format!("a cosine of at least {}", allowed.cosine))
+                .got(format!("{:.6}", found.cosine)),
+            found => error
+                .expected(format!("at most {:e} of its range", allowed.tolerance))
+                .got(format!("{:.3e}", found.map_or(f64::NAN, |found| found.relative))),
+        };
         Err(match first {
             Some(layer) => {
                 error.at_node(layer).hint("the node is the first that differs: look at what made it")
@@ -173,25 +185,35 @@ pub fn run(
         }
     }
     let outputs = compared(&plan.outputs, &comparisons);
-    let layers = match parts.get(worst(&comparisons)) {
+    let precision = tolerance::least(&[&plan]);
+    let allowed = Tolerance::asked(options.tolerance, precision);
+    let mut layers = match parts.get(worst(&comparisons)) {
         Some(sample) if options.layers && sample.extent.batch == 1 => {
-            layers::compare(&judge, artifact, sample, options.tolerance, runner)?
+            layers::compare(&judge, artifact, sample, allowed, runner)?
         }
         _ => Vec::new(),
     };
+    let first_deviating = layers.iter().find(|layer| layer.deviates).map(|layer| layer.name.clone());
+    layers::sort(&mut layers, precision);
     Ok(Verdict {
-        passed: outputs.iter().all(|output| output.difference.within(options.tolerance)),
-        tolerance: options.tolerance,
+        passed: outputs.iter().all(|output| allowed.allows(&output.difference)),
+        precision: precision.name(),
+        allowed,
         seed: options.inputs.is_empty().then_some(options.seed),
         samples: parts.len(),
         masks,
         isa: ran.isa,
         kernels: ran.kernels,
         outputs,
-        first_deviating: layers.iter().find(|layer| layer.deviates).map(|layer| layer.name.clone()),
+        first_deviating,
         layers,
         against: None,
     })
+}
+
+/// Inputs of the user's as runs.
+pub(crate) fn given(plan: &far_format::plan::Plan, inputs: &[Given]) -> Result<Vec<Sample>> {
+    inputs::given(plan, inputs)
 }
 
 /// What the judge runs at a time: an element of a batch, as the sequence of its own tokens, or the whole of a batch that

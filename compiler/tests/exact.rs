@@ -160,8 +160,12 @@ fn check(what: &str, onnx: &[u8], entries: &Entries, passes: PassOptions) -> Rep
         .unwrap_or_else(|e| panic!("{what}: {e} {:?} {:?} {:?}", e.place, e.expected, e.got));
     let Imported { graph, origins } = import_parameters(onnx, &ImportOptions::default()).expect("a model");
     let full = masks.expanded(&graph, &origins).expect("masks").to_safetensors().expect("masks");
-    let options =
-        verify::Options { tolerance: 5e-5, samples: Some(1), layers: false, ..verify::Options::default() };
+    let options = verify::Options {
+        tolerance: Some(5e-5),
+        samples: Some(1),
+        layers: false,
+        ..verify::Options::default()
+    };
     let verdict = verify::run(onnx, Some(&full), &compiled.artifact, &options, &HostRunner::default())
         .unwrap_or_else(|e| panic!("{what}: {e} {e:?}"));
     assert!(verdict.passed, "{what}: {:?}", verdict.outputs);

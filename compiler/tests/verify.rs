@@ -192,7 +192,7 @@ fn an_artifact_is_compared_with_another() {
     });
     let runner = HostRunner::default();
     let side = |artifact| Side { artifact, runner: &runner };
-    let options = Options { samples: Some(2), tolerance: 0.0, ..Options::default() };
+    let options = Options { samples: Some(2), tolerance: Some(0.0), ..Options::default() };
     let same = against(side(&artifact), side(&artifact), &options).expect("a run");
     assert!(same.passed && same.unmatched == 0 && same.first_deviating.is_none(), "{same:?}");
     let steps = far_format::read(&artifact).expect("an artifact").plan.steps.len();

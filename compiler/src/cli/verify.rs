@@ -10,7 +10,7 @@ use farc::error::{Error, ErrorKind, Result};
 use farc::masks::{Masks, Match};
 use farc::onnx::{self, ImportOptions, Imported};
 use farc::verify::{
-    self, Against, Difference, Given, HostRunner, Layer, Options, Output, Runner, Side, Verdict,
+    self, Against, Difference, Given, HostRunner, Layer, Options, Output, Runner, Side, Tolerance, Verdict,
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -43,9 +43,10 @@ pub(super) struct Args {
     /// Runs: how many inputs to make (4 unless said), or how many of those given to use (all unless said)
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
-    /// Most difference allowed, as a part of the range of an output
-    #[arg(long, value_name = "X", default_value_t = Options::default().tolerance)]
-    tolerance: f64,
+    /// Most difference allowed, as a part of the range of an output; unless said what goes with the artifact's precision
+    /// (docs/verify.md), and with it a least cosine
+    #[arg(long, value_name = "X")]
+    tolerance: Option<f64>,
     /// Compare with another artifact of the same model too, of whatever architecture: outputs, and the steps that both
     /// have
     #[arg(long, value_name = "OTHER.far")]
@@ -157,22 +158,24 @@ fn given(argument: &str) -> Result<Given> {
 }
 
 fn text(verdict: &Verdict) -> String {
-    let Verdict { passed, tolerance, seed, samples, masks, isa, kernels, outputs, layers, .. } = verdict;
+    let Verdict { passed, precision, allowed, seed, samples, masks, isa, kernels, outputs, layers, .. } =
+        verdict;
     let inputs = match seed {
         Some(seed) => format!("{samples} seeded inputs (seed {seed})"),
         None => format!("{samples} inputs given"),
     };
     let masks = if *masks > 0 { format!(", {masks} masks") } else { String::new() };
     let mut text = format!("{}  on {inputs}{masks}\n", if *passed { "same" } else { "DIFFERENT" });
-    text += &format!("allowed  {tolerance:e} of an output's range\n");
+    text += &format!("allowed  {}: {precision}\n", shown(allowed));
     text += &format!("ran      {isa}: {}\n\n", kernels.join(", "));
-    text += &tables(outputs, layers, *samples);
+    text += &tables(outputs, layers, verdict.first_deviating.as_ref(), *samples);
     if let Some(against) = &verdict.against {
-        let Against { passed, target, isa, kernels, outputs, layers, unmatched, .. } = against;
+        let Against { passed, allowed, target, isa, kernels, outputs, layers, unmatched, .. } = against;
         let word = if *passed { "same" } else { "DIFFERENT" };
         text += &format!("\n{word}  from the other artifact, for {target}\n");
+        text += &format!("allowed  {}\n", shown(allowed));
         text += &format!("ran      {isa}: {}\n\n", kernels.join(", "));
-        text += &tables(outputs, layers, *samples);
+        text += &tables(outputs, layers, against.first_deviating.as_ref(), *samples);
         if *unmatched > 0 {
             text += &format!("\n{unmatched} steps are not in the other artifact, or in another shape\n");
         }
@@ -180,8 +183,14 @@ fn text(verdict: &Verdict) -> String {
     text
 }
 
-/// Outputs and layers with how they differ, and the first layer that deviates once more.
-fn tables(outputs: &[Output], layers: &[Layer], samples: usize) -> String {
+fn shown(allowed: &Tolerance) -> String {
+    let cosine =
+        if allowed.cosine > 0.0 { format!(", a cosine of {}", allowed.cosine) } else { String::new() };
+    format!("{:e} of an output's range{cosine}", allowed.tolerance)
+}
+
+/// Outputs and layers with how they differ, and the first layer of the model that deviates once more.
+fn tables(outputs: &[Output], layers: &[Layer], first: Option<&String>, samples: usize) -> String {
     let cells = |d: &Difference| {
         let ulp = if d.max_ulp == u32::MAX { "NaN".into() } else { d.max_ulp.to_string() };
         [format!("{:.2e}", d.relative), format!("{:.2e}", d.max_abs), ulp, format!("{:.9}", d.cosine)]
@@ -196,11 +205,14 @@ fn tables(outputs: &[Output], layers: &[Layer], samples: usize) -> String {
         text += "\n";
         let rows = layers.iter().map(|layer| {
             let mark = if layer.deviates { "differs" } else { "" };
-            [vec![layer.name.clone()], cells(&layer.difference).to_vec(), vec![mark.into()]].concat()
+            let precision = layer.precision.unwrap_or("-").to_owned();
+            [vec![layer.name.clone(), precision], cells(&layer.difference).to_vec(), vec![mark.into()]]
+                .concat()
         });
-        text += &show::table(&["layer", "of range", "largest", "ulp", "cosine", ""], &[1, 2, 3, 4], rows);
+        let header = ["layer", "weights", "of range", "largest", "ulp", "cosine", ""];
+        text += &show::table(&header, &[2, 3, 4, 5], rows);
     }
-    if let Some(first) = layers.iter().find(|layer| layer.deviates) {
+    if let Some(first) = layers.iter().find(|layer| Some(&layer.name) == first) {
         let [relative, largest, ulp, cosine] = cells(&first.difference);
         text += &format!(
             "\nfirst    `{}` differs by {relative} of its range: at most {largest}, {ulp} ulp; cosine {cosine}\n",

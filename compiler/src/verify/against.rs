@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use super::compare::Comparison;
 use super::taps::{self, Tap};
-use super::{Layer, Options, Output, Runner, Sample, check_outputs, compared, inputs, worst};
+use super::{
+    Layer, Options, Output, Runner, Sample, Tolerance, check_outputs, compared, inputs, layers, tolerance,
+    worst,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::report;
 
@@ -24,8 +27,11 @@ pub struct Side<'a> {
 /// How an artifact differs from another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Against {
-    /// Whether every output is within the tolerance.
+    /// Whether every output is within what is allowed.
     pub passed: bool,
+    /// What is allowed: what goes with the less exact of the two.
+    #[serde(flatten)]
+    pub allowed: Tolerance,
     /// The other's target.
     pub target: String,
     /// Instruction set of the other's kernels.
@@ -63,21 +69,26 @@ pub fn against(side: Side<'_>, other: Side<'_>, options: &Options) -> Result<Aga
             comparison.add(got, &wide(expected));
         }
     }
+    let precision = tolerance::least(&[&plan, &other_plan]);
+    let allowed = Tolerance::asked(options.tolerance, precision);
     let (mut layers, mut unmatched) = (Vec::new(), 0);
     if let Some(sample) = samples.get(worst(&comparisons)).filter(|_| options.layers) {
         let pairs = pairs(&plan, &other_plan);
         unmatched = plan.steps.len() - pairs.len();
-        layers = compare_layers((side, other), &pairs, sample, options.tolerance)?;
+        layers = compare_layers((side, other), &pairs, sample, allowed)?;
     }
     let outputs = compared(&plan.outputs, &comparisons);
+    let first_deviating = layers.iter().find(|layer| layer.deviates).map(|layer| layer.name.clone());
+    layers::sort(&mut layers, precision);
     let header = far_format::read(other.artifact).map(|artifact| artifact.header.target);
     Ok(Against {
-        passed: outputs.iter().all(|output| output.difference.within(options.tolerance)),
+        passed: outputs.iter().all(|output| allowed.allows(&output.difference)),
+        allowed,
         target: header.unwrap_or_default(),
         isa: other_ran.isa,
         kernels: other_ran.kernels,
         outputs,
-        first_deviating: layers.iter().find(|layer| layer.deviates).map(|layer| layer.name.clone()),
+        first_deviating,
         layers,
         unmatched,
     })
@@ -119,7 +130,7 @@ fn taps_by_key(plan: &Plan) -> HashMap<(String, &'static str, usize), Tap> {
     for (step, s) in plan.steps.iter().enumerate() {
         let op = far_tool::info::op_name(&s.op);
         let count = seen.entry((&s.name, op)).or_default();
-        let tap = Tap { step, name: s.name.clone(), result: report::output(&s.op) };
+        let tap = Tap::new(step, s, report::output(&s.op));
         taps.insert((s.name.clone(), op, *count), tap);
         *count += 1;
     }
@@ -130,7 +141,7 @@ fn compare_layers(
     (side, other): (Side<'_>, Side<'_>),
     pairs: &[(Tap, Tap)],
     sample: &Sample,
-    tolerance: f64,
+    allowed: Tolerance,
 ) -> Result<Vec<Layer>> {
     let ours: Vec<&Tap> = pairs.iter().map(|(tap, _)| tap).collect();
     let got = taps::run(side.artifact, &ours, sample, side.runner)?;
@@ -145,7 +156,7 @@ fn compare_layers(
     let layers = pairs.iter().zip(got).zip(expected).map(|(((tap, theirs), got), expected)| {
         let mut comparison = Comparison::default();
         comparison.add(&got, &wide(&expected));
-        Layer::new(tap.name.clone(), theirs.name.clone(), comparison.difference(), tolerance)
+        Layer::new(tap, theirs.name.clone(), comparison.difference(), allowed)
     });
     Ok(layers.collect())
 }

@@ -6,7 +6,7 @@ use far_engine::Extent;
 use far_format::plan::{Dim, Dtype, Plan, Port, StepOp};
 use far_tool::npy::Data;
 
-use super::{Options, Sample};
+use super::{Given, Options, Sample};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reference::Model;
 
@@ -51,6 +51,11 @@ pub(super) fn samples(plan: &Plan, open: Open, options: &Options) -> Result<Vec<
             .got("none"));
     }
     Ok(samples)
+}
+
+/// Those of the user's.
+pub(super) fn given(plan: &Plan, inputs: &[Given]) -> Result<Vec<Sample>> {
+    given::samples(plan, inputs, usize::MAX)
 }
 
 /// The largest call first; then, where sizes vary, smaller ones, batches, and elements of different lengths in one.

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use far_format::layout::Activation;
+use far_format::layout::{Activation, Precision};
 use far_format::plan::{Step, StepOp};
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, difference};
 use super::taps::{self, Tap};
-use super::{Runner, Sample, feeds};
+use super::{Runner, Sample, Tolerance, feeds};
 use crate::error::Result;
 use crate::reference::{Fused, Keep, Model, Values};
 
@@ -20,6 +20,8 @@ pub struct Layer {
     pub name: String,
     /// Name of the value in the source model.
     pub value: String,
+    /// The precision of its weights; absent where it has none.
+    pub precision: Option<&'static str>,
     /// How it differs.
     #[serde(flatten)]
     pub difference: Difference,
@@ -28,8 +30,16 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub(super) fn new(name: String, value: String, difference: Difference, tolerance: f64) -> Self {
-        Self { name, value, difference, deviates: !difference.within(tolerance) }
+    pub(super) fn new(tap: &Tap, value: String, difference: Difference, allowed: Tolerance) -> Self {
+        let precision = tap.precision.map(Precision::name);
+        Self { name: tap.name.clone(), value, precision, difference, deviates: !allowed.allows(&difference) }
+    }
+}
+
+/// In reduced precision every layer differs, and the question is which ones most; in f32, where it began.
+pub(super) fn sort(layers: &mut [Layer], precision: Precision) {
+    if precision != Precision::F32 {
+        layers.sort_by(|a, b| b.difference.relative.total_cmp(&a.difference.relative));
     }
 }
 
@@ -62,7 +72,7 @@ pub(super) fn compare(
     judge: &Model,
     artifact: &[u8],
     sample: &Sample,
-    tolerance: f64,
+    allowed: Tolerance,
     runner: &dyn Runner,
 ) -> Result<Vec<Layer>> {
     let plan = taps::plan(artifact)?;
@@ -85,7 +95,7 @@ pub(super) fn compare(
         let mut comparison = Comparison::default();
         comparison.add(got, &expected);
         let value = counterpart.names().join(", ");
-        Some(Layer::new(tap.name, value, comparison.difference(), tolerance))
+        Some(Layer::new(&tap, value, comparison.difference(), allowed))
     });
     Ok(layers.collect())
 }
@@ -112,7 +122,7 @@ fn probe(judge: &Model, index: usize, step: &Step) -> Option<Probe> {
         }
         StepOp::Add { .. } | StepOp::Copy { .. } | StepOp::Patches(_) | StepOp::Embed(_) => return None,
     };
-    Some(Probe { tap: Tap { step: index, name: step.name.clone(), result }, counterpart })
+    Some(Probe { tap: Tap::new(index, step, result), counterpart })
 }
 
 /// A value of the source model as the step's matrix; `None` if it is of another shape.

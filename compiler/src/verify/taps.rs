@@ -2,6 +2,7 @@
 //! runs. May import: `verify`'s types, `error`; far-format.
 
 use far_format::ArtifactParts;
+use far_format::layout::Precision;
 use far_format::plan::{Batch, Dim, Dtype, Operand, Place, Plan, Port, Step, StepOp, Tensor};
 
 use super::{Runner, Sample};
@@ -13,8 +14,17 @@ pub(super) struct Tap {
     pub(super) step: usize,
     /// Its name.
     pub(super) name: String,
+    /// Of its weights, if it has any.
+    pub(super) precision: Option<Precision>,
     /// What it writes.
     pub(super) result: Operand,
+}
+
+impl Tap {
+    /// Of a step.
+    pub(super) fn new(index: usize, step: &Step, result: Operand) -> Self {
+        Self { step: index, name: step.name.clone(), precision: step.op.precision(), result }
+    }
 }
 
 /// The plan of an artifact.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::result_large_err)] // an error ends the run: its size costs nothing
 
+pub mod calibrate;
 pub mod cost;
 pub mod emit;
 pub mod error;

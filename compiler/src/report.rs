@@ -11,6 +11,7 @@ use far_tool::info::Stored;
 pub use page::page;
 use serde::Serialize;
 
+use crate::calibrate::Calibration;
 use crate::cost::{CostModel, StepCost, Work};
 use crate::ir::{Direction, Graph, MultiHeadLstm, Op};
 use crate::masks::MaskReport;
@@ -39,6 +40,8 @@ pub struct Report {
     pub compiled: Recurrences,
     /// Hidden units left of each head and direction.
     pub kept: Vec<KeptUnits>,
+    /// Which layers are kept in a higher precision than asked for, if data were given to find out.
+    pub calibration: Option<Calibration>,
     /// Every step with its predicted cost.
     pub steps: Vec<StepSummary>,
     /// Sums.
@@ -179,6 +182,7 @@ impl Report {
             gate_scaling: GateScaling::default(),
             compiled: Recurrences::default(),
             kept: Vec::new(),
+            calibration: None,
             steps: Vec::new(),
             totals: Totals {
                 imported_multiply_adds: Work::of(graph, &CostModel::of(target)).multiply_adds,

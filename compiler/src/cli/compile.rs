@@ -19,6 +19,7 @@ use farc::target::Target;
 use farc::{Options, compile};
 use indicatif::ProgressBar;
 
+use super::calibrate::{self, CalibrateArgs};
 use super::model::ModelArgs;
 use super::{Reply, summary};
 
@@ -55,6 +56,8 @@ pub(super) struct Args {
     /// Compute in f32 where `f16` would compute in half precision, so that the bits are those of every other machine
     #[arg(long)]
     no_f16_arithmetic: bool,
+    #[command(flatten)]
+    calibration: CalibrateArgs,
     /// Write what was found, chosen and saved as one page for a browser too
     #[arg(long, value_name = "PAGE.html")]
     report: Option<PathBuf>,
@@ -127,10 +130,8 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
     let f16_arithmetic = if args.no_f16_arithmetic { F16Arithmetic::Never } else { F16Arithmetic::Auto };
     let dtype = DtypeOptions { dtype: args.dtype, dtype_for: args.dtype_for, f16_arithmetic };
     let meta = args.meta.as_deref().map(Description::read).transpose()?;
-    let options = Options { import, passes, dtype, meta };
-    let progress = progress(json);
-    progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
-    let compiled = compile(&model, masks.as_ref(), &target, &options).map_err(|e| {
+    let mut options = Options { import, passes, dtype, meta };
+    let in_file = |e: Error| {
         // An error of the masks or the metadata is in their file.
         let file = match e.kind {
             ErrorKind::BadMask => args.masks.as_ref(),
@@ -138,7 +139,14 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
             _ => None,
         };
         e.in_file(file.unwrap_or(&args.model))
-    })?;
+    };
+    let found = args.calibration.run(&model, masks.as_ref(), &target, &options, json).map_err(in_file)?;
+    let (chosen, calibration) = found.unzip();
+    options.dtype = chosen.unwrap_or(options.dtype);
+    let progress = progress(json);
+    progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
+    let mut compiled = compile(&model, masks.as_ref(), &target, &options).map_err(in_file)?;
+    compiled.report.calibration = calibration;
     emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target)?;
     if let Some(path) = &args.report {
         let plan = far_format::read(&compiled.artifact)
@@ -151,7 +159,8 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
     Ok(Reply::Text(if json {
         compiled.report.to_json()
     } else {
-        summary::text(&compiled.report, &target, &output, args.report.as_deref(), start.elapsed())
+        let text = summary::text(&compiled.report, &target, &output, args.report.as_deref(), start.elapsed());
+        text + &compiled.report.calibration.as_ref().map(calibrate::text).unwrap_or_default()
     }))
 }
 

@@ -5,6 +5,7 @@
 //! the model, 2 usage or a bug.
 
 mod bench;
+mod calibrate;
 mod compile;
 mod foreign;
 mod inspect;

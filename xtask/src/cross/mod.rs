@@ -207,6 +207,14 @@ fn install_packages(mode: Mode) -> Result<()> {
     })
 }
 
+/// Brings the data of the slow suites, where this system packages them: tests that lack them say so.
+pub(crate) fn install_for_slow_suites() -> Result<()> {
+    match packages::available() {
+        true => packages::install("slow", &packages::for_slow_suites()),
+        false => Ok(()),
+    }
+}
+
 /// Brings what the host's own tests need besides Rust and a C compiler: clang, whose library reads far.h for bindgen.
 pub(crate) fn install_for_host() -> Result<Clang> {
     if Clang::newest().is_none() && packages::available() {

@@ -36,6 +36,11 @@ pub(crate) fn for_host(clang: u32) -> Vec<String> {
     vec![format!("clang-{clang}"), "valgrind".to_owned()]
 }
 
+/// Data that the slow suites measure accuracy on.
+pub(crate) fn for_slow_suites() -> Vec<String> {
+    vec!["dataset-fashion-mnist".to_owned()]
+}
+
 /// Installs those that are not there: as root or by a sudo that asks nothing, else says what to run.
 pub(crate) fn install(step_name: &str, packages: &[String]) -> Result<()> {
     let missing = not_installed(packages);

@@ -65,6 +65,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
 fn test_host(workspace: &Workspace, args: &Args) -> Result<Row> {
     let clang = cross::install_for_host()?;
+    if args.slow {
+        cross::install_for_slow_suites()?;
+    }
     let mut cargo = workspace.cargo("test");
     cargo.arg("--workspace");
     if let Some(dir) = clang.libclang_dir().filter(|_| std::env::var_os("LIBCLANG_PATH").is_none()) {

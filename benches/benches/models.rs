@@ -6,7 +6,10 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use far_bench::models::{Runner, compile, examples, generated};
 use far_engine::Model;
+use farc::precision::Dtype;
 use farc::target::Target;
+
+const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::Int8];
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -16,20 +19,20 @@ fn main() {
         .configure_from_args();
     for entry in generated() {
         let generated = far_models::generate(&entry.config).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
-        bench(&mut criterion, &entry.name, &generated.onnx);
+        DTYPES.iter().for_each(|dtype| bench(&mut criterion, &entry.name, &generated.onnx, *dtype));
     }
     for (name, path) in examples() {
         let onnx = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        bench(&mut criterion, &name, &onnx);
+        DTYPES.iter().for_each(|dtype| bench(&mut criterion, &name, &onnx, *dtype));
     }
     criterion.final_summary();
 }
 
-fn bench(criterion: &mut Criterion, name: &str, onnx: &[u8]) {
+fn bench(criterion: &mut Criterion, name: &str, onnx: &[u8], dtype: Dtype) {
     let target = Target::resolve("host").unwrap_or_else(|e| panic!("{e}"));
-    let compiled = compile(onnx, &target).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let compiled = compile(onnx, &target, dtype).unwrap_or_else(|e| panic!("{name}: {e}"));
     let model = Model::from_bytes(&compiled.artifact).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let mut group = criterion.benchmark_group(name);
+    let mut group = criterion.benchmark_group(format!("{name} {dtype}"));
     group.throughput(Throughput::Elements(compiled.report.totals.multiply_adds));
     for threads in [1, 2] {
         let mut runner = Runner::new(&model, threads).unwrap_or_else(|e| panic!("{name}: {e}"));

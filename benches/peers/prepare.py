@@ -17,9 +17,10 @@ class PrepareError(Exception):
 
 
 class Tools:
-    """Paths of programs and files."""
+    """Paths of programs and files, for one precision."""
 
-    def __init__(self, peers):
+    def __init__(self, peers, precision):
+        self.precision = precision
         metadata = _output(["cargo", "metadata", "--format-version", "1", "--no-deps"])
         self.target = Path(json.loads(metadata)["target_directory"])
         self.files = self.target / "peers"
@@ -29,18 +30,20 @@ class Tools:
         worker = ["cargo", "rustc", "-q", "--profile", "board", "-p", "far-bench-worker", "--bin", "far-bench-worker"]
         _call([*worker, "--", "-Ctarget-feature=+crt-static", "-Crelocation-model=static"])
         self.input = self._image()
-        self.python = self._environment() if PYTHON_PEERS & set(peers) else None
+        self.python = self._environment() if precision != "f32" or set(peers) - RUST_PEERS else None
         if RUST_PEERS & set(peers):
             manifest = HERE / "runners" / "Cargo.toml"
             _call(["cargo", "build", "-q", "--release", "--manifest-path", manifest, "--target-dir", self.files])
 
     def models(self, parts):
-        """Writes and compiles the models whose names contain one of the texts; returns their names."""
-        return _output([self.target / "release" / "far-bench-models", "-o", self.files, *parts]).split()
+        """Writes and compiles the models whose names contain one of the texts, in f32 too; returns their names."""
+        program = self.target / "release" / "far-bench-models"
+        precisions = ",".join(dict.fromkeys(["f32", self.precision]))
+        return _output([program, "--dtype", precisions, "-o", self.files, *parts]).split()
 
-    def report(self, name):
+    def report(self, name, precision):
         """What the compiler says about a model."""
-        return json.loads((self.files / f"{name}.report.json").read_text())
+        return json.loads((self.files / f"{name}.{precision}.report.json").read_text())
 
     def limits(self, cpu):
         """What that core can do at most, measured now."""
@@ -48,14 +51,45 @@ class Tools:
         return json.loads(_output(["taskset", "-c", str(cpu), peak, "--json"]))
 
     def worker(self, runtime, name):
-        """The command line of a worker, and the model file it is to load."""
+        """The command line of a worker, and the model file it is to load. `far-f32` is libfar without reduced precision."""
         onnx = self.files / f"{name}.onnx"
-        if runtime == "far":
-            return [self.target / "board" / "far-bench-worker"], self.files / f"{name}.far"
+        if runtime in ("far", "far-f32"):
+            precision = self.precision if runtime == "far" else "f32"
+            return [self.target / "board" / "far-bench-worker"], self.files / f"{name}.{precision}.far"
         if runtime in RUST_PEERS:
             return [self.files / "release" / runtime], onnx
-        command = [self.python, HERE / "python_runtimes.py", runtime]
-        return command, self._for_ncnn(onnx) if runtime == "ncnn" else onnx
+        if runtime == "ncnn":
+            return self._python_worker("ncnn", "f32"), self._for_ncnn(onnx)
+        quantiser, precision = PEERS[self.precision][runtime]
+        model = self._quantised(quantiser, onnx) if quantiser else onnx
+        return self._python_worker(runtime.split("-")[0], precision), model
+
+    def reference(self, name):
+        """The worker whose answer is the right one."""
+        return self._python_worker("onnxruntime", "f32"), self.files / f"{name}.onnx"
+
+    def _python_worker(self, runtime, precision):
+        return [self.python, HERE / "python_runtimes.py", f"{runtime}:{precision}"]
+
+    def _quantised(self, quantiser, onnx):
+        """The model in int8, as a runtime does it; kept until the model or what makes it changes."""
+        folder = self.files / "int8" / quantiser
+        out = folder / f"{onnx.stem}.{'onnx' if quantiser == 'onnxruntime' else 'xml'}"
+        made_of = [onnx, HERE / "quantise.py", self.target / "peers-venv" / "installed.txt"]
+        if not out.exists() or any(out.stat().st_mtime < path.stat().st_mtime for path in made_of):
+            folder.mkdir(parents=True, exist_ok=True)
+            print(f"{onnx.stem}: quantising for {quantiser}", file=sys.stderr)
+            unfinished = out.with_name(f"unfinished-{out.name}")
+            command = [self.python, HERE / "quantise.py", quantiser, onnx, unfinished]
+            made = subprocess.run(command, capture_output=True, text=True)
+            if made.returncode:
+                said = made.stderr.strip().splitlines()
+                raise PrepareError(f"can't be quantised: {said[-1] if said else made.returncode}")
+            # OpenVINO looks for the weights by the name of the model.
+            if out.suffix == ".xml":
+                unfinished.with_suffix(".bin").replace(out.with_suffix(".bin"))
+            unfinished.replace(out)
+        return out
 
     def _environment(self):
         """A virtual environment with the requirements; made anew when they change."""
@@ -92,9 +126,19 @@ class Tools:
         return path
 
 
-PYTHON_PEERS = {"onnxruntime", "openvino", "ncnn"}
 RUST_PEERS = {"rten", "tract"}
-PEERS = ["onnxruntime", "openvino", "ncnn", "rten", "tract"]
+# By precision, the runtimes that have it: what quantises the model for them, and what precision they are asked for besides
+# (`default`: nothing is asked for). OpenVINO computes in bf16 what is not quantised, unless told otherwise.
+PEERS = {
+    "f32": {runtime: (None, "f32") for runtime in ("onnxruntime", "openvino", "ncnn", "rten", "tract")},
+    "int8": {
+        "onnxruntime": ("onnxruntime", "default"),
+        "openvino": ("openvino", "default"),
+        "openvino-f32": ("openvino", "f32"),
+        "openvino-weights": ("openvino-weights", "default"),
+    },
+    "bf16": {"openvino": (None, "bf16")},
+}
 
 
 def _call(command):

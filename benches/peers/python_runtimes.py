@@ -1,4 +1,4 @@
-"""Runs onnxruntime, OpenVINO or ncnn under the workers' protocol (../README.md): RUNTIME MODEL INPUT THREADS."""
+"""Runs onnxruntime, OpenVINO or ncnn under the workers' protocol (../README.md): RUNTIME:PRECISION MODEL INPUT THREADS."""
 
 import json
 import os
@@ -13,9 +13,9 @@ import numpy  # noqa: E402
 
 
 class OnnxRuntime:
-    """f32 as it is; all graph optimisations, which is the default."""
+    """The model's own precision; all graph optimisations, which is the default."""
 
-    def __init__(self, model):
+    def __init__(self, model, _precision):
         import onnxruntime
 
         self.version = onnxruntime.__version__
@@ -32,19 +32,20 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """Its CPU plugin picks bf16 where the CPU has it: f32 is asked for."""
+    """Its CPU plugin picks bf16 where the CPU has it, unless a precision is asked for."""
 
-    def __init__(self, model):
+    def __init__(self, model, precision):
         import openvino
 
         self.version = openvino.__version__.split("-")[0]
         core = openvino.Core()
         settings = {
-            "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": THREADS,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
+        if precision != "default":
+            settings["INFERENCE_PRECISION_HINT"] = precision
         self.request = core.compile_model(model, "CPU", settings).create_infer_request()
         self.shape = list(self.request.model_inputs[0].shape)
 
@@ -56,7 +57,7 @@ class OpenVino:
 class Ncnn:
     """From pnnx's files beside the model; f32 storage and arithmetic."""
 
-    def __init__(self, model):
+    def __init__(self, model, _precision):
         import ncnn
 
         self.version = ncnn.__version__
@@ -97,9 +98,10 @@ def peak_rss():
 
 
 def main():
-    kind = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "ncnn": Ncnn}[sys.argv[1]]
+    name, _, precision = sys.argv[1].partition(":")
+    kind = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "ncnn": Ncnn}[name]
     model, input_path = sys.argv[2], sys.argv[3]
-    load_ms, runtime = timed(1, lambda: kind(model))
+    load_ms, runtime = timed(1, lambda: kind(model, precision))
     image = numpy.fromfile(input_path, dtype="<f4").reshape(runtime.shape)
     answer = runtime.run(image)
     print(json.dumps({"version": runtime.version, "load_ms": load_ms[0]}), flush=True)
@@ -109,7 +111,7 @@ def main():
         if command == "run":
             reply["ms"], answer = timed(int(argument), lambda: runtime.run(image))
         elif command == "load":
-            reply["ms"], _ = timed(int(argument), lambda: kind(model))
+            reply["ms"], _ = timed(int(argument), lambda: kind(model, precision))
         elif command == "answer":
             numpy.asarray(answer, dtype="<f4").tofile(argument)
         elif command == "memory":

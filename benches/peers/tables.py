@@ -1,48 +1,19 @@
 """A comparison's figures as text. What each table means is in docs/performance.md."""
 
-# How many times faster than the fastest other runtime libfar is to be, on the same file.
-GOALS = {
-    "deit-tiny": 1.07,
-    "deit-small": 1.07,
-    "far-deit-tiny-monolithic": 2.15,
-    "far-deit-small-monolithic": 3.0,
-    "far-deit-tiny-parallel": 1.27,
-    "far-deit-small-parallel": 1.2,
-    "far-deit-tiny-parallel-ragged50": 1.36,
-}
-# The same against the fastest other runtime on another model: what replacing the attention is to gain.
-CROSS_GOALS = {("far-deit-tiny-parallel-ragged50", "deit-tiny"): 1.2}
-# Multiply-adds of a model as it stands in the file, in millions, structural zeros not counted. farc's passes leave fewer:
-# they compute no rows that nobody reads, and fold products.
-AS_GIVEN = {
-    "deit-tiny": 1254,
-    "far-deit-tiny-monolithic": 1423,
-    "far-deit-tiny-parallel": 1423,
-    "far-deit-tiny-parallel-ragged50": 1105,
-    "deit-small": 4599,
-    "far-deit-small-monolithic": 4590,
-    "far-deit-small-parallel": 4590,
-    "far-deit-small-parallel-ragged50": 3953,
-}
-# Of the limit that the model as given sets, with one thread.
-LIMIT_GOALS = {
-    "far-deit-tiny-monolithic": 0.80,
-    "far-deit-tiny-parallel": 0.80,
-    "far-deit-tiny-parallel-ragged50": 0.87,
-}
-SECOND_THREAD_GOAL = 1.8
-LOAD_GOAL = 50
-MEMORY_GOAL = 3 << 20
+import goals
+
 # Medians this far above the fastest run were disturbed.
 QUIET = 1.05
+OURS = ("far", "far-f32")
+# What far-peak calls the rate of multiply-adds.
+RATES = {"f32": "fma_g_per_s", "int8": "int8_g_per_s", "bf16": "bf16_g_per_s"}
 
 
 def text(report, options, pick):
     """All tables; `pick` makes one time of many."""
-    peak = max(limit["arithmetic"][0]["fma_g_per_s"] for limit in report["limits"])
     parts = [_limits(report)]
     for threads in options.threads:
-        parts.append(_times(report, options, pick, threads, peak))
+        parts.append(_times(report, options, pick, threads))
     if {1, 2} <= set(options.threads):
         parts.append(_second_thread(report, pick))
     if 1 in options.threads:
@@ -59,7 +30,7 @@ def fastest(results, pick):
     times = {
         runtime: pick(result["ms"])
         for runtime, result in results.items()
-        if runtime != "far" and result.get("ms") and not result["wrong"]
+        if runtime not in OURS and result.get("ms") and not result["wrong"]
     }
     return min(times.items(), key=lambda item: item[1], default=(None, None))
 
@@ -68,46 +39,71 @@ def _limits(report):
     first, last = report["limits"][0], report["limits"][-1]
     lines = [first["cpu"]]
     for before, after in zip(first["arithmetic"], last["arithmetic"]):
-        int8 = f", int8 {before['int8_g_per_s']:.1f}" if "int8_g_per_s" in before else ""
-        rates = f"f32 {before['fma_g_per_s']:.1f} ({after['fma_g_per_s']:.1f} at the end){int8}"
-        lines.append(f"{before['isa']:8} {rates} G multiply-adds/s")
+        rates = f"f32 {before['fma_g_per_s']:.1f} ({after['fma_g_per_s']:.1f} at the end)"
+        others = (f", {kind} {before[key]:.1f}" for kind, key in RATES.items() if kind != "f32" and key in before)
+        lines.append(f"{before['isa']:8} {rates}{''.join(others)} G multiply-adds/s")
     reads = (f"{level['level']} {level['gb_per_s']:.0f}" for level in first["read"])
     lines.append("reads    " + ", ".join(reads) + " GB/s")
     return "\n".join(lines)
 
 
-def _times(report, options, pick, threads, peak):
+def _peak(report):
+    """Most multiply-adds a second of one core in the report's precision; none where nothing measured it."""
+    rates = (limit["arithmetic"][0].get(RATES[report["precision"]]) for limit in report["limits"])
+    return max(filter(None, rates), default=None)
+
+
+def _times(report, options, pick, threads):
+    precision, peak = report["precision"], _peak(report)
+    reduced = precision != "f32"
     what = "fastest" if options.least else "median"
     head = ["model", "far", *options.peers, "fastest peer", "factor", "goal", "of limit", "as given"]
-    rows = []
-    best = {}
+    head += ["own f32", "factor", "goal", "cosine"] * reduced
+    rows, best = [], {}
     for entry in report["models"]:
-        results = entry["threads"][threads]
+        results, model = entry["threads"][threads], entry["model"]
         ours = _time(results["far"], pick)
-        peer, time = best[entry["model"]] = fastest(results, pick)
+        peer, time = best[model] = fastest(results, pick)
         cells = [_cell(results[peer], ours, pick) for peer in options.peers]
         factor = time / ours if time and ours else None
-        share = entry["multiply_adds"] / (threads * peak * 1e6) / ours if ours else None
-        given = AS_GIVEN.get(entry["model"])
-        share_given = given / (threads * peak) / ours if given and ours else None
-        limit_goal = LIMIT_GOALS.get(entry["model"]) if threads == 1 else None
-        as_given = _number(share_given, "{:.0%}") + (f" (goal {limit_goal:.0%})" if limit_goal else "")
+        limit_goal = goals.LIMIT[precision].get(model) if threads == 1 else None
+        as_given = _share(goals.AS_GIVEN.get(model), threads, peak, ours)
+        as_given += f" (goal {limit_goal:.0%})" if limit_goal else ""
         far = _number(ours, "{:.2f}") + (" ✗" if results["far"].get("wrong") else "")
-        goal = _number(GOALS.get(entry["model"]), "{:.2f}")
-        rows.append([entry["model"], far, *cells, peer or "–", _number(factor, "{:.2f}"), goal])
-        rows[-1] += [_number(share, "{:.0%}"), as_given]
-    title = f"{threads} thread{'s' * (threads > 1)}: {what} of {options.runs} runs in ms (times far's)"
+        goal = _number(goals.PEER[precision].get(model) if threads == 1 else None, "{:.2f}")
+        row = [model, far or "–", *cells, peer or "–", _number(factor, "{:.2f}"), goal]
+        row += [_share(entry["multiply_adds"] / 1e6, threads, peak, ours), as_given]
+        rows.append(row + _against_f32(entry, results, pick, precision, threads) * reduced)
+    title = f"{precision}, {threads} thread{'s' * (threads > 1)}: {what} of {options.runs} runs in ms (times far's)"
     lines = [title, _table([head, *rows])]
     ours = {entry["model"]: _time(entry["threads"][threads]["far"], pick) for entry in report["models"]}
-    for (model, other), goal in CROSS_GOALS.items():
+    for (model, other), goal in goals.CROSS[precision].items():
         if ours.get(model) and best.get(other, (None, None))[1]:
             peer, time = best[other]
             lines.append(f"{model} against {peer} on {other}: {time / ours[model]:.2f} (goal {goal:.2f})")
+    for (model, other), goal in goals.OWN_CROSS[precision].items():
+        if ours.get(model) and ours.get(other):
+            lines.append(f"{model} against far on {other}: {ours[other] / ours[model]:.2f} (goal {goal:.2f})")
     return "\n".join(lines)
 
 
+def _share(millions, threads, peak, ms):
+    """Part of the time that so many multiply-adds take at the peak of so many cores."""
+    return f"{millions / (threads * peak) / ms:.0%}" if millions and peak and ms else ""
+
+
+def _against_f32(entry, results, pick, precision, threads):
+    """How a reduced precision stands beside libfar in f32, and beside the right answer."""
+    ours, f32 = _time(results["far"], pick), _time(results["far-f32"], pick)
+    replaced = entry["model"].startswith("far-") and threads == 1
+    goal = goals.OWN_F32.get(precision) if replaced else None
+    factor = f32 / ours if ours and f32 else None
+    cosine = results["far"].get("cosine")
+    return [_number(f32, "{:.2f}"), _number(factor, "{:.2f}"), _number(goal, "{:.2f}"), _number(cosine, "{:.5f}")]
+
+
 def _second_thread(report, pick):
-    lines = [f"second thread (goal {SECOND_THREAD_GOAL})"]
+    lines = [f"second thread (goal {goals.SECOND_THREAD})"]
     for entry in report["models"]:
         one, two = (_time(entry["threads"][threads]["far"], pick) for threads in (1, 2))
         if one and two:
@@ -116,16 +112,24 @@ def _second_thread(report, pick):
 
 
 def _load_and_memory(report):
-    head = ["model", "far ms", "onnxruntime ms", f"factor (goal {LOAD_GOAL})", "weights + arena MiB", "peak − that, MiB"]
+    precision = report["precision"]
+    size_goal = goals.SIZE.get(precision)
+    head = ["model", "far ms", "onnxruntime ms", f"factor (goal {goals.LOAD})", "weights + arena MiB", "peak − that, MiB"]
+    head += ["artifact MiB", f"of f32's (goal {size_goal})"] if size_goal else []
     rows = []
     for entry in report["models"]:
-        results = entry["threads"][1]
+        results, totals = entry["threads"][1], entry["totals"]
         loads = [min(results.get(runtime, {}).get("loads_ms", [0])) for runtime in ("far", "onnxruntime")]
-        needed = entry["totals"]["weight_bytes"] + entry["totals"]["arena_bytes"]
+        needed = totals["weight_bytes"] + totals["arena_bytes"]
         over = results["far"].get("peak_rss", 0) - needed
-        over = f"{over / 2**20:.2f}" + (" (too much)" if over > MEMORY_GOAL else "")
+        over = f"{over / 2**20:.2f}" + (" (too much)" if over > goals.MEMORY else "")
         factor = f"{loads[1] / loads[0]:.0f}" if all(loads) else "–"
-        rows.append([entry["model"], f"{loads[0]:.2f}", f"{loads[1]:.1f}", factor, f"{needed / 2**20:.1f}", over])
+        other = f"{loads[1]:.1f}" if loads[1] else "–"
+        row = [entry["model"], f"{loads[0]:.2f}", other, factor, f"{needed / 2**20:.1f}", over]
+        if size_goal:
+            size, whole = totals["artifact_bytes"], entry["f32_totals"]["artifact_bytes"]
+            row += [f"{size / 2**20:.1f}", f"{size / whole:.3f}"]
+        rows.append(row)
     return "load (fastest of some) and memory\n" + _table([head, *rows])
 
 

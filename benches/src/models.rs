@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use far_engine::{Model, Session, SessionOptions};
 use far_models::{Config, Form, Pruning, Size};
+use farc::precision::{Dtype, DtypeOptions};
 use farc::target::Target;
 use farc::{Compiled, Options};
 
@@ -42,12 +43,13 @@ pub fn examples() -> Vec<(String, PathBuf)> {
         .into()
 }
 
-/// Compiles ONNX for a target.
+/// Compiles ONNX for a target, in a dtype.
 ///
 /// # Errors
 /// The compiler's.
-pub fn compile(onnx: &[u8], target: &Target) -> Result<Compiled, Box<farc::error::Error>> {
-    farc::compile(onnx, None, target, &Options::default()).map_err(Box::new)
+pub fn compile(onnx: &[u8], target: &Target, dtype: Dtype) -> Result<Compiled, Box<farc::error::Error>> {
+    let dtype = DtypeOptions { dtype, ..DtypeOptions::default() };
+    farc::compile(onnx, None, target, &Options { dtype, ..Options::default() }).map_err(Box::new)
 }
 
 /// A session of a compiled model, with inputs and room for outputs.
@@ -102,8 +104,10 @@ mod tests {
     fn an_example_runs() {
         let (name, path) = &examples()[1];
         let onnx = std::fs::read(path).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let model =
-            Model::from_bytes(&compile(&onnx, &Target::resolve("host").unwrap()).unwrap().artifact).unwrap();
+        let model = Model::from_bytes(
+            &compile(&onnx, &Target::resolve("host").unwrap(), Dtype::F32).unwrap().artifact,
+        )
+        .unwrap();
         let mut runner = Runner::new(&model, 1).unwrap();
         runner.run().unwrap();
         assert!(runner.outputs[0].iter().any(|x| *x != 0.0));

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use far_bench::models::{compile, generated};
+use farc::precision::Dtype;
 use farc::target::Target;
 
-/// Write NAME.onnx, NAME.far and NAME.report.json of the models whose name contains one of the texts, or of all.
+/// Write NAME.onnx, NAME.DTYPE.far and NAME.DTYPE.report.json of the models whose name contains one of the texts, or of all.
 ///
 /// Prints the names. An ONNX file that is there already and the same keeps its time stamp.
 #[derive(Parser)]
@@ -25,6 +26,9 @@ struct Cli {
     /// A board, an architecture, `host`, or a YAML file: as for `farc compile`
     #[arg(long, default_value = "host")]
     target: String,
+    /// What to compile for, by commas: as for `farc compile --dtype`
+    #[arg(long, value_name = "DTYPE", value_delimiter = ',', default_value = "f32")]
+    dtype: Vec<Dtype>,
     /// Only print the names
     #[arg(long)]
     list: bool,
@@ -40,14 +44,16 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
         if cli.list {
             continue;
         }
-        let path = |extension| cli.out.join(format!("{}.{extension}", entry.name));
+        let path = |extension: &str| cli.out.join(format!("{}.{extension}", entry.name));
         let onnx = far_models::generate(&entry.config)?.onnx;
         if fs::read(path("onnx")).ok().as_ref() != Some(&onnx) {
             fs::write(path("onnx"), &onnx)?;
         }
-        let compiled = compile(&onnx, &target).map_err(|e| format!("{}: {e}", entry.name))?;
-        fs::write(path("far"), &compiled.artifact)?;
-        fs::write(path("report.json"), compiled.report.to_json())?;
+        for dtype in &cli.dtype {
+            let compiled = compile(&onnx, &target, *dtype).map_err(|e| format!("{}: {e}", entry.name))?;
+            fs::write(path(&format!("{dtype}.far")), &compiled.artifact)?;
+            fs::write(path(&format!("{dtype}.report.json")), compiled.report.to_json())?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod board;
 mod code;
 mod count;
+mod goals;
 mod mca;
 mod report;
 
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Also the loops in which no model spends time: those of other precisions
     #[arg(long)]
     all_loops: bool,
+    /// What models compute in, as for `farc compile --dtype`
+    #[arg(long, default_value = "f32")]
+    dtype: String,
     /// Everything that was counted and predicted, as JSON
     #[arg(long)]
     json: bool,
@@ -48,9 +52,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let board = Board::read(&workspace.target.join("release/farc"), &args.target)?;
     let folder = workspace.target.join("bench").join(&args.target);
     create_dir(&folder)?;
-    step("bench", format_args!("compiling models for {}", args.target));
+    step("bench", format_args!("compiling models for {} in {}", args.target, args.dtype));
     let mut models = Command::new(workspace.target.join("release/far-bench-models"));
-    models.args(["--target", &args.target, "-o"]).arg(&folder).args(&args.models);
+    models.args(["--target", &args.target, "--dtype", &args.dtype, "-o"]).arg(&folder).args(&args.models);
     let names = command::stdout(&mut models)?;
 
     step("bench", format_args!("building far for {}", board.platform.rust));
@@ -66,15 +70,21 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     for place in &board.places {
         for name in names.lines() {
             step("bench", format_args!("{name}: counting on {}", place.name));
-            let counts = counter.one_image(board.platform, place, &folder.join(format!("{name}.far")))?;
+            let model = folder.join(format!("{name}.{}.far", args.dtype));
+            let counts = counter.one_image(board.platform, place, &model)?;
             let loops = loops(&cross, place, &code, &counts, args.all_loops)?;
-            images.push(Image { model: name.to_owned(), place: place.name.clone(), counts, loops });
+            let goal = goals::of(&place.name, &args.dtype, name);
+            images.push(Image { model: name.to_owned(), place: place.name.clone(), counts, goal, loops });
         }
     }
     if images.is_empty() {
         return Err(Error::Unexpected(format!("no model's name contains `{}`", args.models.join("`, `"))));
     }
-    result(if args.json { report::json(&args.target, &images)? } else { report::tables(&images) });
+    result(if args.json {
+        report::json(&args.target, &args.dtype, &images)?
+    } else {
+        report::tables(&images)
+    });
     Ok(())
 }
 

@@ -1,10 +1,11 @@
-//! Tables and JSON. May import: `count`, `error`, `mca`.
+//! Tables and JSON. May import: `count`, `error`, `goals`, `mca`.
 
 use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::count::Counts;
+use super::goals::Goal;
 use super::mca::Prediction;
 use crate::error::{Error, Result};
 
@@ -13,6 +14,7 @@ pub(crate) struct Image {
     pub(crate) model: String,
     pub(crate) place: String,
     pub(crate) counts: Counts,
+    pub(crate) goal: Option<&'static Goal>,
     pub(crate) loops: Vec<Loop>,
 }
 
@@ -35,7 +37,8 @@ const LEAST_SHARE: f64 = 0.005;
 
 /// For people.
 pub(crate) fn tables(images: &[Image]) -> String {
-    let mut counted = new(&["model", "cpu", "instructions, M", "where"], &[2]);
+    let header = ["model", "cpu", "instructions, M", "onnxruntime, M", "times fewer", "goal", "where"];
+    let mut counted = new(&header, &[2, 3, 4, 5]);
     for image in images {
         let mut functions: Vec<_> = by_kernel(&image.counts.functions).into_iter().collect();
         functions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -46,7 +49,10 @@ pub(crate) fn tables(images: &[Image]) -> String {
         counted.add_row([
             image.model.clone(),
             image.place.clone(),
-            format!("{:.1}", image.counts.total as f64 / 1e6),
+            format!("{:.1}", image.millions()),
+            shown(image.goal, |goal| Some(goal.onnxruntime.to_string())),
+            shown(image.goal, |goal| Some(format!("{:.2}", goal.onnxruntime as f64 / image.millions()))),
+            shown(image.goal, |goal| goal.times_fewer.map(|times| times.to_string())),
             parts.join(", "),
         ]);
     }
@@ -83,6 +89,17 @@ pub(crate) fn tables(images: &[Image]) -> String {
     )
 }
 
+impl Image {
+    fn millions(&self) -> f64 {
+        self.counts.total as f64 / 1e6
+    }
+}
+
+/// Something of a goal, where there is one.
+fn shown(goal: Option<&Goal>, text: impl Fn(&Goal) -> Option<String>) -> String {
+    goal.and_then(text).unwrap_or_else(|| "–".to_owned())
+}
+
 /// `7 add, b.ls, cmp`.
 fn others(found: &Loop) -> String {
     let parts = found.others.iter().map(|(name, count)| match count {
@@ -93,18 +110,18 @@ fn others(found: &Loop) -> String {
 }
 
 /// For programs.
-pub(crate) fn json(target: &str, images: &[Image]) -> Result<String> {
+pub(crate) fn json(target: &str, dtype: &str, images: &[Image]) -> Result<String> {
     let image = |image: &Image| {
         serde_json::json!({
             "model": image.model,
             "cpu": image.place,
             "instructions": image.counts.total,
+            "goal": image.goal,
             "functions": by_kernel(&image.counts.functions),
             "loops": image.loops,
         })
     };
-    let value =
-        serde_json::json!({ "target": target, "images": images.iter().map(image).collect::<Vec<_>>() });
+    let value = serde_json::json!({ "target": target, "dtype": dtype, "images": images.iter().map(image).collect::<Vec<_>>() });
     serde_json::to_string_pretty(&value).map_err(|error| Error::Unexpected(error.to_string()))
 }
 

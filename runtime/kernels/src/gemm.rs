@@ -11,7 +11,8 @@ use crate::{narrow, quantize, widen};
 /// `out = act(a · W + bias) + residual`.
 ///
 /// In f32, and where weights are only stored in 16 bits, each element starts at the bias and takes up its products by fused
-/// multiply-add in order of `k`. In int8 each row of `a` is quantised by its largest magnitude, the sum of the products is an
+/// multiply-add in order of `k`. In bfloat16 and half-precision arithmetic rows are rounded to 16 bits too, and summed up as
+/// `docs/kernels.md` says. In int8 each row of `a` is quantised by its largest magnitude, the sum of the products is an
 /// exact integer, and scaling it and adding the bias is one fused multiply-add.
 #[derive(Debug)]
 pub struct GemmArgs<'a> {
@@ -78,7 +79,8 @@ impl Gemm {
         self.0.variant.gemm_tile_rows
     }
 
-    /// Words of scratch for `m` rows of `k`, which grow with `m`; saturates. Int8 keeps its quantised rows there.
+    /// Words of scratch for `m` rows of `k`, which never shrink as `m` grows; saturates. Int8 keeps its quantised rows there, 16 bits
+    /// their rounded rows or, where only weights are stored so, the widened weights of some columns.
     pub fn scratch_len(self, m: usize, k: usize) -> usize {
         #[cfg(target_arch = "riscv64")]
         if self.variant().isa == crate::isa::Isa::Rvv {

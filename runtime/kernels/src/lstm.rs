@@ -44,8 +44,9 @@ pub struct LstmArgs<'a> {
     pub out: MatMut<'a>,
 }
 
-/// Words of the scratch that a unit of `hidden` needs: c, and what is kept of h. In f32, and where weights are only stored in
-/// 16 bits, that is a row of zeros for h before the first step; in int8 the quantised h of two steps.
+/// Words of the scratch that a unit of `hidden` needs: c, and what is kept of h. In f32 that is a
+/// row of zeros for h before the first step, and where weights are only stored in 16 bits the widened weights besides; else h
+/// rounded to 16 bits; in int8 the quantised h of two steps.
 pub fn lstm_state_len(precision: Precision, hidden: usize) -> usize {
     padded_hidden(hidden).saturating_add(match precision {
         Precision::F32 | Precision::Bf16 | Precision::F16Arith => padded_hidden(hidden),

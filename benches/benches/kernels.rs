@@ -18,7 +18,7 @@ fn main() {
         let mut group = criterion.benchmark_group(kernels.isa().name());
         for mut case in cases(kernels) {
             group.throughput(match case.work {
-                Work::MultiplyAdds(count) | Work::Elements(count) => Throughput::Elements(count),
+                Work::MultiplyAdds(count, _) | Work::Elements(count) => Throughput::Elements(count),
             });
             let name = case.name.clone();
             group.bench_function(name, |bencher| bencher.iter(|| case.run()));

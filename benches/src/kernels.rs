@@ -1,9 +1,11 @@
 //! The kernels at the sizes at which the models run them. May import: far-kernels, far-format's layout, `noise`.
 
-use far_format::layout::{Precision, lstm_weight_len, padded_hidden, panels_len};
+use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::pack::HOST;
-use far_kernels::{Activation, GemmArgs, Kernels, LayerNormArgs, LstmArgs, SoftmaxArgs, lstm_state_len};
+use far_kernels::{
+    Activation, Gemm, GemmArgs, Kernels, LayerNormArgs, Lstm, LstmArgs, SoftmaxArgs, Variant, lstm_state_len,
+};
 
 use crate::Noise;
 
@@ -33,10 +35,10 @@ pub const HIDDEN: [usize; 4] = [64, 48, 40, 32];
 pub const HEADS: [usize; 3] = [3, 6, 12];
 
 /// What the time of a case is to be seen against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Work {
-    /// Multiply-adds: the core has a limit for them.
-    MultiplyAdds(u64),
+    /// Multiply-adds of that variant: the core has a limit for them.
+    MultiplyAdds(u64, &'static Variant),
     /// Elements of the result.
     Elements(u64),
 }
@@ -63,15 +65,20 @@ impl Case {
     }
 }
 
-/// All cases of a set of kernels. Each allocates its memory when it is reached.
+/// All cases of a set of kernels, and of every variant that is of its instructions. Each allocates its memory when it is reached.
 pub fn cases(kernels: Kernels) -> impl Iterator<Item = Case> {
-    let gemms = GEMM_SHAPES.into_iter().flat_map(move |(n, k)| {
-        let epilogues = [Epilogue::None, Epilogue::Gelu, Epilogue::Residual];
-        epilogues.into_iter().map(move |epilogue| gemm(kernels, n, k, epilogue))
+    let of_set = move |variant: &Variant| variant.isa == kernels.isa();
+    let gemms = Gemm::available().filter(move |kernel| of_set(kernel.variant())).flat_map(|kernel| {
+        GEMM_SHAPES.into_iter().flat_map(move |(n, k)| {
+            let epilogues = [Epilogue::None, Epilogue::Gelu, Epilogue::Residual];
+            epilogues.into_iter().map(move |epilogue| gemm(kernel, n, k, epilogue))
+        })
     });
-    let lstms = HEADS
-        .into_iter()
-        .flat_map(move |heads| HIDDEN.into_iter().map(move |hidden| lstm(kernels, hidden, heads)));
+    let lstms = Lstm::available().filter(move |kernel| of_set(kernel.variant())).flat_map(|kernel| {
+        HEADS
+            .into_iter()
+            .flat_map(move |heads| HIDDEN.into_iter().map(move |hidden| lstm(kernel, hidden, heads)))
+    });
     let norms = [192, 384, 768].into_iter().map(move |cols| layer_norm(kernels, cols));
     gemms.chain(lstms).chain(norms).chain(std::iter::once_with(move || softmax(kernels)))
 }
@@ -93,16 +100,16 @@ impl Epilogue {
     }
 }
 
-fn gemm(kernels: Kernels, n: usize, k: usize, epilogue: Epilogue) -> Case {
+fn gemm(kernel: Gemm, n: usize, k: usize, epilogue: Epilogue) -> Case {
     let (from, to) = (stride(k), stride(n));
     let a = Noise::new(TOKENS * from);
-    let weights = Noise::new(panels_len(k, n));
+    let weights = Noise::new(gemm_weight_len(kernel.precision(), HOST, k, n));
     let residual = Noise::new(TOKENS * to);
     let mut out = Noise::new(TOKENS * to);
-    let kernel = kernels.gemm(Precision::F32);
+    let mut scratch = Noise::new(kernel.scratch_len(TOKENS, k));
     Case {
         name: format!("{} {n}x{k} {}", kernel.name(), epilogue.name()),
-        work: Work::MultiplyAdds((TOKENS * n * k) as u64),
+        work: Work::MultiplyAdds((TOKENS * n * k) as u64, kernel.variant()),
         call: Box::new(move || {
             kernel.run(GemmArgs {
                 a: Mat::new(&a, TOKENS, k, from),
@@ -115,7 +122,7 @@ fn gemm(kernels: Kernels, n: usize, k: usize, epilogue: Epilogue) -> Case {
                     Epilogue::Residual => Some(Mat::new(&residual, TOKENS, n, to)),
                     Epilogue::None | Epilogue::Gelu => None,
                 },
-                scratch: &mut [],
+                scratch: &mut scratch,
                 out: MatMut::new(&mut out, TOKENS, n, to),
             });
         }),
@@ -128,18 +135,17 @@ fn stride(cols: usize) -> usize {
 }
 
 /// The recurrences of a block one after the other: two directions of each head.
-fn lstm(kernels: Kernels, hidden: usize, heads: usize) -> Case {
+fn lstm(kernel: Lstm, hidden: usize, heads: usize) -> Case {
     let units = 2 * heads;
-    let weight_len = lstm_weight_len(Precision::F32, HOST, hidden);
+    let weight_len = lstm_weight_len(kernel.precision(), HOST, hidden);
     let width = 4 * padded_hidden(hidden);
     let gates = Noise::new(TOKENS * units * width);
     let weights = Noise::new(units * weight_len);
-    let mut state = Noise::new(lstm_state_len(Precision::F32, hidden));
+    let mut state = Noise::new(lstm_state_len(kernel.precision(), hidden));
     let mut out = Noise::new(TOKENS * units * hidden);
-    let kernel = kernels.lstm(Precision::F32);
     Case {
         name: format!("{} {heads} heads of {hidden}", kernel.name()),
-        work: Work::MultiplyAdds((TOKENS * units * 4 * hidden * hidden) as u64),
+        work: Work::MultiplyAdds((TOKENS * units * 4 * hidden * hidden) as u64, kernel.variant()),
         call: Box::new(move || {
             let all_gates = Mat::new(&gates, TOKENS, units * width, units * width);
             let mut all_out = MatMut::new(&mut out, TOKENS, units * hidden, units * hidden);

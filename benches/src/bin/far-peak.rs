@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use far_bench::kernels::{Case, Work, cases};
-use far_bench::machine::{Limits, fma_per_second, least_seconds};
-use far_kernels::{Isa, Kernels};
+use far_bench::machine::{Limits, least_seconds, multiply_adds_per_second};
+use far_kernels::{Isa, Kernels, Variant};
 use serde::Serialize;
 
 /// Measure the limits of the core that this runs on: multiply-adds from registers, bytes from each level of memory.
@@ -46,6 +46,21 @@ struct Row {
     of_limit: Option<f64>,
 }
 
+/// The limits of the variants so far: each is measured once.
+#[derive(Default)]
+struct Limited(Vec<(&'static str, Option<f64>)>);
+
+impl Limited {
+    fn of(&mut self, variant: &'static Variant) -> Option<f64> {
+        if let Some((_, limit)) = self.0.iter().find(|(name, _)| *name == variant.gemm) {
+            return *limit;
+        }
+        let limit = multiply_adds_per_second(variant);
+        self.0.push((variant.gemm, limit));
+        limit
+    }
+}
+
 fn rows(cli: &Cli) -> Vec<Row> {
     let wanted = |kernels: &Kernels| match cli.isa {
         Some(isa) => kernels.isa() == isa,
@@ -53,18 +68,18 @@ fn rows(cli: &Cli) -> Vec<Row> {
     };
     let mut rows = Vec::new();
     for kernels in Kernels::available().filter(wanted) {
-        let limit = fma_per_second(kernels);
+        let mut limits = Limited::default();
         for case in cases(kernels).filter(|case| case.name.contains(&cli.filter)) {
-            rows.push(row(case, limit));
+            rows.push(row(case, &mut limits));
         }
     }
     rows
 }
 
-fn row(mut case: Case, limit: f64) -> Row {
+fn row(mut case: Case, limits: &mut Limited) -> Row {
     let seconds = least_seconds(|| case.run());
     let (amount, of_limit) = match case.work {
-        Work::MultiplyAdds(n) => (n, Some(n as f64 / seconds / limit)),
+        Work::MultiplyAdds(n, variant) => (n, limits.of(variant).map(|limit| n as f64 / seconds / limit)),
         Work::Elements(n) => (n, None),
     };
     Row { kernel: case.name, microseconds: seconds * 1e6, g_per_s: amount as f64 / seconds / 1e9, of_limit }

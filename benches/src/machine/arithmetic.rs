@@ -3,7 +3,8 @@
 
 use std::hint::black_box;
 
-use far_kernels::{Isa, Kernels};
+use far_format::cpu::Features;
+use far_kernels::{Isa, Kernels, Precision, Variant};
 
 use super::clock::least_seconds;
 
@@ -31,18 +32,36 @@ pub(super) fn fma_per_second(kernels: Kernels) -> f64 {
     })
 }
 
-/// `None` where the kernels' instruction set has no dot product, or this CPU hasn't.
-pub(super) fn int8_per_second(kernels: Kernels) -> Option<f64> {
-    match kernels.isa() {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => {
-            Some(rate((64 * x86::CHAINS_512, |rounds| {
-                // SAFETY: asked for in the line above.
-                unsafe { x86::dot_512(rounds) }
-            })))
-        }
-        _ => None,
+/// Int8 multiply-adds by dot products; `None` where the variant takes no such instruction, or this CPU lacks it.
+pub(super) fn dots_per_second(variant: &Variant) -> Option<f64> {
+    if !far_kernels::cpu::detect().contains(variant.features()) {
+        return None;
     }
+    let needs = |feature| variant.needs.contains(feature);
+    let chains: Chains = match variant.precision {
+        #[cfg(target_arch = "x86_64")]
+        Precision::Int8 if needs(Features::AVX512_VNNI) => (64 * x86::CHAINS_512, |rounds| {
+            // SAFETY: the CPU has all that the variant needs.
+            unsafe { x86::dot_512(rounds) }
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Precision::Int8 if needs(Features::AVX_VNNI) => (32 * x86::CHAINS_256, |rounds| {
+            // SAFETY: the CPU has all that the variant needs.
+            unsafe { x86::dot_256(rounds) }
+        }),
+        #[cfg(target_arch = "aarch64")]
+        Precision::Int8 if needs(Features::I8MM) => (32 * neon::CHAINS, |rounds| {
+            // SAFETY: the CPU has all that the variant needs.
+            unsafe { neon::matrix_products(rounds) }
+        }),
+        #[cfg(target_arch = "aarch64")]
+        Precision::Int8 if needs(Features::DOTPROD) => (16 * neon::CHAINS, |rounds| {
+            // SAFETY: the CPU has all that the variant needs.
+            unsafe { neon::dots(rounds) }
+        }),
+        _ => return None,
+    };
+    Some(rate(chains))
 }
 
 fn rate((each, chains): Chains) -> f64 {
@@ -64,7 +83,8 @@ fn scalar_fma(rounds: usize) {
 
 #[cfg(target_arch = "aarch64")]
 mod neon {
-    use std::arch::aarch64::{vdupq_n_f32, vfmaq_f32};
+    use std::arch::aarch64::{vdupq_n_f32, vdupq_n_s8, vdupq_n_s32, vfmaq_f32};
+    use std::arch::asm;
     use std::hint::black_box;
 
     pub(super) const CHAINS: usize = 16;
@@ -82,6 +102,32 @@ mod neon {
             black_box(acc);
         }
     }
+
+    /// Chains of an instruction that adds products of bytes to sums.
+    macro_rules! chains {
+        ($name:ident, $feature:literal, $instruction:literal) => {
+            #[target_feature(enable = $feature)]
+            pub(super) fn $name(rounds: usize) {
+                let mut acc = [vdupq_n_s32(0); CHAINS];
+                let a = vdupq_n_s8(black_box(3));
+                for _ in 0..rounds {
+                    for acc in &mut acc {
+                        // SAFETY: the feature is enabled; registers only.
+                        unsafe {
+                            asm!(
+                                concat!($instruction, " {acc:v}.4s, {a:v}.16b, {a:v}.16b"),
+                                acc = inout(vreg) *acc, a = in(vreg) a,
+                                options(pure, nomem, nostack, preserves_flags),
+                            );
+                        }
+                    }
+                }
+                black_box(acc);
+            }
+        };
+    }
+    chains!(dots, "dotprod", "sdot");
+    chains!(matrix_products, "i8mm", "smmla");
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -123,6 +169,18 @@ mod x86 {
         for _ in 0..rounds {
             for acc in &mut acc {
                 *acc = _mm512_dpbusd_epi32(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+
+    #[target_feature(enable = "avx2,avxvnni")]
+    pub(super) fn dot_256(rounds: usize) {
+        let mut acc = [_mm256_setzero_si256(); CHAINS_256];
+        let a = _mm256_set1_epi8(black_box(3));
+        for _ in 0..rounds {
+            for acc in &mut acc {
+                *acc = _mm256_dpbusd_avx_epi32(*acc, a, a);
             }
         }
         black_box(acc);

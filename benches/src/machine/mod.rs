@@ -9,7 +9,7 @@ mod arithmetic;
 mod clock;
 mod memory;
 
-use far_kernels::Kernels;
+use far_kernels::{Kernels, Precision, Variant};
 use serde::Serialize;
 
 pub use clock::{cpu_seconds, least_seconds};
@@ -55,16 +55,23 @@ impl Limits {
         let best = Kernels::best();
         let arithmetic = Kernels::available().map(|kernels| Arithmetic {
             isa: kernels.isa().name(),
-            fma_g_per_s: fma_per_second(kernels) / 1e9,
-            int8_g_per_s: arithmetic::int8_per_second(kernels).map(|rate| rate / 1e9),
+            fma_g_per_s: arithmetic::fma_per_second(kernels) / 1e9,
+            int8_g_per_s: arithmetic::dots_per_second(kernels.gemm(Precision::Int8).variant())
+                .map(|rate| rate / 1e9),
         });
         Self { cpu: cpu_name(), arithmetic: arithmetic.collect(), read: memory::levels(best) }
     }
 }
 
-/// f32 multiply-adds per second that one core does with the instructions of these kernels.
-pub fn fma_per_second(kernels: Kernels) -> f64 {
-    arithmetic::fma_per_second(kernels)
+/// Multiply-adds per second that one core does with the instructions of that variant; `None` where this CPU lacks them, or where no
+/// single instruction does them.
+pub fn multiply_adds_per_second(variant: &Variant) -> Option<f64> {
+    let kernels = Kernels::of(variant.isa)?;
+    match variant.precision {
+        Precision::F32 | Precision::F16 => Some(arithmetic::fma_per_second(kernels)),
+        Precision::Int8 => arithmetic::dots_per_second(variant),
+        Precision::Bf16 | Precision::F16Arith => None,
+    }
 }
 
 fn cpu_name() -> String {

@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use far_format::cpu::Features;
 use far_format::layout::{gemm_weight_len, lstm_weight_len, padded_hidden};
 use far_kernels::matrix::{Mat, MatMut};
@@ -230,7 +231,7 @@ fn peak(isa: Isa) -> f64 {
 /// Gop/s of independent chains of int8 dot products in registers; `None` where the variant has no such instruction.
 fn int8_peak(variant: &Variant) -> Option<f64> {
     const TIMES: usize = 100_000;
-    let (lanes, chains, run): (usize, usize, fn(usize)) = match variant.needs {
+    let chains: (usize, usize, fn(usize)) = match variant.needs {
         #[cfg(target_arch = "x86_64")]
         needs if needs.contains(Features::AVX512_VNNI) => (64, 14, |n| {
             // SAFETY: this CPU runs the variant, which needs the instruction.
@@ -241,9 +242,38 @@ fn int8_peak(variant: &Variant) -> Option<f64> {
             // SAFETY: as above.
             unsafe { x86::dots_256(n) }
         }),
-        _ => return None,
+        #[cfg(target_arch = "aarch64")]
+        needs if needs.contains(Features::DOTPROD) => (16, 16, |n| {
+            // SAFETY: as above.
+            unsafe { neon_dots(n) }
+        }),
+        _ => (0, 0, |_| ()),
     };
-    Some(2.0 * (lanes * chains * TIMES) as f64 / least(|| run(TIMES)) / 1e9)
+    let (lanes, chains, run) = chains;
+    (lanes > 0).then(|| 2.0 * (lanes * chains * TIMES) as f64 / least(|| run(TIMES)) / 1e9)
+}
+
+/// # Safety
+/// The CPU has dot products.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "dotprod")]
+unsafe fn neon_dots(times: usize) {
+    use std::arch::aarch64::{vdupq_n_s8, vdupq_n_s32};
+    let mut acc = [vdupq_n_s32(0); 16];
+    let a = vdupq_n_s8(black_box(3));
+    for _ in 0..times {
+        for acc in &mut acc {
+            // SAFETY: the caller promises the instruction, which touches registers only.
+            unsafe {
+                std::arch::asm!(
+                    "sdot {acc:v}.4s, {a:v}.16b, {a:v}.16b",
+                    acc = inout(vreg) *acc, a = in(vreg) a,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+        }
+    }
+    black_box(acc);
 }
 
 fn scalar_chains(times: usize) {

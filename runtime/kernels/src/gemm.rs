@@ -103,11 +103,11 @@ impl Gemm {
         if let Some(r) = &args.residual {
             assert_eq!((r.rows(), r.cols()), (m, n), "shapes of `residual` and `out` differ");
         }
-        let (len, need) = (args.scratch.len(), self.scratch_len(m, k));
-        assert!(len >= need, "scratch of {len} words for {m} rows of {k} is too short, they need {need}");
         if self.precision() == Precision::Int8 {
             assert!(k <= quantize::MAX_DEPTH, "{k} products are more than an int8 sum can hold");
         }
+        let (len, need) = (args.scratch.len(), self.scratch_len(m, k));
+        assert!(len >= need, "scratch of {len} words for {m} rows of {k} is too short, they need {need}");
         let call = GemmCall {
             m,
             n,

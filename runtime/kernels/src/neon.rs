@@ -6,8 +6,10 @@ pub(crate) mod fp16;
 pub(crate) mod int8;
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 
-use crate::simd::{Simd, Wide, instantiate, operations};
+use crate::math::OddRational;
+use crate::simd::{Pairs, Simd, Wide, instantiate, operations};
 use crate::widen::widened;
 
 /// Vectors of 4 lanes. A value proves NEON.
@@ -82,6 +84,32 @@ impl Simd for Neon {
                 _ => vfmaq_laneq_f32::<3>(acc, w, row),
             }
         }
+    }
+
+    /// A multiply-add overwrites what it adds to, which here is a coefficient: a pair of them read anew is one instruction, and
+    /// copies of what registers hold would be two.
+    #[inline(always)]
+    fn two_polynomials<const N: usize>(
+        self,
+        x: float32x4_t,
+        f: &OddRational<N>,
+        table: &'static Pairs<N>,
+    ) -> (float32x4_t, float32x4_t) {
+        let mut at = table.as_ptr_range().end.wrapping_sub(1);
+        let (mut p, mut q) = (self.splat(f.p[N - 1]), self.splat(f.q[N - 1]));
+        for _ in 1..N {
+            let (next_p, next_q): (float32x4_t, float32x4_t);
+            // SAFETY: reads the pair before `at`, of which there are as many as turns.
+            unsafe {
+                asm!(
+                    "ldp {p:q}, {q:q}, [{at}, #-32]!",
+                    at = inout(reg) at, p = out(vreg) next_p, q = out(vreg) next_q,
+                    options(readonly, nostack, preserves_flags),
+                );
+            }
+            (p, q) = (self.fma(p, x, next_p), self.fma(q, x, next_q));
+        }
+        (p, q)
     }
 
     // FMAX and FMIN give NaN if there is one, and order zeros: right for a limit that is neither.

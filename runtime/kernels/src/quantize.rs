@@ -41,17 +41,21 @@ pub(crate) fn round(x: f32) -> i8 {
 /// Bytes from one quantised row to the next: an odd number of cache lines, so that the rows of a tile fall into different sets
 /// of a cache, and may be read 16 bytes at a time. What is past `k` is up to the kernel.
 pub(crate) fn row_bytes(k: usize) -> usize {
-    (k.div_ceil(64) | 1).saturating_mul(64)
+    (k.div_ceil(64) | 1) * 64
 }
 
-/// Words of the scratch for `m` rows of `k`: their scales, then from the next multiple of 16 on the rows.
+/// Words of the scratch for `m` rows of `k`: their scales, then from the next multiple of 16 on the rows. More than there can be
+/// where `k` is beyond [`MAX_DEPTH`].
 pub(crate) fn scratch_len(m: usize, k: usize) -> usize {
-    rows_at(m).saturating_add(m.saturating_mul(row_bytes(k) / 4))
+    if k > MAX_DEPTH {
+        return usize::MAX;
+    }
+    m.div_ceil(16).saturating_mul(16).saturating_add(m.saturating_mul(row_bytes(k) / 4))
 }
 
 /// The word of the scratch at which the rows begin.
 pub(crate) fn rows_at(m: usize) -> usize {
-    m.div_ceil(16).saturating_mul(16)
+    m.div_ceil(16) * 16
 }
 
 /// Bytes of the quantised hidden states of one step.

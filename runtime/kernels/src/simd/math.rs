@@ -6,9 +6,25 @@ use far_format::layout::Activation;
 use super::Simd;
 use crate::math::{COEFFICIENTS, OddRational};
 
+/// Coefficients of P and of Q by power, each in four lanes.
+pub(crate) type Pairs<const N: usize> = [[[f32; 4]; 2]; N];
+
+static TANH: Pairs<5> = pairs(&COEFFICIENTS.tanh);
+static HALF_ERF: Pairs<6> = pairs(&COEFFICIENTS.half_erf);
+
+const fn pairs<const N: usize>(f: &OddRational<N>) -> Pairs<N> {
+    let mut table = [[[0.0; 4]; 2]; N];
+    let mut i = 0;
+    while i < N {
+        table[i] = [[f.p[i]; 4], [f.q[i]; 4]];
+        i += 1;
+    }
+    table
+}
+
 /// Horner's rule, lowest power first.
 #[inline(always)]
-fn polynomial<S: Simd, const N: usize>(s: S, x: S::V, coefficients: &[f32; N]) -> S::V {
+pub(super) fn polynomial<S: Simd, const N: usize>(s: S, x: S::V, coefficients: &[f32; N]) -> S::V {
     let mut sum = s.splat(coefficients[N - 1]);
     for i in (0..N - 1).rev() {
         sum = s.fma(sum, x, s.splat(coefficients[i]));
@@ -17,31 +33,42 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::V, coefficients: &[f32; N]) -
 }
 
 #[inline(always)]
-fn odd_fraction<S: Simd, const N: usize>(s: S, x: S::V, f: &OddRational<N>) -> (S::V, S::V) {
+fn odd_fraction<S: Simd, const N: usize>(
+    s: S,
+    x: S::V,
+    f: &OddRational<N>,
+    table: &'static Pairs<N>,
+) -> (S::V, S::V) {
     let x = s.clamp_below(s.clamp_above(x, s.splat(f.limit)), s.splat(-f.limit));
     let u = s.mul(x, x);
-    (s.mul(x, polynomial(s, u, &f.p)), polynomial(s, u, &f.q))
+    let (p, q) = s.two_polynomials(u, f, table);
+    (s.mul(x, p), q)
 }
 
 #[inline(always)]
-fn odd_rational<S: Simd, const N: usize>(s: S, x: S::V, f: &OddRational<N>) -> S::V {
-    let (p, q) = odd_fraction(s, x, f);
+fn odd_rational<S: Simd, const N: usize>(
+    s: S,
+    x: S::V,
+    f: &OddRational<N>,
+    table: &'static Pairs<N>,
+) -> S::V {
+    let (p, q) = odd_fraction(s, x, f, table);
     s.div(p, q)
 }
 
 #[inline(always)]
 pub(super) fn tanh_fraction<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    odd_fraction(s, x, &COEFFICIENTS.tanh)
+    odd_fraction(s, x, &COEFFICIENTS.tanh, &TANH)
 }
 
 #[inline(always)]
 fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
-    odd_rational(s, x, &COEFFICIENTS.tanh)
+    odd_rational(s, x, &COEFFICIENTS.tanh, &TANH)
 }
 
 #[inline(always)]
 fn half_erf<S: Simd>(s: S, x: S::V) -> S::V {
-    odd_rational(s, x, &COEFFICIENTS.half_erf)
+    odd_rational(s, x, &COEFFICIENTS.half_erf, &HALF_ERF)
 }
 
 #[inline(always)]

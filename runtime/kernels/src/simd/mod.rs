@@ -21,8 +21,12 @@ pub(crate) mod softmax;
 mod wide;
 
 pub(crate) use instantiate::{instantiate, products};
+pub(crate) use math::Pairs;
+use math::polynomial;
 pub(crate) use product::{Fused, Product};
 pub(crate) use wide::Wide;
+
+use crate::math::OddRational;
 
 /// Vectors of f32. A value proves that this CPU has the instructions.
 ///
@@ -81,6 +85,17 @@ pub(crate) trait Simd: Copy {
     fn clamp_below(self, x: Self::V, limit: Self::V) -> Self::V;
     /// `y·2ⁿ`, rounded once, for an integral `n` with |n| ≤ 252 and 2⁻¹ ≤ y ≤ 2; a NaN stays NaN.
     fn mul_pow2(self, y: Self::V, n: Self::V) -> Self::V;
+
+    /// P and Q of `f` at `x`, by Horner's rule; `table` has the same coefficients.
+    #[inline(always)]
+    fn two_polynomials<const N: usize>(
+        self,
+        x: Self::V,
+        f: &OddRational<N>,
+        _table: &'static Pairs<N>,
+    ) -> (Self::V, Self::V) {
+        (polynomial(self, x, &f.p), polynomial(self, x, &f.q))
+    }
 
     /// The first `n` of the elements there, or all lanes if there are that many.
     ///

@@ -1,6 +1,7 @@
 //! Several registers as one vector. May import: `simd`.
 
-use super::Simd;
+use super::{Pairs, Simd};
+use crate::math::OddRational;
 
 /// A vector of `N` registers of `S`.
 #[derive(Clone, Copy)]
@@ -83,6 +84,20 @@ impl<S: Simd, const N: usize> Simd for Wide<S, N> {
             r[j] = self.0.fma_element::<I>(row, w[j], acc[j]);
         }
         r
+    }
+
+    #[inline(always)]
+    fn two_polynomials<const M: usize>(
+        self,
+        x: Self::V,
+        f: &OddRational<M>,
+        table: &'static Pairs<M>,
+    ) -> (Self::V, Self::V) {
+        let (mut p, mut q) = (x, x);
+        for i in 0..N {
+            (p[i], q[i]) = self.0.two_polynomials(x[i], f, table);
+        }
+        (p, q)
     }
 
     #[inline(always)]

@@ -1,9 +1,13 @@
 //! Int8 matrix product in register tiles. May import: `simd`, `quantize`, `gemm`, `far_format::layout`.
 
-use far_format::layout::{INT8_DEPTH, INT8_HEADER, PANEL};
+use core::mem::MaybeUninit;
+use core::ptr::null;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use far_format::layout::{Activation, INT8_DEPTH, INT8_HEADER, PANEL};
 
 use super::super::Simd;
-use super::super::gemm::{Finish, Place, Tiles, offset, sweep, write};
+use super::super::gemm::{Finish, Place, Tiles, offset, sweep};
 use super::{Dot, steps};
 use crate::gemm::GemmCall;
 use crate::quantize::{row_bytes, rows_at};
@@ -39,7 +43,6 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     finish: Finish,
 ) {
     const { assert!(PANEL.is_multiple_of(D::S::LANES)) };
-    let s = d.simd();
     let len = panel_len(call.k);
     // SAFETY: as the caller promises; each vector's panel begins with its header, and groups stay below `groups`; rows in
     // the scratch may be read past `k` up to a multiple of 64.
@@ -87,15 +90,67 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
                 multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, groups, &mut acc);
             }
         }
-        let mut y = [[s.splat(0.0); VECTORS]; ROWS];
-        for v in 0..VECTORS {
-            let (scale, bias) = (s.load(header(v)), s.load(header(v).add(PANEL)));
-            for r in 0..ROWS {
-                let scale = s.mul(s.splat(*call.scratch.add(place.row + r)), scale);
-                y[r][v] = s.fma(d.to_float(acc[r][v]), scale, bias);
+        let scales = call.scratch.add(place.row);
+        let residual_stride = call.residual_stride;
+        if call.act != Activation::None || place.col + VECTORS * D::S::LANES > call.n {
+            let mut copy = [[MaybeUninit::<<D::S as Simd>::V>::uninit(); VECTORS]; ROWS];
+            let (to, to_stride) = (copy.as_mut_ptr().cast::<f32>(), VECTORS * D::S::LANES);
+            let target = Target { to, to_stride, residual: null(), residual_stride };
+            write::<D, ROWS, VECTORS>(d, &acc, first, len, scales, &target);
+            finish(call, place, ROWS, VECTORS * D::S::LANES, to);
+        } else {
+            let to = call.out.add(place.row * call.out_stride + place.col);
+            let target = Target { to, to_stride: call.out_stride, residual: null(), residual_stride };
+            if call.residual.is_null() {
+                write::<D, ROWS, VECTORS>(d, &acc, first, len, scales, &target);
+            } else {
+                let residual = call.residual.add(place.row * residual_stride + place.col);
+                write::<D, ROWS, VECTORS>(d, &acc, first, len, scales, &Target { residual, ..target });
             }
         }
-        write(s, call, place, y, finish);
+    }
+}
+
+/// Where a tile's rows go, and come from.
+struct Target {
+    to: *mut f32,
+    to_stride: usize,
+    /// Null: none.
+    residual: *const f32,
+    residual_stride: usize,
+}
+
+/// Scales the sums of a tile, adds the bias, and the residual, and stores them. `header` is that of the first panel of so many
+/// words, `scales` those of the rows. Sums take most registers: the columns' scales and biases are read anew for each row, which the
+/// fences see to.
+///
+/// # Safety
+/// The weights' headers are there, and the target has the tile's rows and columns.
+#[inline(always)]
+unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
+    d: D,
+    acc: &[[D::Sum; VECTORS]; ROWS],
+    header: *const f32,
+    panel: usize,
+    scales: *const f32,
+    target: &Target,
+) {
+    let s = d.simd();
+    for r in 0..ROWS {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let row_scale = s.splat(*scales.add(r));
+            for v in 0..VECTORS {
+                let header = header.add(offset(v * D::S::LANES, panel));
+                let scale = s.mul(row_scale, s.load(header));
+                let mut y = s.fma(d.to_float(acc[r][v]), scale, s.load(header.add(PANEL)));
+                if !target.residual.is_null() {
+                    y = s.add(y, s.load(target.residual.add(r * target.residual_stride + v * D::S::LANES)));
+                }
+                s.store(target.to.add(r * target.to_stride + v * D::S::LANES), y);
+            }
+            compiler_fence(Ordering::SeqCst);
+        }
     }
 }
 

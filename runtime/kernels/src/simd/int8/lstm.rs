@@ -3,7 +3,6 @@
 use far_format::layout::{INT8_DEPTH, PANEL, padded_hidden};
 
 use super::super::Simd;
-use super::super::lstm::cell;
 use super::{Dot, steps};
 use crate::lstm::LstmCall;
 use crate::quantize::{LIMIT, state_bytes};
@@ -138,7 +137,7 @@ unsafe fn units<D: Dot, const WIDTH: usize, const N: usize>(
                 let scale = s.load(block.add(n * block_len + gate * WIDTH));
                 pre[gate] = s.fma(d.to_float(acc[n][gate]), scale, s.load(gates.add(gate * WIDTH)));
             }
-            let y = cell(s, pre, at.c.add(unit));
+            let y = d.cell(pre, at.c.add(unit));
             s.store_up_to(at.out.add(unit), y, call.hidden - unit);
             d.store(at.next.add(unit), [d.round_or_zero(s.mul(y, s.splat(LIMIT)))]);
         }

@@ -12,6 +12,10 @@ pub(crate) use instantiate::instantiate_int8;
 pub(crate) use lstm::lstm;
 pub(crate) use quantize::rows;
 
+use core::hint::black_box;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use super::lstm::cell;
 use super::{Simd, Wide};
 
 /// Dot products of four depths into lanes of i32, as many as [`Simd`] has lanes of f32.
@@ -69,6 +73,16 @@ pub(crate) trait Dot: Copy {
     /// # Safety
     /// `N` bytes for each lane are writable.
     unsafe fn store<const N: usize>(self, to: *mut u8, q: [Self::I; N]);
+
+    /// The new hidden states of an LSTM from the gates' pre-activations; the cell states at `c` are replaced.
+    ///
+    /// # Safety
+    /// As many elements as lanes are readable and writable at `c`.
+    #[inline(always)]
+    unsafe fn cell(self, pre: [<Self::S as Simd>::V; 4], c: *mut f32) -> <Self::S as Simd>::V {
+        // SAFETY: as the caller promises.
+        unsafe { cell(self.simd(), pre, c) }
+    }
 }
 
 /// Steps whose elements are read at once.
@@ -175,6 +189,23 @@ impl<D: Dot, const N: usize> Dot for Wide<D, N> {
             largest = largest.max(self.0.largest_lane(max[i]));
         }
         largest
+    }
+    /// A register after the other, through memory: all at once would not fit the registers.
+    #[inline(always)]
+    unsafe fn cell(self, pre: [<Self::S as Simd>::V; 4], c: *mut f32) -> <Self::S as Simd>::V {
+        let s = self.0.simd();
+        let (mut gates, mut y) = ([[s.splat(0.0); 4]; N], [s.splat(0.0); N]);
+        for i in 0..N {
+            gates[i] = [pre[0][i], pre[1][i], pre[2][i], pre[3][i]];
+        }
+        // Their addresses are given away, so that they are in memory, where a loop may take them one by one.
+        let (gates, y) = (black_box(&mut gates), black_box(&mut y));
+        for i in 0..N {
+            // SAFETY: the caller promises `N` registers.
+            y[i] = unsafe { self.0.cell(gates[i], c.add(i * D::S::LANES)) };
+            compiler_fence(Ordering::SeqCst);
+        }
+        *y
     }
     #[inline(always)]
     unsafe fn store<const M: usize>(self, to: *mut u8, q: [Self::I; M]) {

@@ -115,7 +115,7 @@ variants! {
     I8_RVV: Int8 "i8" on Rvv "rvv", needs [], if target_arch = "riscv64": rvv::int8, gemm 5 x 16;
     I8_DOTPROD: Int8 "i8" on Neon "dotprod", needs [DOTPROD],
         if target_arch = "aarch64": neon::int8::dotprod, gemm 6 x 16;
-    I8_NEON: Int8 "i8" on Neon "neon", needs [], if target_arch = "aarch64": neon::int8::long, gemm 3 x 16;
+    I8_NEON: Int8 "i8" on Neon "neon", needs [], if target_arch = "aarch64": neon::int8::long, gemm 2 x 16;
     I8_SCALAR: Int8 "i8" on Scalar "scalar", needs [], if all(): scalar::int8, gemm 1 x 16;
 
     F16_ARITH_NEON: F16Arith "f16arith" on Neon "fp16", needs [FP16], if target_arch = "aarch64": neon::fp16, gemm 8 x 16;

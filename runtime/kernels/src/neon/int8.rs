@@ -208,13 +208,24 @@ impl Multiply for Long {
         w: [int8x16_t; 2],
         x: [int8x16_t; 2],
     ) -> [int32x4_t; 2] {
-        // SAFETY: as the caller promises.
+        let [mut low, mut high] = acc;
+        // As assembly, since the compiler takes the upper halves of elements, which are all alike, for lower ones, and moves the
+        // weights' down to meet them.
+        // SAFETY: the caller promises the instructions, which touch registers only.
         unsafe {
-            let low = vmull_s8(vget_low_s8(w[0]), vget_low_s8(x[0]));
-            let low = vmlal_s8(low, vget_low_s8(w[1]), vget_low_s8(x[1]));
-            let high = vmlal_high_s8(vmull_high_s8(w[0], x[0]), w[1], x[1]);
-            [vpadalq_s16(acc[0], low), vpadalq_s16(acc[1], high)]
+            asm!(
+                "smull {t:v}.8h, {w0:v}.8b, {x0:v}.8b",
+                "smull2 {u:v}.8h, {w0:v}.16b, {x0:v}.16b",
+                "smlal {t:v}.8h, {w1:v}.8b, {x1:v}.8b",
+                "smlal2 {u:v}.8h, {w1:v}.16b, {x1:v}.16b",
+                "sadalp {low:v}.4s, {t:v}.8h",
+                "sadalp {high:v}.4s, {u:v}.8h",
+                low = inout(vreg) low, high = inout(vreg) high, t = out(vreg) _, u = out(vreg) _,
+                w0 = in(vreg) w[0], w1 = in(vreg) w[1], x0 = in(vreg) x[0], x1 = in(vreg) x[1],
+                options(pure, nomem, nostack, preserves_flags),
+            );
         }
+        [low, high]
     }
     #[inline(always)]
     unsafe fn sum(acc: [int32x4_t; 2]) -> int32x4_t {
@@ -251,6 +262,6 @@ pub(crate) mod long {
         vector Wide::<_, 2>(Dot128::<Long>::new()),
         half Wide::<_, 2>(Dot128::<Long>::new()),
         lstm pairs false,
-        gemm vectors [1 2 3 4] of 4 rows [1 2 3]
+        gemm vectors [1 2 3 4] of 4 rows [1 2]
     }
 }

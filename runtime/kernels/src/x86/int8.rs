@@ -295,3 +295,111 @@ pub(crate) mod avx2 {
         gemm vectors [1 2] of 8 rows [1 2 3 4]
     }
 }
+
+/// The algorithm of AVX-VNNI runs on CPUs with AVX-512 too, in another encoding.
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use far_format::layout::{Activation, Precision, gemm_weight_len, lstm_weight_len, padded_hidden};
+
+    use crate::gemm::GemmCall;
+    use crate::lstm::LstmCall;
+    use crate::pack::{self, HOST};
+    use crate::{lstm_state_len, quantize, scalar};
+
+    mod evex {
+        use super::super::*;
+        use crate::simd::Wide;
+        use crate::simd::int8::instantiate_int8;
+
+        instantiate_int8! {
+            I8_AVXVNNI enables "avx512f,avx512vl,avx512vnni,avx2,fma",
+            register Dot256::<Evex>::new(),
+            vector Wide::<_, 2>(Dot256::<Evex>::new()),
+            half Dot256::<Evex>::new(),
+            lstm pairs false,
+            gemm vectors [1 2] of 8 rows [1 2 3 4 5 6]
+        }
+    }
+
+    fn has_evex() -> bool {
+        std::is_x86_feature_detected!("avx512vl") && std::is_x86_feature_detected!("avx512vnni")
+    }
+
+    /// Numbers in [−1, 1).
+    fn noise(len: usize) -> Vec<f32> {
+        let mut x = 1u32;
+        let next = || {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        core::iter::repeat_with(next).take(len).collect()
+    }
+
+    #[test]
+    fn vnni_of_256_bits_multiplies_like_the_scalar_kernel() {
+        for (m, n, k) in [(1, 1, 1), (6, 16, 4), (13, 33, 67), (7, 50, 192)] {
+            let (a, w) = (noise(m * k), noise(k * n));
+            let mut weights = vec![0.0; gemm_weight_len(Precision::Int8, HOST, k, n)];
+            pack::gemm(Precision::Int8, HOST, k, n, |i, j| w[i * n + j], Some(&w[..n]), &mut weights);
+            let run = |kernel: unsafe fn(&GemmCall)| {
+                let mut out = vec![0.0f32; m * n];
+                let mut scratch = vec![0.0; quantize::scratch_len(m, k)];
+                let call = GemmCall {
+                    m,
+                    n,
+                    k,
+                    a: a.as_ptr(),
+                    a_stride: k,
+                    weights: weights.as_ptr(),
+                    residual: core::ptr::null(),
+                    residual_stride: 0,
+                    out: out.as_mut_ptr(),
+                    out_stride: n,
+                    scratch: scratch.as_mut_ptr(),
+                    act: Activation::Relu,
+                };
+                // SAFETY: the operands are as large as the call says, and the CPU has the instructions.
+                unsafe { kernel(&call) };
+                out
+            };
+            if has_evex() {
+                assert_eq!(run(evex::gemm), run(scalar::int8::gemm), "{m} × {n} × {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn vnni_of_256_bits_recurs_like_the_scalar_kernel() {
+        for hidden in [1, 8, 19, 40, 64] {
+            let steps = 5;
+            let width = 4 * padded_hidden(hidden);
+            let (gates, r) = (noise(steps * width), noise(4 * hidden * hidden));
+            let mut weights = vec![0.0; lstm_weight_len(Precision::Int8, HOST, hidden)];
+            pack::lstm(Precision::Int8, HOST, hidden, &r, &mut weights);
+            let run = |kernel: unsafe fn(&LstmCall)| {
+                let mut out = vec![0.0f32; steps * hidden];
+                let mut state = vec![0.0; lstm_state_len(Precision::Int8, hidden)];
+                let call = LstmCall {
+                    steps,
+                    hidden,
+                    gates: gates.as_ptr(),
+                    gates_stride: width,
+                    weights: weights.as_ptr(),
+                    state: state.as_mut_ptr(),
+                    out: out.as_mut_ptr(),
+                    out_stride: hidden,
+                    reverse: false,
+                };
+                // SAFETY: as above.
+                unsafe { kernel(&call) };
+                out
+            };
+            if has_evex() {
+                assert_eq!(run(evex::lstm), run(scalar::int8::lstm), "{hidden} units");
+            }
+        }
+    }
+}

@@ -96,16 +96,16 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
             let mut copy = [[MaybeUninit::<<D::S as Simd>::V>::uninit(); VECTORS]; ROWS];
             let (to, to_stride) = (copy.as_mut_ptr().cast::<f32>(), VECTORS * D::S::LANES);
             let target = Target { to, to_stride, residual: null(), residual_stride };
-            write::<D, ROWS, VECTORS>(d, &acc, first, len, scales, &target);
+            write::<D, ROWS, VECTORS>(d, acc, first, len, scales, &target);
             finish(call, place, ROWS, VECTORS * D::S::LANES, to);
         } else {
             let to = call.out.add(place.row * call.out_stride + place.col);
             let target = Target { to, to_stride: call.out_stride, residual: null(), residual_stride };
             if call.residual.is_null() {
-                write::<D, ROWS, VECTORS>(d, &acc, first, len, scales, &target);
+                write::<D, ROWS, VECTORS>(d, acc, first, len, scales, &target);
             } else {
                 let residual = call.residual.add(place.row * residual_stride + place.col);
-                write::<D, ROWS, VECTORS>(d, &acc, first, len, scales, &Target { residual, ..target });
+                write::<D, ROWS, VECTORS>(d, acc, first, len, scales, &Target { residual, ..target });
             }
         }
     }
@@ -129,29 +129,59 @@ struct Target {
 #[inline(always)]
 unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
     d: D,
-    acc: &[[D::Sum; VECTORS]; ROWS],
+    acc: [[D::Sum; VECTORS]; ROWS],
     header: *const f32,
     panel: usize,
     scales: *const f32,
     target: &Target,
 ) {
-    let s = d.simd();
-    for r in 0..ROWS {
+    /// One row, from its sums.
+    ///
+    /// # Safety
+    /// As [`write`], and the row is one of the tile's.
+    #[inline(always)]
+    unsafe fn row<D: Dot, const VECTORS: usize>(
+        d: D,
+        sums: [D::Sum; VECTORS],
+        header: *const f32,
+        panel: usize,
+        scale: *const f32,
+        target: &Target,
+        r: usize,
+    ) {
+        let s = d.simd();
+        let mut y = [s.splat(0.0); VECTORS];
         // SAFETY: as the caller promises.
         unsafe {
-            let row_scale = s.splat(*scales.add(r));
+            let row_scale = s.splat(*scale);
             for v in 0..VECTORS {
                 let header = header.add(offset(v * D::S::LANES, panel));
                 let scale = s.mul(row_scale, s.load(header));
-                let mut y = s.fma(d.to_float(acc[r][v]), scale, s.load(header.add(PANEL)));
-                if !target.residual.is_null() {
-                    y = s.add(y, s.load(target.residual.add(r * target.residual_stride + v * D::S::LANES)));
-                }
-                s.store(target.to.add(r * target.to_stride + v * D::S::LANES), y);
+                y[v] = s.fma(d.to_float(sums[v]), scale, s.load(header.add(PANEL)));
             }
-            compiler_fence(Ordering::SeqCst);
+            if !target.residual.is_null() {
+                for v in 0..VECTORS {
+                    let residual = target.residual.add(r * target.residual_stride + v * D::S::LANES);
+                    y[v] = s.add(y[v], s.load(residual));
+                }
+            }
+            for v in 0..VECTORS {
+                s.store(target.to.add(r * target.to_stride + v * D::S::LANES), y[v]);
+            }
         }
+        compiler_fence(Ordering::SeqCst);
     }
+    // Written out: a loop that is not unrolled would take the sums through memory.
+    macro_rules! rows {
+        ($($r:literal)*) => {$(
+            if ROWS > $r {
+                // SAFETY: as the caller promises.
+                unsafe { row::<D, VECTORS>(d, acc[$r % ROWS], header, panel, scales.add($r), target, $r) };
+            }
+        )*};
+    }
+    const { assert!(ROWS <= 14) };
+    rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
 }
 
 /// The elements of each row from `x` on.
@@ -186,11 +216,26 @@ unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize, const G: usi
 ) {
     let g = g + G * D::STEP;
     let one = g + D::STEP > groups;
-    for v in 0..VECTORS {
-        // SAFETY: as the caller promises.
-        let weights = unsafe { d.weights(w[v].add(g * INT8_DEPTH * PANEL), INT8_DEPTH * PANEL, one) };
+    // SAFETY: as the caller promises.
+    let weights = |v: usize| unsafe { d.weights(w[v].add(g * INT8_DEPTH * PANEL), INT8_DEPTH * PANEL, one) };
+    if D::GROUPS == 1 {
+        // Few vectors and many rows: each row's elements are in a register only while they multiply.
+        let mut all = [weights(0); VECTORS];
+        for v in 1..VECTORS {
+            all[v] = weights(v);
+        }
         for r in 0..ROWS {
-            acc[r][v] = d.dot::<G>(acc[r][v], weights, rows[r]);
+            for v in 0..VECTORS {
+                acc[r][v] = d.dot::<G>(acc[r][v], all[v], rows[r]);
+            }
+        }
+    } else {
+        // Rows' elements serve several steps; each vector's weights one.
+        for v in 0..VECTORS {
+            let weights = weights(v);
+            for r in 0..ROWS {
+                acc[r][v] = d.dot::<G>(acc[r][v], weights, rows[r]);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Int8 LSTM recurrence with the cell update fused. May import: `simd`, `quantize`, `lstm`, `far_format::layout`.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use far_format::layout::{INT8_DEPTH, PANEL, padded_hidden};
 
 use super::super::Simd;
@@ -136,6 +138,8 @@ unsafe fn units<D: Dot, const WIDTH: usize, const N: usize>(
             for gate in 0..4 {
                 let scale = s.load(block.add(n * block_len + gate * WIDTH));
                 pre[gate] = s.fma(d.to_float(acc[n][gate]), scale, s.load(gates.add(gate * WIDTH)));
+                // Loads of one gate at a time: there are no registers for more.
+                compiler_fence(Ordering::SeqCst);
             }
             let y = d.cell(pre, at.c.add(unit));
             s.store_up_to(at.out.add(unit), y, call.hidden - unit);

@@ -13,6 +13,7 @@ pub(crate) use lstm::lstm;
 pub(crate) use quantize::rows;
 
 use core::hint::black_box;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use super::lstm::cell;
@@ -193,19 +194,31 @@ impl<D: Dot, const N: usize> Dot for Wide<D, N> {
     /// A register after the other, through memory: all at once would not fit the registers.
     #[inline(always)]
     unsafe fn cell(self, pre: [<Self::S as Simd>::V; 4], c: *mut f32) -> <Self::S as Simd>::V {
-        let s = self.0.simd();
-        let (mut gates, mut y) = ([[s.splat(0.0); 4]; N], [s.splat(0.0); N]);
-        for i in 0..N {
-            gates[i] = [pre[0][i], pre[1][i], pre[2][i], pre[3][i]];
+        let mut gates = [[MaybeUninit::<<D::S as Simd>::V>::uninit(); 4]; N];
+        let mut y = [MaybeUninit::<<D::S as Simd>::V>::uninit(); N];
+        for gate in 0..4 {
+            for i in 0..N {
+                gates[i][gate].write(pre[gate][i]);
+            }
         }
         // Their addresses are given away, so that they are in memory, where a loop may take them one by one.
-        let (gates, y) = (black_box(&mut gates), black_box(&mut y));
+        let (gates, y) = (black_box(&gates), black_box(&mut y));
         for i in 0..N {
-            // SAFETY: the caller promises `N` registers.
-            y[i] = unsafe { self.0.cell(gates[i], c.add(i * D::S::LANES)) };
+            // SAFETY: the gates were written above; the caller promises `N` registers.
+            unsafe {
+                let [input, output, forget, cell] = gates[i];
+                let pre =
+                    [input.assume_init(), output.assume_init(), forget.assume_init(), cell.assume_init()];
+                y[i].write(self.0.cell(pre, c.add(i * D::S::LANES)));
+            }
             compiler_fence(Ordering::SeqCst);
         }
-        *y
+        let mut all = self.simd().splat(0.0);
+        for i in 0..N {
+            // SAFETY: written above.
+            all[i] = unsafe { y[i].assume_init() };
+        }
+        all
     }
     #[inline(always)]
     unsafe fn store<const M: usize>(self, to: *mut u8, q: [Self::I; M]) {

@@ -27,7 +27,7 @@ enum Cli {
     Cross(cross::Args),
     /// Compile a real model for several targets, run it there from C, and compare
     Demo(demo::Args),
-    /// Build libfar and the command `far` for all platforms into one folder
+    /// Make the SDK: farc, libfar and the command `far` for all platforms, in one folder and one archive
     Sdk(sdk::Args),
     /// Run all tests, on the host and under QEMU
     Test(test::Args),

@@ -106,6 +106,12 @@ pub(crate) fn host() -> Option<&'static Platform> {
     [&X86_64, &AARCH64, &RISCV64].into_iter().find(|platform| platform.arch == std::env::consts::ARCH)
 }
 
+/// The host, where it is one of ours, and all that are cross-built.
+pub(crate) fn all() -> Vec<&'static Platform> {
+    let others = CROSS.into_iter().filter(|platform| host().is_none_or(|host| host.arch != platform.arch));
+    host().into_iter().chain(others).collect()
+}
+
 impl Platform {
     /// The target as cargo writes it in names of environment variables.
     pub(crate) fn cargo_variable(&self, key: &str) -> String {

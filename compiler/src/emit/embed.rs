@@ -16,9 +16,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// What follows `far_model_` in far.h: a constant of such a name would be a second meaning of it.
 const TAKEN: &[&str] = &[
     "arena_size",
+    "description",
     "free",
+    "image_info",
+    "info",
+    "info_count",
     "input_count",
     "input_info",
+    "labels",
     "name",
     "open",
     "open_memory",
@@ -26,6 +31,7 @@ const TAKEN: &[&str] = &[
     "options",
     "output_count",
     "output_info",
+    "precisions",
     "required_features",
 ];
 

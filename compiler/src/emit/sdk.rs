@@ -48,8 +48,10 @@ impl Sdk {
         existing(folder.join("libfar.a"), triple)?;
         existing(folder.join("libfar.so"), triple)?;
         let entries = fs::read_dir(&folder).map_err(|e| missing(&e.to_string()).in_file(&folder))?;
-        let is_libfar =
-            |path: &PathBuf| path.file_stem().is_some_and(|s| s.to_string_lossy().starts_with("libfar"));
+        let is_libfar = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("libfar") && !name.ends_with(".debug")
+        };
         let mut files: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).filter(is_libfar).collect();
         files.sort();
         Ok(files)

@@ -70,6 +70,11 @@ impl Cross {
         Ok(cross)
     }
 
+    /// Whether the standard library was built here, for size.
+    pub(crate) fn has_small_std(&self) -> bool {
+        self.rustc.is_some()
+    }
+
     /// Where cross builds and their tools live.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
@@ -212,6 +217,27 @@ pub(crate) fn install_for_slow_suites() -> Result<()> {
     match packages::available() {
         true => packages::install("slow", &packages::for_slow_suites()),
         false => Ok(()),
+    }
+}
+
+/// Brings the build systems that the tests of the SDK use.
+pub(crate) fn install_for_sdk() -> Result<()> {
+    if packages::available() {
+        return packages::install("sdk", &packages::for_sdk());
+    }
+    let missing: Vec<_> = ["cmake", "make", "pkg-config"]
+        .into_iter()
+        .filter(|program| command::find(program).is_none())
+        .collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Missing {
+            what: format!(
+                "programs that the tests of the SDK need are not on the PATH: {}",
+                missing.join(", ")
+            ),
+            hint: "install them with this system's package manager, then run this command again".to_owned(),
+        }),
     }
 }
 

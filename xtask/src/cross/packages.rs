@@ -41,6 +41,11 @@ pub(crate) fn for_slow_suites() -> Vec<String> {
     vec!["dataset-fashion-mnist".to_owned()]
 }
 
+/// What the tests of the SDK need: the build systems that its users have.
+pub(crate) fn for_sdk() -> Vec<String> {
+    ["cmake", "make", "pkg-config"].map(str::to_owned).to_vec()
+}
+
 /// Installs those that are not there: as root or by a sudo that asks nothing, else says what to run.
 pub(crate) fn install(step_name: &str, packages: &[String]) -> Result<()> {
     let missing = not_installed(packages);

@@ -8,28 +8,33 @@ use std::process::Command;
 use crate::command;
 use crate::console::step;
 use crate::error::{Error, Result};
-use crate::platform::{CROSS, Platform};
+use crate::platform::{self, Platform};
 use crate::workspace::{cargo_program, copy, create_dir, remove_dir, write};
 
 /// The distribution's compiler: by its path, because rustup's comes first on the `PATH`.
 pub(crate) const RUSTC: &str = "/usr/bin/rustc";
-const CRATES: &str = "std,panic_unwind,panic_abort,test";
+/// The last one is for procedural macros, which run on the host.
+const CRATES: &str = "std,panic_unwind,panic_abort,test,proc_macro";
+/// Without the names in backtraces, which take more code than all kernels.
+const FEATURES: &str = "panic-unwind,optimize_for_size,backtrace-trace-only";
 /// Bitcode is what link-time optimisation of a program takes from its libraries.
 const RUSTFLAGS: &str = "-C embed-bitcode=yes";
+/// Kernels take nothing from the library but what is compiled with them.
+const OPT_LEVEL: &str = "z";
 
 /// Brings the sysroot in `dir` up to date with the compiler, and returns the compiler's path.
 pub(crate) fn build(dir: &Path) -> Result<PathBuf> {
     let version = command::stdout(Command::new(RUSTC).arg("-vV"))?;
     let name = version.lines().next().unwrap_or_default();
-    let recipe = format!("{version}\n{CRATES}\n{RUSTFLAGS}\n");
-    let outdated: Vec<_> = CROSS.into_iter().filter(|p| !is_current(dir, p, &recipe)).collect();
+    let recipe = format!("{version}\n{CRATES}\n{FEATURES}\n{RUSTFLAGS}\n{OPT_LEVEL}\n");
+    let outdated: Vec<_> = platform::all().into_iter().filter(|p| !is_current(dir, p, &recipe)).collect();
     if outdated.is_empty() {
         step("cross", format_args!("standard library: up to date with {name}"));
     } else {
         let targets: Vec<_> = outdated.iter().map(|platform| platform.rust).collect();
         step("cross", format_args!("standard library: building for {} with {name}", targets.join(" and ")));
         remove_dir(&super::builds(dir))?; // they are linked with the old library, and cargo does not know
-        link_host(dir, &version)?;
+        link_foreign_host(dir, &version)?;
         compile(dir, &outdated)?;
         for platform in outdated {
             write(&stamp(dir, platform), &recipe)?;
@@ -47,8 +52,12 @@ fn is_current(dir: &Path, platform: &Platform, recipe: &str) -> bool {
     std::fs::read_to_string(stamp(dir, platform)).is_ok_and(|text| text == recipe)
 }
 
-/// Build scripts and procedural macros run on the host: its library is the distribution's own.
-fn link_host(dir: &Path, version: &str) -> Result<()> {
+/// Build scripts and procedural macros run on the host: where that is none of our platforms, its library is the
+/// distribution's own.
+fn link_foreign_host(dir: &Path, version: &str) -> Result<()> {
+    if platform::host().is_some() {
+        return Ok(());
+    }
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
     let original = sysroot()?.join("lib/rustlib").join(host);
     let rustlib = dir.join("lib/rustlib");
@@ -76,7 +85,7 @@ fn compile(dir: &Path, platforms: &[&Platform]) -> Result<()> {
     )?;
     let mut cargo = Command::new(cargo_program());
     cargo.current_dir(&work).args(["build", "--release", "--offline"]);
-    cargo.arg(format!("-Zbuild-std={CRATES}")).arg("-Zbuild-std-features=backtrace,panic-unwind");
+    cargo.arg(format!("-Zbuild-std={CRATES}")).arg(format!("-Zbuild-std-features={FEATURES}"));
     cargo.args(["--config", "source.crates-io.replace-with=\"distribution\""]);
     cargo.arg("--config").arg(format!("source.distribution.directory={:?}", vendor));
     for platform in platforms {
@@ -84,7 +93,7 @@ fn compile(dir: &Path, platforms: &[&Platform]) -> Result<()> {
     }
     // The compiler's own library needs the compiler's unstable features.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", RUSTC).env("CARGO_TARGET_DIR", work.join("target"));
-    cargo.env("RUSTFLAGS", RUSTFLAGS);
+    cargo.env("RUSTFLAGS", RUSTFLAGS).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", OPT_LEVEL);
     for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WRAPPER"] {
         cargo.env_remove(name);
     }
@@ -98,6 +107,9 @@ fn compile(dir: &Path, platforms: &[&Platform]) -> Result<()> {
 
 /// Copies the library's crates in place of what was there.
 fn install(built: &Path, lib: &Path) -> Result<()> {
+    if let Some(target) = lib.parent().filter(|target| target.is_symlink()) {
+        std::fs::remove_file(target).map_err(Error::io("remove", target))?;
+    }
     remove_dir(lib)?;
     create_dir(lib)?;
     for entry in std::fs::read_dir(built).map_err(Error::io("list", built))? {

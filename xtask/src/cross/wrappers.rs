@@ -7,14 +7,14 @@ use std::path::Path;
 use super::Clang;
 use crate::command::quote;
 use crate::error::{Error, Result};
-use crate::platform::CROSS;
+use crate::platform;
 use crate::workspace::{create_dir, write};
 
 /// Writes them to `dir/bin`.
 pub(crate) fn write_all(dir: &Path, clang: &Clang, rustc: Option<&Path>) -> Result<()> {
     let bin = dir.join("bin");
     create_dir(&bin)?;
-    for platform in CROSS {
+    for platform in platform::all() {
         for (name, compiler) in [("clang", clang.cc()), ("clang++", clang.cxx())] {
             let exec = format!("{compiler} --target={} -fuse-ld=lld", platform.gnu);
             script(&bin.join(format!("{}-{name}", platform.gnu)), &exec)?;

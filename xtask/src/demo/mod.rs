@@ -46,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         Error::Unexpected(format!("libfar has no kernels for `{}`", std::env::consts::ARCH))
     })?;
     let cross = Cross::set_up(workspace, None)?;
-    sdk::build(workspace, &cross, &sdk::platforms())?;
+    sdk::build(workspace, &cross, &platform::all())?;
     step("demo", "building farc");
     command::run(workspace.cargo("build").args(["--release", "--package=farc", "--bin=farc"]))?;
 

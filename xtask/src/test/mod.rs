@@ -1,8 +1,9 @@
 //! `cargo xtask test`: all tests, on the host and under QEMU. A cross run counts only if the output of its tests
 //! names the architecture and the kernels that were expected.
-//! May import: `command`, `console`, `cross`, `error`, `platform`, `workspace`.
+//! May import: `command`, `console`, `cross`, `error`, `platform`, `sdk`, `workspace`.
 
 mod libtest;
+mod sdk;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Only the tests under QEMU
     #[arg(long, conflicts_with = "host_only")]
     cross_only: bool,
+    /// Only the SDK: made, unpacked, linked in every way, run here and under QEMU
+    #[arg(long, conflicts_with_all = ["host_only", "cross_only"])]
+    sdk_only: bool,
     /// Also the slow tests, and the kernels at more vector lengths
     #[arg(long)]
     slow: bool,
@@ -46,18 +50,21 @@ struct Row {
 /// Runs them and reports.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut rows = Vec::new();
-    if !args.cross_only {
+    if !args.cross_only && !args.sdk_only {
         rows.push(test_host(workspace, args)?);
     }
     if !args.host_only {
         let cross = Cross::set_up(workspace, None)?;
-        for platform in CROSS {
+        for platform in CROSS.into_iter().filter(|_| !args.sdk_only) {
             for cpu in platform.cpus {
                 rows.push(test_cross(workspace, &cross, platform, cpu, &RUNTIME, args)?);
             }
             for cpu in platform.slow_cpus.iter().filter(|_| args.slow) {
                 rows.push(test_cross(workspace, &cross, platform, cpu, &["far-kernels"], args)?);
             }
+        }
+        if !args.cross_only {
+            rows.push(test_sdk(workspace, &cross)?);
         }
     }
     report(&rows)
@@ -74,6 +81,15 @@ fn test_host(workspace: &Workspace, args: &Args) -> Result<Row> {
         cargo.env("LIBCLANG_PATH", dir);
     }
     test(cargo, args, "host", std::env::consts::ARCH, None)
+}
+
+fn test_sdk(workspace: &Workspace, cross: &Cross) -> Result<Row> {
+    cross::install_for_sdk()?;
+    let begin = Instant::now();
+    let counts = sdk::run(workspace, cross)?;
+    step("test", format_args!("sdk: {} passed, {} failed", counts.passed, counts.failed));
+    let seconds = begin.elapsed().as_secs();
+    Ok(Row { target: "sdk", cpu: "all", proof: libtest::Proof::default(), counts, seconds })
 }
 
 fn test_cross(

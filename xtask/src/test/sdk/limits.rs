@@ -1,0 +1,120 @@
+//! What must hold of the files: sizes, what they need at run time, the oldest glibc.
+//! May import: `link`, `command`, `console`, `cross`, `error`, `platform`, `sdk`.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::link::Linker;
+use crate::command;
+use crate::console::step;
+use crate::cross::Cross;
+use crate::error::{Error, Result};
+use crate::platform::Platform;
+use crate::sdk::elf::{Elf, Glibc};
+
+/// Bytes of libfar.so without symbols.
+const SHARED: u64 = 700_000;
+/// The same on x86-64, which no small board is: its tiles of AVX-512 come in 28 sizes for each precision.
+const SHARED_X86_64: u64 = 800_000;
+/// The same with rustup's standard library, which knows how to print names in backtraces.
+const SHARED_WITH_NAMES: u64 = 900_000;
+/// Bytes of a minimal program with libfar.a in it, without symbols.
+const MINIMAL: u64 = 900_000;
+/// The oldest glibc on which libfar.so loads; docs/sdk.md names it.
+const GLIBC: Glibc = (2, 30);
+
+/// The shared library and the board's command.
+pub(super) fn check(cross: &Cross, platform: &Platform, sdk: &Path) -> Result<()> {
+    let lib = sdk.join("lib").join(platform.rust);
+    let soname = std::fs::read_link(lib.join("libfar.so")).map_err(Error::io("read", &lib))?;
+    let shared = lib.join(&soname);
+    let elf = Elf::read(cross, &shared)?;
+    let needed: Vec<_> = elf.needed.iter().filter(|name| !is_libc(name)).collect();
+    if !needed.is_empty() {
+        return Err(Error::Unexpected(format!("libfar.so needs more than libc: {needed:?}")));
+    }
+    if elf.soname.as_deref() != soname.to_str() {
+        return Err(Error::Unexpected(format!(
+            "libfar.so leads to {soname:?}, whose soname is {:?}",
+            elf.soname
+        )));
+    }
+    let glibc = elf.glibc.unwrap_or_default();
+    if glibc > GLIBC {
+        return Err(Error::Unexpected(format!("libfar.so needs glibc {glibc:?}, allowed is {GLIBC:?}")));
+    }
+    let tool = Elf::read(cross, &sdk.join("bin").join(platform.rust).join("far"))?;
+    if !tool.needed.is_empty() {
+        return Err(Error::Unexpected(format!("far needs {:?}", tool.needed)));
+    }
+    let bytes = size(&shared)?;
+    step(
+        "test",
+        format_args!(
+            "sdk: {}: libfar.so has {bytes} bytes, needs glibc {}.{}",
+            platform.rust, glibc.0, glibc.1
+        ),
+    );
+    let limit = match platform.arch {
+        _ if !cross.has_small_std() => SHARED_WITH_NAMES,
+        "x86_64" => SHARED_X86_64,
+        _ => SHARED,
+    };
+    at_most(&shared, bytes, limit)?;
+    symbols_are_aside(cross, &shared)
+}
+
+/// libc, its parts, and the loader.
+fn is_libc(name: &str) -> bool {
+    ["libc.so.", "libm.so.", "libpthread.so.", "libdl.so.", "ld-linux-"]
+        .iter()
+        .any(|part| name.starts_with(part))
+}
+
+/// The debug information must be beside the library, under the name that debuggers look for.
+fn symbols_are_aside(cross: &Cross, shared: &Path) -> Result<()> {
+    let mut debug = shared.as_os_str().to_owned();
+    debug.push(".debug");
+    let sections =
+        |file: &Path| command::stdout(Command::new(cross.readelf()).args(["--wide", "--sections"]).arg(file));
+    if sections(shared)?.contains(".debug_line") || !sections(shared)?.contains(".gnu_debuglink") {
+        return Err(Error::Unexpected("libfar.so is not stripped, or names no file of symbols".to_owned()));
+    }
+    match sections(Path::new(&debug))?.contains(".debug_line") {
+        true => Ok(()),
+        false => Err(Error::Unexpected(format!("`{}` has no debug information", debug.display()))),
+    }
+}
+
+/// A program with libfar.a in it, and one with libc too.
+pub(super) fn minimal(linker: &Linker<'_>) -> Result<()> {
+    let program = linker.models.join("minimal");
+    let archive = linker.lib().join("libfar.a");
+    let mut bytes = [0; 2];
+    for (bytes, more) in bytes.iter_mut().zip([&["-static-libgcc"][..], &["-static"]]) {
+        let mut cc = linker.cc()?;
+        cc.args(more).arg("-s").arg("-I").arg(linker.sdk.join("include")).arg(&archive);
+        command::stdout(cc.args(["-lpthread", "-lm", "-ldl", "-o"]).arg(&program))?;
+        *bytes = size(&program)?;
+    }
+    let [alone, with_libc] = bytes;
+    let triple = linker.platform.rust;
+    step(
+        "test",
+        format_args!("sdk: {triple}: a program with libfar.a has {alone} bytes, fully static {with_libc}"),
+    );
+    at_most(&program, alone, MINIMAL)
+}
+
+fn size(file: &Path) -> Result<u64> {
+    std::fs::metadata(file).map(|metadata| metadata.len()).map_err(Error::io("read", file))
+}
+
+fn at_most(file: &Path, bytes: u64, limit: u64) -> Result<()> {
+    match bytes <= limit {
+        true => Ok(()),
+        false => {
+            Err(Error::Unexpected(format!("`{}` has {bytes} bytes, allowed are {limit}", file.display())))
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Programs linked with the SDK as docs/sdk.md says, and run. May import: `command`, `cross`, `error`, `platform`, `workspace`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command;
+use crate::error::{Error, Result};
+use crate::platform::{self, Platform};
+use crate::workspace::{copy, create_dir, write};
+
+const PROBE: &str = include_str!("probe.c");
+const CMAKE: &str = include_str!("CMakeLists.txt");
+
+/// A way to link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// `find_package(Far)`, target `Far::far`.
+    CMakeShared,
+    /// `find_package(Far)`, target `Far::far_static`.
+    CMakeStatic,
+    /// `pkg-config --libs far`.
+    PkgConfigShared,
+    /// `-static` and `pkg-config --static --libs far`.
+    PkgConfigStatic,
+    /// The example's own Makefile.
+    Makefile,
+    /// `find_package(Far)` and `pkg-config` after `packaging/install.sh`.
+    Installed,
+    /// One static program that holds its model: `farc compile --emit obj`.
+    Object,
+    /// The same, `--emit c`.
+    C,
+}
+
+impl Way {
+    pub(super) const ALL: [Way; 8] = [
+        Way::CMakeShared,
+        Way::CMakeStatic,
+        Way::PkgConfigShared,
+        Way::PkgConfigStatic,
+        Way::Makefile,
+        Way::Installed,
+        Way::Object,
+        Way::C,
+    ];
+}
+
+/// Links for one platform.
+pub(super) struct Linker<'a> {
+    pub(super) platform: &'a Platform,
+    pub(super) sdk: &'a Path,
+    /// Where the models are, and programs go.
+    pub(super) models: &'a Path,
+}
+
+impl Linker<'_> {
+    fn native(&self) -> bool {
+        platform::host().is_some_and(|host| host.arch == self.platform.arch)
+    }
+
+    /// The compiler that a board's vendor would give.
+    fn cc_name(&self) -> String {
+        if self.native() { "cc".to_owned() } else { format!("{}-gcc", self.platform.gnu) }
+    }
+
+    /// The compiler, with the program that is linked everywhere.
+    pub(super) fn cc(&self) -> Result<Command> {
+        let probe = self.models.join("probe.c");
+        write(&probe, PROBE)?;
+        let mut cc = Command::new(self.cc_name());
+        cc.args(["-std=c99", "-O2", "-Wall", "-Wextra", "-ffunction-sections", "-Wl,--gc-sections"])
+            .arg(probe);
+        Ok(cc)
+    }
+
+    /// The platform's folder of libraries.
+    pub(super) fn lib(&self) -> PathBuf {
+        self.sdk.join("lib").join(self.platform.rust)
+    }
+
+    /// The program, with what it needs on its command line.
+    pub(super) fn build(&self, way: Way) -> Result<Program> {
+        let program = self.models.join(format!("probe-{way:?}"));
+        let model = vec![self.models.join("fashion.far")];
+        match way {
+            Way::CMakeShared => {
+                Ok(Program { path: self.cmake(self.sdk, "cmake")?.join("probe_far"), arguments: model })
+            }
+            Way::CMakeStatic => Ok(Program {
+                path: self.cmake(self.sdk, "cmake")?.join("probe_far_static"),
+                arguments: model,
+            }),
+            Way::PkgConfigShared => {
+                let mut cc = self.cc()?;
+                cc.args(self.pkg_config(&self.lib(), &["--cflags", "--libs"])?);
+                let rpath = format!("-Wl,-rpath,{}", self.lib().display());
+                command::stdout(cc.arg(rpath).arg("-o").arg(&program))?;
+                Ok(Program { path: program, arguments: model })
+            }
+            Way::PkgConfigStatic => {
+                let mut cc = self.cc()?;
+                cc.arg("-static").args(self.pkg_config(&self.lib(), &["--static", "--cflags", "--libs"])?);
+                command::stdout(cc.arg("-o").arg(&program))?;
+                Ok(Program { path: program, arguments: model })
+            }
+            Way::Makefile => self.makefile(model),
+            Way::Installed => self.installed(program, model),
+            Way::Object => self.embedded(program, "object", "fashion.o"),
+            Way::C => self.embedded(program, "c", "fashion.c"),
+        }
+    }
+
+    fn embedded(&self, program: PathBuf, folder: &str, constant: &str) -> Result<Program> {
+        let folder = self.models.join(folder);
+        let mut cc = self.cc()?;
+        cc.args(["-static", "-DEMBEDDED", "-I"]).arg(&folder).arg(folder.join(constant));
+        cc.args(self.pkg_config(&self.lib(), &["--static", "--cflags", "--libs"])?);
+        command::stdout(cc.arg("-o").arg(&program))?;
+        Ok(Program { path: program, arguments: Vec::new() })
+    }
+
+    fn pkg_config(&self, lib: &Path, arguments: &[&str]) -> Result<Vec<String>> {
+        let mut pkg_config = Command::new("pkg-config");
+        pkg_config.env("PKG_CONFIG_LIBDIR", lib.join("pkgconfig")).args(arguments).arg("far");
+        if lib.starts_with(self.root()) {
+            pkg_config.env("PKG_CONFIG_SYSROOT_DIR", self.root());
+        }
+        Ok(command::stdout(&mut pkg_config)?.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Where [`Way::Installed`] installs.
+    fn root(&self) -> PathBuf {
+        self.models.join("root")
+    }
+
+    fn installed(&self, program: PathBuf, model: Vec<PathBuf>) -> Result<Program> {
+        let root = self.root();
+        let mut install = Command::new(self.sdk.join("packaging/install.sh"));
+        command::run(install.arg(self.platform.rust).arg(&root))?;
+        self.cmake(&root.join("usr"), "cmake-installed")?;
+        let lib = root.join("usr/lib");
+        let mut cc = self.cc()?;
+        cc.args(self.pkg_config(&lib, &["--cflags", "--libs"])?);
+        command::stdout(cc.arg(format!("-Wl,-rpath,{}", lib.display())).arg("-o").arg(&program))?;
+        Ok(Program { path: program, arguments: model })
+    }
+
+    /// Builds both ways of CMake with what is under `prefix`; where they are.
+    fn cmake(&self, prefix: &Path, folder: &str) -> Result<PathBuf> {
+        let source = self.models.join(folder);
+        let build = source.join("build");
+        create_dir(&source)?;
+        write(&source.join("CMakeLists.txt"), CMAKE)?;
+        write(&source.join("probe.c"), PROBE)?;
+        let mut cmake = Command::new("cmake");
+        cmake.arg("-S").arg(&source).arg("-B").arg(&build);
+        cmake.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
+        cmake.arg(format!("-DCMAKE_C_COMPILER={}", self.cc_name()));
+        if !self.native() {
+            cmake.arg("-DCMAKE_SYSTEM_NAME=Linux");
+            cmake.arg(format!("-DCMAKE_SYSTEM_PROCESSOR={}", self.platform.arch));
+        }
+        command::run(&mut cmake)?;
+        command::run(Command::new("cmake").arg("--build").arg(&build))?;
+        Ok(build)
+    }
+
+    /// The example `classify`, copied from the SDK; it runs on two of its images.
+    fn makefile(&self, model: Vec<PathBuf>) -> Result<Program> {
+        let folder = self.models.join("make");
+        create_dir(&folder)?;
+        for file in ["Makefile", "classify.c", "npy.h"] {
+            copy(&self.sdk.join("examples/c").join(file), &folder.join(file))?;
+        }
+        let mut make = Command::new("make");
+        make.arg("-C").arg(&folder).arg(format!("CC={}", self.cc_name()));
+        make.arg(format!("FAR_SDK={}", self.sdk.display())).arg("LDFLAGS=-static");
+        command::run(&mut make)?;
+        let mut arguments = model;
+        for file in ["images.npy", "labels.npy", "far-pruned-dense.logits.npy"] {
+            arguments.push(self.sdk.join("examples/models/far-fashion").join(file));
+        }
+        arguments.extend(["--count", "2", "--json"].map(PathBuf::from));
+        Ok(Program { path: folder.join("classify"), arguments })
+    }
+
+    /// Runs it; what it says of its outputs' bits, where it is the probe.
+    pub(super) fn run(&self, program: &Program) -> Result<Option<String>> {
+        let mut run = match self.platform.cpus.first().filter(|_| !self.native()) {
+            None => Command::new(&program.path),
+            Some(cpu) => {
+                let mut qemu = Command::new(self.platform.qemu());
+                qemu.args(["-cpu", cpu.qemu, "-L"])
+                    .arg(format!("/usr/{}", self.platform.gnu))
+                    .arg(&program.path);
+                qemu
+            }
+        };
+        let said = command::stdout(run.args(&program.arguments))?;
+        let expected = self.platform.arch;
+        if program.path.ends_with("classify") {
+            return match said.contains(&format!("\"arch\":\"{expected}\"")) {
+                true => Ok(None),
+                false => Err(Error::Unexpected(format!("classify did not run on `{expected}`: {said}"))),
+            };
+        }
+        match said.split_once(' ') {
+            Some((arch, hash)) if arch == expected => Ok(Some(hash.to_owned())),
+            _ => Err(Error::Unexpected(format!("expected `{expected}` and a hash, got `{said}`"))),
+        }
+    }
+}
+
+/// A program that was linked.
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    arguments: Vec<PathBuf>,
+}

@@ -2,9 +2,8 @@
 //! May import: `farc`.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Arg, ArgAction, ArgMatches};
 use farc::emit::{self, Form, Output};
@@ -17,10 +16,10 @@ use farc::precision::{Dtype, DtypeOptions, F16Arithmetic};
 use farc::report;
 use farc::target::Target;
 use farc::{Options, compile};
-use indicatif::ProgressBar;
 
 use super::calibrate::{self, CalibrateArgs};
 use super::model::ModelArgs;
+use super::progress::Progress;
 use super::{Reply, summary};
 
 /// Compile an ONNX model for a target
@@ -143,8 +142,7 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
     let found = args.calibration.run(&model, masks.as_ref(), &target, &options, json).map_err(in_file)?;
     let (chosen, calibration) = found.unzip();
     options.dtype = chosen.unwrap_or(options.dtype);
-    let progress = progress(json);
-    progress.set_message(format!("compiling {} for {}", args.model.display(), target.name));
+    let progress = Progress::new(json, format!("compiling {} for {}", args.model.display(), target.name));
     let mut compiled = compile(&model, masks.as_ref(), &target, &options).map_err(in_file)?;
     compiled.report.calibration = calibration;
     emit::write(&output, &compiled.artifact, &compiled.report.to_json(), &target)?;
@@ -155,7 +153,7 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
         let page = report::page(&compiled.report, &plan, &target.cpu.core);
         emit::write_file(path, page.as_bytes(), "report")?;
     }
-    progress.finish_and_clear();
+    drop(progress);
     Ok(Reply::Text(if json {
         compiled.report.to_json()
     } else {
@@ -169,14 +167,4 @@ fn exception(text: &str) -> Result<(String, Dtype), String> {
     let (pattern, dtype) = text.rsplit_once('=').ok_or("expected `PATTERN=DTYPE`")?;
     let dtype = dtype.parse().map_err(|e: farc::error::Error| e.expected.unwrap_or_default())?;
     Ok((pattern.to_owned(), dtype))
-}
-
-/// Moves on a terminal only.
-fn progress(json: bool) -> ProgressBar {
-    if json || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new_spinner();
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }

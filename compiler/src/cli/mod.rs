@@ -11,6 +11,7 @@ mod foreign;
 mod inspect;
 mod model;
 mod profile;
+mod progress;
 mod prune;
 mod render;
 mod run;

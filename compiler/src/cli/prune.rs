@@ -10,6 +10,7 @@ use farc::prune::{self, Goal, Importance, Options, Part, Report, Row};
 use farc::target::Target;
 
 use super::model::ModelArgs;
+use super::progress::Progress;
 use super::{Reply, show};
 
 /// Make pruning masks: drop the hidden units that matter least until a goal is met
@@ -115,7 +116,9 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let importance = if args.absolute { Importance::Absolute } else { Importance::Relative };
     let options =
         Options { goal, importance, mlp: args.mlp, dtype: args.dtype, import: ImportOptions::default() };
+    let progress = Progress::new(json, format!("pruning {} for {}", args.model.display(), target.name));
     let pruned = prune::prune(&model, &target, &options).map_err(|e| e.in_file(&args.model))?;
+    drop(progress);
     if let Some(path) = &args.svg {
         emit::write_file(path, prune::svg(&pruned.report).as_bytes(), "picture")?;
     }

@@ -16,6 +16,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::foreign::{self, QemuRunner};
 use super::model::ModelArgs;
+use super::progress::Progress;
 use super::run::SessionArgs;
 use super::{Reply, show};
 
@@ -71,6 +72,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         layers: !args.no_layers,
     };
     let runner = runner(header, args.session.threads);
+    let progress =
+        Progress::new(json, format!("judging {} by {}", args.artifact.display(), args.model.display()));
     let verdict = verify::run(&model, masks.as_deref(), &artifact, &options, &*runner).map_err(|e| {
         let file = match e.kind {
             ErrorKind::BadMask => args.masks.as_ref().unwrap_or(&args.model),
@@ -83,6 +86,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
         Some(path) => verdict.with(against(args, path, &artifact, &options, &*runner)?),
         None => verdict,
     };
+    drop(progress);
     let passed = verdict.passed;
     // Strings, numbers and lists only: nothing that JSON can't say.
     let text =

@@ -127,8 +127,10 @@ impl Findings {
         let (header, plan) = (&artifact.header, &artifact.plan);
         if Some(header.arch) != self.arch {
             let here = self.arch.map_or("something that there are no kernels for", Arch::name);
+            let again =
+                self.arch.map_or(String::new(), |arch| format!("; compile it again with `--target {arch}`"));
             verdict.reasons.push(format!(
-                "it was compiled for {} (target `{}`), and this machine is {here}; compile it again with `--target`",
+                "it was compiled for {} (target `{}`), and this machine is {here}{again}",
                 header.arch, header.target
             ));
             return;
@@ -144,17 +146,13 @@ impl Findings {
         let needed = plan.arena_bytes + artifact.weights.len() as u64;
         verdict.notes.push(format!(
             "memory: {} for weights and {} of arena for each session",
-            mebibytes(artifact.weights.len() as u64),
-            mebibytes(plan.arena_bytes)
+            size(artifact.weights.len() as u64),
+            size(plan.arena_bytes)
         ));
         if let Some((_, free)) = self.machine.memory
             && needed > free
         {
-            verdict.reasons.push(format!(
-                "it needs {} of memory, and {} are free",
-                mebibytes(needed),
-                mebibytes(free)
-            ));
+            verdict.reasons.push(format!("it needs {} of memory, and {} are free", size(needed), size(free)));
         }
     }
 
@@ -222,9 +220,7 @@ impl Findings {
         );
         line(
             "memory",
-            machine
-                .memory
-                .map(|(total, free)| format!("{}, of which {} are free", mebibytes(total), mebibytes(free))),
+            machine.memory.map(|(total, free)| format!("{}, of which {} are free", size(total), size(free))),
         );
         line(
             "pages",
@@ -252,8 +248,12 @@ fn or_unknown(text: String) -> String {
     if text.is_empty() { "the system doesn't say".into() } else { text }
 }
 
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+/// A size in KiB below 1 MiB, else in MiB.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
 }
 
 /// Milliseconds of one run of the smallest call.

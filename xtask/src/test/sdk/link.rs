@@ -11,6 +11,9 @@ use crate::workspace::{copy, create_dir, write};
 const PROBE: &str = include_str!("probe.c");
 const CMAKE: &str = include_str!("CMakeLists.txt");
 
+/// Uses all of far.hpp with any model, and ends with 0 where all is as it must be.
+const CPP: &str = include_str!("../../../../capi/abi-check/cpp/any.cpp");
+
 /// A way to link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -184,19 +187,37 @@ impl Linker<'_> {
         Ok(Program { path: folder.join("classify"), arguments })
     }
 
-    /// Runs it; what it says of its outputs' bits, where it is the probe.
-    pub(super) fn run(&self, program: &Program) -> Result<Option<String>> {
-        let mut run = match self.platform.cpus.first().filter(|_| !self.native()) {
-            None => Command::new(&program.path),
+    /// A C++ program over far.hpp, in one file with libfar.a, built and run.
+    pub(super) fn cpp(&self) -> Result<()> {
+        let (source, program) = (self.models.join("any.cpp"), self.models.join("any"));
+        write(&source, CPP)?;
+        let name = if self.native() { "c++".to_owned() } else { format!("{}-g++", self.platform.gnu) };
+        let mut cxx = Command::new(name);
+        cxx.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-static"]).arg(&source);
+        cxx.args(self.pkg_config(&self.lib(), &["--static", "--cflags", "--libs"])?);
+        command::stdout(cxx.arg("-o").arg(&program))?;
+        let said = command::stdout(self.command(&program).arg(self.models.join("fashion.far")))?;
+        match said.trim_end().ends_with("all as expected") {
+            true => Ok(()),
+            false => Err(Error::Unexpected(format!("any.cpp: {said}"))),
+        }
+    }
+
+    /// What runs a program of the platform.
+    fn command(&self, program: &Path) -> Command {
+        match self.platform.cpus.first().filter(|_| !self.native()) {
+            None => Command::new(program),
             Some(cpu) => {
                 let mut qemu = Command::new(self.platform.qemu());
-                qemu.args(["-cpu", cpu.qemu, "-L"])
-                    .arg(format!("/usr/{}", self.platform.gnu))
-                    .arg(&program.path);
+                qemu.args(["-cpu", cpu.qemu, "-L"]).arg(format!("/usr/{}", self.platform.gnu)).arg(program);
                 qemu
             }
-        };
-        let said = command::stdout(run.args(&program.arguments))?;
+        }
+    }
+
+    /// Runs it; what it says of its outputs' bits, where it is the probe.
+    pub(super) fn run(&self, program: &Program) -> Result<Option<String>> {
+        let said = command::stdout(self.command(&program.path).args(&program.arguments))?;
         let expected = self.platform.arch;
         if program.path.ends_with("classify") {
             return match said.contains(&format!("\"arch\":\"{expected}\"")) {

@@ -49,6 +49,7 @@ pub(super) fn run(workspace: &Workspace, cross: &Cross) -> Result<Counts> {
                 let name = format!("{way:?} for {}", platform.rust);
                 bits.extend(suite.count(&name, hash).flatten());
             }
+            suite.count(&format!("a C++ program for {}", platform.rust), linker.cpp());
             suite.count(&format!("a minimal program for {}", platform.rust), limits::minimal(&linker));
         }
     }

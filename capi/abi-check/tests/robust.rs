@@ -78,8 +78,10 @@ fn instrumented(sanitizer: &str) -> Result<(String, String), String> {
         .ok_or_else(|| format!("this Rust has no `*{suffix}` in {libdir}"))?;
     let target = target_folder().join(format!("sanitize-{sanitizer}"));
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(capi()).args(["build", "--package", "libfar", "--lib", "--target", &host]);
-    cargo.arg("--target-dir").arg(&target).env("RUSTC_BOOTSTRAP", "1");
+    cargo.current_dir(capi()).args(["rustc", "--package", "libfar", "--lib", "--crate-type", "staticlib"]);
+    // Incremental builds and sanitizers leave symbols undefined.
+    cargo.args(["--target", &host, "--target-dir"]).arg(&target).env("CARGO_INCREMENTAL", "0");
+    cargo.env("RUSTC_BOOTSTRAP", "1");
     let flags = format!("-Zsanitizer={sanitizer} -Cunsafe-allow-abi-mismatch=sanitizer");
     attempt(cargo.env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
     let archive = target.join(host).join("debug/libfar.a");

@@ -113,6 +113,72 @@ fn an_artifact_is_compiled_inspected_run_and_timed() {
 }
 
 #[test]
+fn every_command_says_how_weights_are_stored() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    let compile = |rest: &[&str]| {
+        let arguments = ["compile", &model, "--target", "host", "-o", "model.far"];
+        prints(folder.path(), &[&arguments[..], rest].concat())
+    };
+    let except = ["--dtype", "int8", "--dtype-for", "blocks.*.mlp.fc1=f32", "--dtype-for", "head=f16"];
+    let text = compile(&except);
+    for part in ["in f32 of 4 steps", "in f16 of 1 step,", "in int8 of "] {
+        assert!(text.contains(part), "{text}");
+    }
+    let report = json(&compile(&[&except[..], &["--json"]].concat()));
+    let steps = report["steps"].as_array().unwrap();
+    let step = |name: &str| steps.iter().find(|step| step["name"] == name).expect("a step");
+    assert_eq!(step("blocks.0.mlp.fc1")["precision"], "f32");
+    assert_eq!(step("blocks.0.mlp.fc2")["precision"], "int8");
+    assert_eq!(step("blocks.0.norm1")["precision"], serde_json::Value::Null);
+    let stored = report["totals"]["precisions"].as_array().unwrap();
+    let bytes: u64 = stored.iter().map(|stored| stored["bytes"].as_u64().unwrap()).sum();
+    assert!(stored.len() == 3 && bytes <= report["totals"]["weight_bytes"].as_u64().unwrap(), "{stored:?}");
+
+    let text = prints(folder.path(), &["inspect", "model.far"]);
+    assert!(
+        text.contains("steps in int8")
+            && text.contains("of 1 step in f16")
+            && text.contains("int8     384→96"),
+        "{text}"
+    );
+    let info = json(&prints(folder.path(), &["inspect", "model.far", "--json"]));
+    assert_eq!(&info["precisions"], &report["totals"]["precisions"]);
+    let bench = prints(folder.path(), &["bench", "model.far", "--runs", "1", "--threads", "1", "--profile"]);
+    assert!(bench.contains("weights  int8, f32, f16\n") && bench.contains("gemm_i8_"), "{bench}");
+}
+
+#[test]
+fn a_dtype_that_cannot_be_is_refused() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    let compile = |target, rest: &[&'static str], parts: &[&str]| {
+        let arguments = ["compile", &model, "--target", target, "-o", "model.far"];
+        fails(folder.path(), &[&arguments[..], rest].concat(), parts);
+    };
+    compile(
+        "raspberry-pi-5",
+        &["--dtype", "bf16"],
+        &["`raspberry-pi-5` has no products in bfloat16", "x86_64", "aarch64", "`int8` is a quarter"],
+    );
+    compile(
+        "x86_64",
+        &["--dtype-for", "blocks.0.mlp.fc3=int8"],
+        &["`blocks.0.mlp.fc3` fits no step that has weights", "`blocks.0.mlp.fc1`", "farc inspect"],
+    );
+    for wrong in [["--dtype", "int4"], ["--dtype-for", "head"], ["--dtype-for", "head=half"]] {
+        let arguments = ["compile", &model, "--target", "x86_64", "-o", "model.far", wrong[0], wrong[1]];
+        let output = farc(folder.path(), &arguments).assert().code(2).get_output().clone();
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert!(
+            error.contains(wrong[1]) && (error.contains("`int8`") || error.contains("PATTERN=DTYPE")),
+            "{error}"
+        );
+    }
+    assert!(files(folder.path()).is_empty());
+}
+
+#[test]
 fn an_artifact_is_judged_by_its_model() {
     let folder = folder();
     compiled(folder.path(), "host");

@@ -135,6 +135,7 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
         let file = match e.kind {
             ErrorKind::BadMask => args.masks.as_ref(),
             ErrorKind::BadMeta => args.meta.as_ref(),
+            ErrorKind::BadOption => return e,
             _ => None,
         };
         e.in_file(file.unwrap_or(&args.model))

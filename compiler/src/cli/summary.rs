@@ -58,8 +58,10 @@ pub(super) fn text(
         ),
     );
     let precisions = totals.precisions.iter();
-    let precisions =
-        precisions.map(|p| format!("{} in {} of {} steps", show::bytes(p.bytes), p.precision, p.steps));
+    let precisions = precisions.map(|p| {
+        let steps = if p.steps == 1 { "step" } else { "steps" };
+        format!("{} in {} of {} {steps}", show::bytes(p.bytes), p.precision, p.steps)
+    });
     line("weights", precisions.collect::<Vec<_>>().join(", "));
     line("memory", format!("{} of arena for each session", show::bytes(totals.arena_bytes)));
     line("predicted", format!("{} a run on one core ({})", show::time(totals.predicted_ms), target.cpu.core));

@@ -223,7 +223,8 @@ pub fn text(artifact: &Artifact<'_>) -> String {
     }
     lines.push(format!("weights   {} bytes", artifact.weights.len()));
     for Stored { precision, steps, bytes } in stored(plan, header.arch) {
-        lines.push(format!("          {bytes} bytes of {steps} steps in {precision}"));
+        let name = if steps == 1 { "step" } else { "steps" };
+        lines.push(format!("          {bytes} bytes of {steps} {name} in {precision}"));
     }
     lines.push(format!("arena     {} bytes", plan.arena_bytes));
     let mut counts: Vec<(&str, usize)> = Vec::new();

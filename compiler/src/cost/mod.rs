@@ -39,9 +39,13 @@ const RESIDUAL_WORK: f64 = 1.0;
 const TANH_WORK: f64 = 11.0;
 const ERF_WORK: f64 = 12.5;
 /// An element of a row that a product in int8 quantises.
-const QUANTISE_WORK: f64 = 8.0;
+const QUANTISE_WORK: f64 = 6.0;
+/// An element of its result, which is scaled.
+const SCALE_WORK: f64 = 3.0;
 /// The same for what a hidden unit takes in one step beside its multiply-adds, as far as they don't hide it.
 const CELL_WORK: f64 = 33.0;
+/// The same in int8, where sums are scaled and hidden values quantised.
+const INT8_CELL_WORK: f64 = 66.0;
 
 /// The model for one target.
 #[derive(Clone, Debug)]
@@ -135,7 +139,7 @@ impl CostModel {
         let peak = self.peak * self.product * self.speedup().product;
         let compute = multiply_adds / peak + tiles as f64 * self.tile;
         let weights = gemm_weight_len(self.precision, self.arch, k, n);
-        picoseconds(compute.max(self.stream(weights)) + self.quantised(rows * k))
+        picoseconds(compute.max(self.stream(weights)) + self.quantised(rows, k, n))
     }
 
     /// The recurrence of one unit over `rows` steps, its gates' input half not counted.
@@ -144,8 +148,9 @@ impl CostModel {
         let len = lstm_weight_len(self.precision, self.arch, hidden);
         let peak = self.peak * self.recurrence * self.speedup().recurrence;
         let products = product(&[hidden, 4, padded]) / peak;
+        let cell = if self.precision == Precision::Int8 { INT8_CELL_WORK } else { CELL_WORK };
         let missing = (len as f64 * 4.0 - self.resident).max(0.0) / self.l2;
-        let step = self.step + products + missing + self.elements(padded, CELL_WORK);
+        let step = self.step + products + missing + self.elements(padded, cell);
         picoseconds((rows as f64 * step).max(self.stream(len)))
     }
 
@@ -214,9 +219,15 @@ impl CostModel {
         self.speedups[self.precision as usize]
     }
 
-    /// So many elements of rows that a product prepares before it multiplies them.
-    fn quantised(&self, elements: usize) -> f64 {
-        if self.precision == Precision::Int8 { self.elements(elements, QUANTISE_WORK) } else { 0.0 }
+    /// What a product in int8 does beside multiplying: its rows are quantised, its results scaled.
+    fn quantised(&self, rows: usize, k: usize, n: usize) -> f64 {
+        match self.precision {
+            Precision::Int8 => {
+                self.elements(rows * k, QUANTISE_WORK)
+                    + self.elements(rows * n.next_multiple_of(PANEL), SCALE_WORK)
+            }
+            _ => 0.0,
+        }
     }
 
     fn elements(&self, elements: usize, work: f64) -> f64 {

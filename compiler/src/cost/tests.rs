@@ -52,7 +52,7 @@ fn vector_units_gain_by_int8() {
         let int8 = f32.clone().with_precision(Precision::Int8);
         let has_vectors = target.rates.int8.product > 1.0;
         assert_eq!(int8.block(197, 192, 768) < f32.block(197, 192, 768), has_vectors, "{}", target.name);
-        assert!(int8.recurrence(197, 64) <= f32.recurrence(197, 64), "{}", target.name);
+        assert_eq!(int8.recurrence(197, 64) < f32.recurrence(197, 64), has_vectors, "{}", target.name);
         // Rows that few columns share are hardly worth it to quantise.
         let [narrow, wide] =
             [16, 768].map(|n| int8.block(197, 192, n) as f64 / f32.block(197, 192, n) as f64);

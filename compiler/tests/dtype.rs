@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use far_engine::{Extent, Input, Model, Session, SessionOptions};
+use far_format::cpu::Arch;
 use far_format::layout::Precision;
 use far_format::plan::StepOp;
 use far_kernels::Kernels;
@@ -186,12 +187,12 @@ fn text_encoders_too() {
     }
 }
 
-/// FAR-DeiT-Tiny, whose recurrent matrices are only 64 deep, and DeiT-Tiny: beside int8 weights each column has a scale, a bias
-/// and a sum.
+/// FAR-DeiT-Tiny, whose recurrent matrices are only 64 deep, and DeiT-Tiny: beside int8 weights each column has a scale and a
+/// bias. On RISC-V there are limits of runs besides, which a call can't take anew: they come of a search.
 #[test]
 fn artifacts_are_a_half_and_about_a_quarter() {
-    for (form, targets, most) in
-        [(Form::Parallel, &["x86_64", "riscv64-v"][..], 0.275), (Form::Attention, &["aarch64"], 0.27)]
+    for (form, targets) in
+        [(Form::Parallel, &["x86_64", "aarch64", "riscv64-v"][..]), (Form::Attention, &["aarch64"])]
     {
         let onnx = far_models::generate(&Config { form, ..Config::new(Size::TINY) }).expect("valid").onnx;
         for target in targets.iter().map(|name| target::find(name).expect("it is built in")) {
@@ -200,6 +201,7 @@ fn artifacts_are_a_half_and_about_a_quarter() {
             let (f16, int8) = (size(Dtype::F16) / f32, size(Dtype::Int8) / f32);
             println!("{form:?} on {}: f16 {f16:.4}, int8 {int8:.4} of {f32}", target.name);
             assert!(f16 <= 0.51, "{form:?} on {}: {f16}", target.name);
+            let most = if target.arch == Arch::Riscv64 { 0.275 } else { 0.27 };
             assert!(int8 <= most, "{form:?} on {}: {int8}", target.name);
         }
     }

@@ -146,27 +146,34 @@ fn panels(n: usize, panel: usize) -> usize {
 /// - f32: for each `k` a row of the four gates' units;
 /// - 16 bits: the same, then zeros up to an even `k`; in bfloat16 each two `k` are one row, in which a lane's two numbers are
 ///   side by side;
-/// - int8: for the units of each gate the scales, then for those of each gate what sums with unsigned rows start from, both
-///   as in a product's header; then the weights, each at [`int8_at`] with the units of all gates as lanes. On RISC-V what
-///   limits runs of sums lies where those starts are elsewhere, of as many blocks of depths as there is room for.
+/// - int8: for the units of each gate the scales, as in a product's header; then the weights, each at [`int8_at`] with the
+///   units of all gates as lanes. On RISC-V what limits runs of sums comes before the weights, as many words as there are
+///   scales, of as many blocks of depths as there is room for.
 pub fn lstm_weight_len(precision: Precision, arch: Arch, hidden: usize) -> usize {
     let lanes = padded_hidden(hidden).saturating_mul(4);
     match precision {
         Precision::F32 => hidden.saturating_mul(lanes),
         Precision::F16 | Precision::Bf16 | Precision::F16Arith => hidden.div_ceil(2).saturating_mul(lanes),
-        Precision::Int8 => (int8_bytes(arch, hidden, lanes) / 4).saturating_add(lanes.saturating_mul(2)),
+        Precision::Int8 => {
+            (int8_bytes(arch, hidden, lanes) / 4).saturating_add(lanes.saturating_mul(int8_words(arch)))
+        }
+    }
+}
+
+/// Words for each lane before the weights of a block of LSTM units in int8: its scale, and on RISC-V room for limits.
+pub const fn int8_words(arch: Arch) -> usize {
+    match arch {
+        Arch::X86_64 | Arch::Aarch64 => 1,
+        Arch::Riscv64 => 2,
     }
 }
 
 /// [`int8_header`] on x86-64 and AArch64, whatever the depth.
-pub const INT8_HEADER: usize = 3 * PANEL;
+pub const INT8_HEADER: usize = 2 * PANEL;
 
-/// Words of the header of an int8 panel: a scale for each of the 16 columns and a bias, both f32; then,
-///
-/// - on x86-64 and AArch64, an i32 for each column, from which sums start where rows are unsigned (`q + 128`): −128 times the sum of
-///   the column's weights;
-/// - on RISC-V, 4 bytes for each [`INT8_BLOCK`] depths, up to a multiple of 16 words: how large the norm of a row may be over so many
-///   depths, over 8, over 4, for sums of as many products to fit into 16 bits, in units of 2 and rounded down; and a zero.
+/// Words of the header of an int8 panel: a scale for each of the 16 columns and a bias, both f32; then on RISC-V 4 bytes for each
+/// [`INT8_BLOCK`] depths, up to a multiple of 16 words: how large the norm of a row may be over so many depths, over 8, over 4, for
+/// sums of as many products to fit into 16 bits, in units of 2 and rounded down; and a zero.
 pub const fn int8_header(arch: Arch, k: usize) -> usize {
     match arch {
         Arch::X86_64 | Arch::Aarch64 => INT8_HEADER,

@@ -240,7 +240,7 @@ proptest! {
                     let (header, deep) = (2 + k.div_ceil(256), 4 * k.div_ceil(16));
                     (panels * (header + deep), lanes * (2 + 4 * hidden.div_ceil(16)))
                 }
-                Precision::Int8 => (panels * (k.div_ceil(4) + 3), lanes * (hidden.div_ceil(4) + 2)),
+                Precision::Int8 => (panels * (k.div_ceil(4) + 2), lanes * (hidden.div_ceil(4) + 1)),
                 _ => (panels * (k.div_ceil(2) + 1), lanes * hidden.div_ceil(2)),
             };
             prop_assert_eq!(gemm_weight_len(precision, arch, k, n), gemm);

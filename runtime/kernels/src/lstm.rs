@@ -46,7 +46,7 @@ pub struct LstmArgs<'a> {
 
 /// Words of the scratch that a unit of `hidden` needs: c, and what is kept of h. In f32 that is a
 /// row of zeros for h before the first step, and where weights are only stored in 16 bits the widened weights besides; else h
-/// rounded to 16 bits; in int8 the quantised h of two steps.
+/// rounded to 16 bits; in int8 the quantised h of two steps, and where sums begin that take h unsigned.
 pub fn lstm_state_len(precision: Precision, hidden: usize) -> usize {
     padded_hidden(hidden).saturating_add(match precision {
         Precision::F32 | Precision::Bf16 | Precision::F16Arith => padded_hidden(hidden),
@@ -54,7 +54,7 @@ pub fn lstm_state_len(precision: Precision, hidden: usize) -> usize {
         #[cfg(target_arch = "riscv64")]
         Precision::Int8 => (2 * quantize::state_bytes(hidden) / 4).max(crate::rvv::hidden_len(hidden)),
         #[cfg(not(target_arch = "riscv64"))]
-        Precision::Int8 => 2 * quantize::state_bytes(hidden) / 4,
+        Precision::Int8 => (2 * quantize::state_bytes(hidden) / 4).saturating_add(4 * padded_hidden(hidden)),
     })
 }
 

@@ -5,7 +5,8 @@
 
 use far_format::cpu::Arch;
 use far_format::layout::{
-    INT8_BLOCK, PANEL, Precision, blocks, gemm_weight_len, int8_at, int8_header, lstm_weight_len, panels_len,
+    INT8_BLOCK, PANEL, Precision, blocks, gemm_weight_len, int8_at, int8_header, int8_words, lstm_weight_len,
+    panels_len,
 };
 
 use crate::half::{from_bf16, from_f16, to_bf16, to_f16};
@@ -62,8 +63,8 @@ pub fn gemm(
         let (biases, rest) = rest.split_at_mut(PANEL);
         biases.iter_mut().enumerate().for_each(|(lane, to)| *to = bias(lane));
         if precision == Precision::Int8 {
-            let (for_sums, rows) = rest.split_at_mut(int8_header(arch, k) - 2 * PANEL);
-            quantize(arch, k, weight, scales, for_sums, rows);
+            let (limits, rows) = rest.split_at_mut(int8_header(arch, k) - 2 * PANEL);
+            quantize(arch, k, weight, scales, limits, rows);
         } else {
             lay_out(precision, k, PANEL, weight, rest);
         }
@@ -87,8 +88,8 @@ pub fn lstm(precision: Precision, arch: Arch, hidden: usize, r: &[f32], out: &mu
         };
         if precision == Precision::Int8 {
             let (scales, block) = block.split_at_mut(4 * width);
-            let (for_sums, rows) = block.split_at_mut(4 * width);
-            quantize(arch, hidden, weight, scales, for_sums, rows);
+            let (limits, rows) = block.split_at_mut((int8_words(arch) - 1) * 4 * width);
+            quantize(arch, hidden, weight, scales, limits, rows);
             scales.iter_mut().for_each(|scale| *scale *= HIDDEN_SCALE);
         } else {
             lay_out(precision, hidden, 4 * width, weight, block);
@@ -126,32 +127,27 @@ fn lay_out(
     }
 }
 
-/// Rows of int8 weights, given by depth and lane, for each lane the scale, and what the architecture's kernels want for their sums.
+/// Rows of int8 weights, given by depth and lane, for each lane the scale, and on RISC-V what limits runs of sums.
 fn quantize(
     arch: Arch,
     k: usize,
     weight: impl Fn(usize, usize) -> f32,
     scales: &mut [f32],
-    for_sums: &mut [f32],
+    limits: &mut [f32],
     out: &mut [f32],
 ) {
     let lanes = scales.len();
     out.fill(0.0);
-    for_sums.fill(0.0);
+    limits.fill(0.0);
     for (lane, to) in scales.iter_mut().enumerate() {
         *to = scale((0..k).map(|k| magnitude(weight(k, lane))).max().unwrap_or(0));
-        let mut sum = 0i32;
         for k in 0..k {
             let q = if *to == 0.0 { 0 } else { round(weight(k, lane) / *to) };
-            sum += i32::from(q);
             put(out, int8_at(arch, lanes, k, lane), 8, u32::from(q.cast_unsigned()));
-        }
-        if arch != Arch::Riscv64 {
-            for_sums[lane] = f32::from_bits((sum * -128).cast_unsigned());
         }
     }
     if arch == Arch::Riscv64 {
-        for (block, to) in for_sums.iter_mut().enumerate().take(k.div_ceil(INT8_BLOCK)) {
+        for (block, to) in limits.iter_mut().enumerate().take(k.div_ceil(INT8_BLOCK)) {
             let weight = |k: usize, lane: usize| {
                 let at = int8_at(arch, lanes, block * INT8_BLOCK + k, lane);
                 out[at / 4].to_bits().to_le_bytes()[at % 4].cast_signed()

@@ -2,7 +2,8 @@
 //! `scalar::{lstm, math}`, `far_format::layout`.
 
 use far_format::layout::{
-    PANEL, Precision, blocks, gemm_weight_len, int8_at, int8_header, lstm_weight_len, padded_hidden,
+    PANEL, Precision, blocks, gemm_weight_len, int8_at, int8_header, int8_words, lstm_weight_len,
+    padded_hidden,
 };
 
 use super::lstm::cell;
@@ -86,10 +87,11 @@ pub(crate) unsafe fn lstm(call: &LstmCall) {
             let mut first = 0;
             for width in blocks(call.hidden) {
                 let lanes = 4 * width;
+                let rows = weights.add(int8_words(HOST) * lanes).cast();
                 for unit in first..(first + width).min(call.hidden) {
                     let pre = [0, 1, 2, 3].map(|gate| {
                         let lane = gate * width + unit - first;
-                        let sum = products(call.hidden, h, weights.add(2 * lanes).cast(), lanes, lane);
+                        let sum = products(call.hidden, h, rows, lanes, lane);
                         (sum as f32).mul_add(*weights.add(lane), *gates.add(lane))
                     });
                     let y = cell(pre, &mut *c.add(unit));

@@ -69,22 +69,22 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
         if call.k > DEPTH_BLOCK {
             deep(call, lanes, tiles);
         } else {
-            sweep(call, (call.k + 1) * PANEL, lanes, tiles, Depth::all(call));
+            sweep(call, (call.k + 1) * PANEL, lanes, tiles, |_| Depth::all(call));
         }
     }
 }
 
 /// Cuts the product into tiles: as few as possible, and with rows shared out evenly, since a tile of few rows leaves
-/// the multipliers idle. A panel has `panel` words.
+/// the multipliers idle. A panel has `panel` words. `begin` gives what the tiles that begin at a column take, once for all of them.
 ///
 /// # Safety
-/// As [`gemm`], and `tiles` may be called with such a `depth`.
+/// As [`gemm`], and `tiles` may be called with what `begin` gave last.
 pub(super) unsafe fn sweep<D: Copy, const ROWS: usize, const VECTORS: usize>(
     call: &GemmCall,
     panel: usize,
     lanes: usize,
     tiles: &Tiles<D, ROWS, VECTORS>,
-    depth: D,
+    mut begin: impl FnMut(usize) -> D,
 ) {
     let count = call.m.div_ceil(ROWS);
     let start = |i: usize| i * call.m / count;
@@ -95,11 +95,12 @@ pub(super) unsafe fn sweep<D: Copy, const ROWS: usize, const VECTORS: usize>(
         let next_col = col + VECTORS * lanes;
         let next = call.weights.wrapping_add(offset(next_col, panel));
         let next_len = if next_col < call.n { (VECTORS * lanes).div_ceil(PANEL) * panel } else { 0 };
+        let with = begin(col);
         for i in 0..count {
             prefetch(next, i * next_len / count..(i + 1) * next_len / count);
             let place = Place { row: start(i), col };
             // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`.
-            unsafe { tiles[start(i + 1) - place.row - 1](call, place, depth) };
+            unsafe { tiles[start(i + 1) - place.row - 1](call, place, with) };
         }
     }
 }

@@ -8,9 +8,12 @@ use far_format::layout::{Activation, INT8_DEPTH, INT8_HEADER, PANEL};
 
 use super::super::Simd;
 use super::super::gemm::{Finish, Place, Tiles, offset, sweep};
-use super::{Dot, steps};
+use super::{Dot, starts, steps};
 use crate::gemm::GemmCall;
 use crate::quantize::{row_bytes, rows_at};
+
+/// The most columns of a tile.
+const MOST_COLS: usize = 32;
 
 /// Words of a panel.
 #[inline(always)]
@@ -25,21 +28,49 @@ fn panel_len(k: usize) -> usize {
 pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
     call: &GemmCall,
     lanes: usize,
-    tiles: &Tiles<(), ROWS, VECTORS>,
+    tiles: &Tiles<*const f32, ROWS, VECTORS>,
+    columns: unsafe fn(&GemmCall, usize, usize, *mut f32),
 ) {
+    let mut starts = [MaybeUninit::<f32>::uninit(); MOST_COLS];
+    assert!(VECTORS * lanes <= MOST_COLS);
+    let begin = |col| {
+        // SAFETY: as the caller promises; there is room for a tile's columns.
+        unsafe { columns(call, col, (VECTORS * lanes).min(call.n - col), starts.as_mut_ptr().cast()) };
+        starts.as_ptr().cast()
+    };
     // SAFETY: as the caller promises.
-    unsafe { sweep(call, panel_len(call.k), lanes, tiles, ()) }
+    unsafe { sweep(call, panel_len(call.k), lanes, tiles, begin) }
+}
+
+/// Where the sums of `cols` columns from `col` on begin, up to a whole vector; nothing if elements are not unsigned.
+///
+/// # Safety
+/// The promises of [`GemmCall`]; `col` is the first of a vector; as many words are writable at `to`.
+#[inline(always)]
+pub(crate) unsafe fn columns<D: Dot>(d: D, call: &GemmCall, col: usize, cols: usize, to: *mut f32) {
+    let len = panel_len(call.k);
+    let mut at = 0;
+    while D::UNSIGNED && at < cols {
+        // SAFETY: as the caller promises; the vector's panel begins with its header.
+        unsafe {
+            let rows = call.weights.add((col + at) / PANEL * len + INT8_HEADER).cast::<i8>();
+            let weights = rows.add((col + at) % PANEL * INT8_DEPTH);
+            starts(d, weights, INT8_DEPTH * PANEL, call.k.div_ceil(INT8_DEPTH), to.add(at));
+        }
+        at += D::S::LANES;
+    }
 }
 
 /// One tile.
 ///
 /// # Safety
-/// As [`Tile`](super::super::gemm::Tile), and the rows are quantised.
+/// As [`Tile`](super::super::gemm::Tile), and the rows are quantised; at `starts` is what [`columns`] gave for the tile's.
 #[inline(always)]
 pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     d: D,
     call: &GemmCall,
     place: Place,
+    starts: *const f32,
     finish: Finish,
 ) {
     const { assert!(PANEL.is_multiple_of(D::S::LANES)) };
@@ -49,7 +80,6 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     unsafe {
         // A tile begins with a panel.
         let first = call.weights.add(offset(place.col, len));
-        let header = |v: usize| first.add(offset(v * D::S::LANES, len));
         let weights = |v: usize| {
             let col = v * D::S::LANES;
             let rows = first.add(col / PANEL * len + INT8_HEADER).cast::<i8>();
@@ -57,9 +87,9 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
         };
         let stride = row_bytes(call.k);
         let x = call.scratch.add(rows_at(call.m)).cast::<u8>().add(place.row * stride);
-        let mut acc = [[d.start(header(0).add(2 * PANEL)); VECTORS]; ROWS];
+        let mut acc = [[d.start(starts); VECTORS]; ROWS];
         for v in 1..VECTORS {
-            let start = d.start(header(v).add(2 * PANEL));
+            let start = d.start(starts.add(v * D::S::LANES));
             for r in 0..ROWS {
                 acc[r][v] = start;
             }

@@ -17,15 +17,27 @@ macro_rules! instantiate_int8 {
         use $crate::simd::{gemm as single, int8};
 
         const TILE: &$crate::Variant = $crate::table::variant::$variant;
-        static TILES: Tiles<(), { TILE.gemm_tile_rows }, { TILE.gemm_tile_cols / $lanes }> =
+        static TILES: Tiles<*const f32, { TILE.gemm_tile_rows }, { TILE.gemm_tile_cols / $lanes }> =
             [$(instantiate_int8!(@tiles $vectors, $rows)),*];
 
         /// # Safety
-        /// As [`single::Tile`], and the rows are quantised.
+        /// As [`int8::tile`].
         #[target_feature(enable = $features)]
-        unsafe fn tile<const ROWS: usize, const VECTORS: usize>(call: &GemmCall, place: Place, (): ()) {
+        unsafe fn tile<const ROWS: usize, const VECTORS: usize>(
+            call: &GemmCall,
+            place: Place,
+            starts: *const f32,
+        ) {
             // SAFETY: as the caller promises.
-            unsafe { int8::tile::<_, ROWS, VECTORS>($register, call, place, finish) }
+            unsafe { int8::tile::<_, ROWS, VECTORS>($register, call, place, starts, finish) }
+        }
+
+        /// # Safety
+        /// As [`int8::columns`].
+        #[target_feature(enable = $features)]
+        unsafe fn columns(call: &GemmCall, col: usize, cols: usize, to: *mut f32) {
+            // SAFETY: as the caller promises.
+            unsafe { int8::columns($register, call, col, cols, to) }
         }
 
         /// # Safety
@@ -50,7 +62,7 @@ macro_rules! instantiate_int8 {
             // SAFETY: as the caller promises; the tiles read the rows that are quantised first.
             unsafe {
                 rows(call);
-                int8::gemm(call, $lanes, &TILES);
+                int8::gemm(call, $lanes, &TILES, columns);
             }
         }
 

@@ -5,7 +5,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use far_format::layout::{INT8_DEPTH, PANEL, padded_hidden};
 
 use super::super::Simd;
-use super::{Dot, steps};
+use super::{Dot, starts, steps};
 use crate::lstm::LstmCall;
 use crate::quantize::{LIMIT, state_bytes};
 
@@ -20,14 +20,21 @@ pub(crate) unsafe fn lstm<D: Dot, H: Dot, const PAIRS: bool>(d: D, half: H, call
     let padded = padded_hidden(call.hidden);
     let (blocks, has_half) = (padded / PANEL, !padded.is_multiple_of(PANEL));
     let together = if PAIRS { 2 } else { 1 };
-    // SAFETY: `state` holds `padded` cell states and twice the quantised hidden states; `gates` and `out` have a row for each
-    // step; the blocks of a group exist.
+    // SAFETY: `state` holds `padded` cell states, twice the quantised hidden states, and a word for each lane; `gates` and `out`
+    // have a row for each step; the blocks of a group exist.
     unsafe {
         call.state.write_bytes(0, padded);
         let bytes = state_bytes(call.hidden);
         let mut h = call.state.add(padded).cast::<u8>();
         let mut next = h.add(bytes);
         h.write_bytes(if D::UNSIGNED { 128 } else { 0 }, 2 * bytes);
+        let starts = call.state.add(padded + 2 * bytes / 4);
+        for block in 0..blocks {
+            lanes::<D, PANEL>(d, call, block * PANEL, starts);
+        }
+        if has_half {
+            lanes::<H, { PANEL / 2 }>(half, call, blocks * PANEL, starts);
+        }
         for step in 0..call.steps {
             let t = if call.reverse { call.steps - 1 - step } else { step };
             let at = Step {
@@ -36,6 +43,7 @@ pub(crate) unsafe fn lstm<D: Dot, H: Dot, const PAIRS: bool>(d: D, half: H, call
                 c: call.state,
                 out: call.out.add(t * call.out_stride),
                 next,
+                starts,
             };
             let mut first = 0;
             while PAIRS && first + together <= blocks {
@@ -62,7 +70,33 @@ struct Step {
     next: *mut u8,
     /// Cell states, padded.
     c: *mut f32,
+    /// What [`lanes`] gave for every lane.
+    starts: *const f32,
     out: *mut f32,
+}
+
+/// Words before the weights of a unit, and those of all its depths.
+const fn unit_len(groups: usize) -> usize {
+    4 * (1 + groups)
+}
+
+/// Where the sums of the lanes of the block at unit `first` begin; nothing if hidden states are not unsigned.
+///
+/// # Safety
+/// The promises of [`LstmCall`]; the block exists; `to` has a word for each lane of all blocks.
+#[inline(always)]
+unsafe fn lanes<D: Dot, const WIDTH: usize>(d: D, call: &LstmCall, first: usize, to: *mut f32) {
+    let groups = call.hidden.div_ceil(INT8_DEPTH);
+    let mut lane = 0;
+    while D::UNSIGNED && lane < 4 * WIDTH {
+        // SAFETY: as the caller promises; the block's weights follow its scales.
+        unsafe {
+            let rows = call.weights.add(first * unit_len(groups) + 4 * WIDTH).cast::<i8>();
+            let weights = rows.add(lane * INT8_DEPTH);
+            starts(d, weights, 4 * WIDTH * INT8_DEPTH, groups, to.add(4 * first + lane));
+        }
+        lane += D::S::LANES;
+    }
 }
 
 /// One step of the `N` blocks of `WIDTH` units that begin at unit `first`.
@@ -94,17 +128,17 @@ unsafe fn units<D: Dot, const WIDTH: usize, const N: usize>(
 ) {
     let s = d.simd();
     let groups = call.hidden.div_ceil(INT8_DEPTH);
-    // For each gate of a unit a scale, a start, and the weights.
-    let block_len = 4 * WIDTH * (2 + groups);
+    let block_len = WIDTH * unit_len(groups);
     // SAFETY: as the caller promises; groups of depths stay below `groups`, and hidden states may be read up to a multiple
     // of 64.
     unsafe {
-        let block = call.weights.add(4 * first * (2 + groups)).add(part);
-        let weights = Weights::<WIDTH> { first: block.add(8 * WIDTH).cast(), block: 4 * block_len, groups };
-        let mut acc = [[d.start(block); 4]; N];
+        let block = call.weights.add(first * unit_len(groups)).add(part);
+        let weights = Weights::<WIDTH> { first: block.add(4 * WIDTH).cast(), block: 4 * block_len, groups };
+        let starts = at.starts.add(4 * first + part);
+        let mut acc = [[d.start(starts); 4]; N];
         for n in 0..N {
             for gate in 0..4 {
-                acc[n][gate] = d.start(block.add(n * block_len + (4 + gate) * WIDTH));
+                acc[n][gate] = d.start(starts.add((4 * n + gate) * WIDTH));
             }
         }
         let mut g = 0;

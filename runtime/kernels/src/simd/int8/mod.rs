@@ -6,11 +6,13 @@ mod gemm;
 mod instantiate;
 mod lstm;
 mod quantize;
+mod starts;
 
-pub(crate) use gemm::{gemm, tile};
+pub(crate) use gemm::{columns, gemm, tile};
 pub(crate) use instantiate::instantiate_int8;
 pub(crate) use lstm::lstm;
 pub(crate) use quantize::rows;
+use starts::starts;
 
 use core::hint::black_box;
 use core::mem::MaybeUninit;
@@ -36,7 +38,7 @@ pub(crate) trait Dot: Copy {
     const GROUPS: usize;
     /// Groups that are multiplied at once: one or two.
     const STEP: usize;
-    /// Whether elements are stored as `q + 128`, and sums start from what the header says.
+    /// Whether elements are stored as `q + 128`, and sums start from what makes up for it.
     const UNSIGNED: bool;
 
     fn simd(self) -> Self::S;

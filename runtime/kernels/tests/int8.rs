@@ -31,7 +31,7 @@ fn product(
         weights: &weights,
         act: Activation::None,
         residual: None,
-        scratch: &mut vec![f32::NAN; gemm.scratch_len(a.rows, a.cols).min(1 << 20)],
+        scratch: &mut vec![f32::NAN; gemm.scratch_len(a.rows, a.cols).min(1 << 22)],
         out: out.view_mut(),
     });
     out

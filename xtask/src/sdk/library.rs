@@ -41,7 +41,8 @@ pub(crate) fn build(
     if let Some(target) = target {
         cargo.arg("--target-dir").arg(target);
     }
-    cargo.args(["--profile", PROFILE, "--package=libfar", "--lib", "--"]);
+    // Cargo optimises across crates only where no library for Rust is among what it makes.
+    cargo.args(["--profile", PROFILE, "--package=libfar", "--lib", "--crate-type=staticlib,cdylib", "--"]);
     cargo.arg(format!("-Lnative={}", unwinder.display()));
     let glibc = old_glibc(cross, platform)?;
     let link = ["-Wl,--build-id=sha1", "-Wl,--gc-sections", "-Wl,--icf=all"].map(str::to_owned);

@@ -14,8 +14,6 @@ use crate::sdk::elf::{Elf, Glibc};
 
 /// Bytes of libfar.so without symbols.
 const SHARED: u64 = 700_000;
-/// The same on x86-64, which no small board is: its tiles of AVX-512 come in 28 sizes for each precision.
-const SHARED_X86_64: u64 = 800_000;
 /// The same with rustup's standard library, which knows how to print names in backtraces.
 const SHARED_WITH_NAMES: u64 = 900_000;
 /// Bytes of a minimal program with libfar.a in it, without symbols.
@@ -55,11 +53,7 @@ pub(super) fn check(cross: &Cross, platform: &Platform, sdk: &Path) -> Result<()
             platform.rust, glibc.0, glibc.1
         ),
     );
-    let limit = match platform.arch {
-        _ if !cross.has_small_std() => SHARED_WITH_NAMES,
-        "x86_64" => SHARED_X86_64,
-        _ => SHARED,
-    };
+    let limit = if cross.has_small_std() { SHARED } else { SHARED_WITH_NAMES };
     at_most(&shared, bytes, limit)?;
     symbols_are_aside(cross, &shared)
 }

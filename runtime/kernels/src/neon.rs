@@ -4,6 +4,7 @@
 
 pub(crate) mod fp16;
 pub(crate) mod int8;
+mod tanh;
 
 use core::arch::aarch64::*;
 use core::arch::asm;

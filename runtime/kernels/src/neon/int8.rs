@@ -7,7 +7,8 @@ use core::arch::asm;
 use core::marker::PhantomData;
 
 use super::Neon;
-use crate::simd::int8::Dot;
+use super::tanh::Fractions;
+use crate::simd::int8::{Dot, cell};
 
 /// How 4 lanes multiply.
 trait Multiply: Copy {
@@ -109,6 +110,12 @@ impl<M: Multiply> Dot for Dot128<M> {
         };
         larger(a: int32x4_t, b: int32x4_t) -> int32x4_t = vmaxq_s32(a, b);
         largest_lane(max: int32x4_t) -> u32 = vmaxvq_s32(max).cast_unsigned();
+    }
+
+    #[inline(always)]
+    unsafe fn cell(self, pre: [float32x4_t; 4], c: *mut f32) -> float32x4_t {
+        // SAFETY: as the caller promises.
+        unsafe { cell(self.0, Fractions::new(self.0), pre, c) }
     }
 
     #[inline(always)]

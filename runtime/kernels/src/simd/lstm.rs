@@ -2,8 +2,7 @@
 
 use far_format::layout::{PANEL, padded_hidden};
 
-use super::math::tanh_fraction;
-use super::{Product, Simd};
+use super::{Product, Simd, Tanh};
 use crate::lstm::LstmCall;
 
 /// A first-level data cache, as small as any that these kernels meet.
@@ -147,12 +146,12 @@ unsafe fn group<S: Simd, H: Simd, R: Recurrence<S, H>, const N: usize, const HAL
         recurrence.accumulate::<N, HALF>(s, half, &from, &mut acc, &mut half_acc);
         for n in 0..N {
             let unit = first + n * PANEL;
-            let y = cell(s, acc[n], at.c.add(unit));
+            let y = cell(s, s, acc[n], at.c.add(unit));
             s.store_up_to(at.out.add(unit), y, hidden - unit);
         }
         if HALF {
             let unit = first + N * PANEL;
-            let y = cell(half, half_acc[0], at.c.add(unit));
+            let y = cell(half, half, half_acc[0], at.c.add(unit));
             half.store_up_to(at.out.add(unit), y, hidden - unit);
         }
     }
@@ -250,14 +249,14 @@ unsafe fn multiply_word<S: Simd, P: Product<S>, const N: usize>(
     }
 }
 
-/// The new hidden states; the cell states at `c` are replaced.
+/// The new hidden states; the cell states at `c` are replaced. `tanh` makes the tangents.
 ///
 /// # Safety
 /// `LANES` elements at `c` are readable and writable.
 #[inline(always)]
-pub(super) unsafe fn cell<S: Simd>(s: S, [i, o, f, g]: [S::V; 4], c: *mut f32) -> S::V {
-    let ((pi, qi), (po, qo), (pf, qf), (pg, qg)) =
-        (tanh_fraction(s, i), tanh_fraction(s, o), tanh_fraction(s, f), tanh_fraction(s, g));
+pub(crate) unsafe fn cell<S: Simd, T: Tanh<S>>(s: S, tanh: T, [i, o, f, g]: [S::V; 4], c: *mut f32) -> S::V {
+    let [(pi, qi), (pg, qg)] = tanh.two_fractions(i, g);
+    let [(po, qo), (pf, qf)] = tanh.two_fractions(o, f);
     let taken = s.mul(s.add(qi, pi), pg);
     let taken_q = s.mul(qi, qg);
     // SAFETY: as the caller promises.
@@ -266,7 +265,7 @@ pub(super) unsafe fn cell<S: Simd>(s: S, [i, o, f, g]: [S::V; 4], c: *mut f32) -
     let next = s.div(s.fma(kept, taken_q, s.mul(taken, qf)), s.add(q, q));
     // SAFETY: as the caller promises.
     unsafe { s.store(c, next) };
-    let (pc, qc) = tanh_fraction(s, next);
+    let (pc, qc) = tanh.fraction(next);
     let q = s.mul(qo, qc);
     s.div(s.mul(s.add(qo, po), pc), s.add(q, q))
 }

@@ -9,7 +9,7 @@ use crate::math::{COEFFICIENTS, OddRational};
 /// Coefficients of P and of Q by power, each in four lanes.
 pub(crate) type Pairs<const N: usize> = [[[f32; 4]; 2]; N];
 
-static TANH: Pairs<5> = pairs(&COEFFICIENTS.tanh);
+pub(crate) static TANH: Pairs<5> = pairs(&COEFFICIENTS.tanh);
 static HALF_ERF: Pairs<6> = pairs(&COEFFICIENTS.half_erf);
 
 const fn pairs<const N: usize>(f: &OddRational<N>) -> Pairs<N> {
@@ -56,9 +56,21 @@ fn odd_rational<S: Simd, const N: usize>(
     s.div(p, q)
 }
 
-#[inline(always)]
-pub(super) fn tanh_fraction<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
-    odd_fraction(s, x, &COEFFICIENTS.tanh, &TANH)
+/// Hyperbolic tangents as numerators and denominators.
+pub(crate) trait Tanh<S: Simd>: Copy {
+    fn fraction(self, x: S::V) -> (S::V, S::V);
+
+    #[inline(always)]
+    fn two_fractions(self, x: S::V, y: S::V) -> [(S::V, S::V); 2] {
+        [self.fraction(x), self.fraction(y)]
+    }
+}
+
+impl<S: Simd> Tanh<S> for S {
+    #[inline(always)]
+    fn fraction(self, x: S::V) -> (S::V, S::V) {
+        odd_fraction(self, x, &COEFFICIENTS.tanh, &TANH)
+    }
 }
 
 #[inline(always)]

@@ -21,8 +21,10 @@ pub(crate) mod softmax;
 mod wide;
 
 pub(crate) use instantiate::{instantiate, products};
-pub(crate) use math::Pairs;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use math::TANH;
 use math::polynomial;
+pub(crate) use math::{Pairs, Tanh};
 pub(crate) use product::{Fused, Product};
 pub(crate) use wide::Wide;
 

@@ -1,5 +1,6 @@
 //! Int8 matrix product in register tiles. May import: `simd`, `quantize`, `gemm`, `far_format::layout`.
 
+use core::arch::asm;
 use core::mem::MaybeUninit;
 use core::ptr::null;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -80,11 +81,6 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     unsafe {
         // A tile begins with a panel.
         let first = call.weights.add(offset(place.col, len));
-        let weights = |v: usize| {
-            let col = v * D::S::LANES;
-            let rows = first.add(col / PANEL * len + INT8_HEADER).cast::<i8>();
-            rows.add(col % PANEL * INT8_DEPTH)
-        };
         let stride = row_bytes(call.k);
         let x = call.scratch.add(rows_at(call.m)).cast::<u8>().add(place.row * stride);
         let mut acc = [[d.start(starts); VECTORS]; ROWS];
@@ -94,30 +90,31 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
                 acc[r][v] = start;
             }
         }
-        let mut w = [weights(0); VECTORS];
-        for v in 1..VECTORS {
-            w[v] = weights(v);
+        let mut w = Weights { first: first.add(INT8_HEADER).cast(), panel: 4 * len };
+        let mut left = call.k.div_ceil(INT8_DEPTH);
+        let mut x = x.cast_const();
+        // Two rows of registers a turn where one holds several groups, as in f32.
+        while D::GROUPS > 1 && left >= 2 * D::GROUPS {
+            whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
+            compiler_fence(Ordering::SeqCst);
+            x = unknown(x.add(D::GROUPS * INT8_DEPTH));
+            whole::<D, ROWS, VECTORS>(d, x, stride, &w, D::GROUPS, &mut acc);
+            (x, left) = (unknown(x.add(D::GROUPS * INT8_DEPTH)), left - 2 * D::GROUPS);
+            w.first = w.first.add(2 * D::GROUPS * INT8_DEPTH * PANEL);
         }
-        let groups = call.k.div_ceil(INT8_DEPTH);
-        let mut g = 0;
-        while g + D::GROUPS <= groups {
-            let rows = elements::<D, ROWS>(d, x.add(g * INT8_DEPTH), stride);
-            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, groups, &mut acc);
-            if const { steps::<D>() == 4 } {
-                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, groups, &mut acc);
-                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, groups, &mut acc);
-                multiply::<D, ROWS, VECTORS, 3>(d, &rows, &w, g, groups, &mut acc);
-            }
-            g += D::GROUPS;
+        while left >= D::GROUPS {
+            whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
+            (x, left) = (x.add(D::GROUPS * INT8_DEPTH), left - D::GROUPS);
+            w.first = w.first.add(D::GROUPS * INT8_DEPTH * PANEL);
         }
-        if g < groups {
-            let rows = elements::<D, ROWS>(d, x.add(g * INT8_DEPTH), stride);
-            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, g, groups, &mut acc);
-            if g + D::STEP < groups {
-                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, g, groups, &mut acc);
+        if left > 0 {
+            let rows = elements::<D, ROWS>(d, x, stride);
+            multiply::<D, ROWS, VECTORS, 0>(d, &rows, &w, 0, left < D::STEP, &mut acc);
+            if D::STEP < left {
+                multiply::<D, ROWS, VECTORS, 1>(d, &rows, &w, 0, left < 2 * D::STEP, &mut acc);
             }
-            if g + 2 * D::STEP < groups {
-                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, g, groups, &mut acc);
+            if 2 * D::STEP < left {
+                multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, 0, left < 3 * D::STEP, &mut acc);
             }
         }
         let scales = call.scratch.add(place.row);
@@ -230,24 +227,67 @@ unsafe fn elements<D: Dot, const ROWS: usize>(d: D, x: *const u8, stride: usize)
     }
 }
 
-/// Adds the products of step `G` from group `g` on; `rows` hold the elements from group `g` on, `w` is where each vector's
-/// weights begin.
+/// The pointer, of which the compiler forgets what it knows: it would keep a pointer for each row, and advance them all.
+#[inline(always)]
+fn unknown(x: *const u8) -> *const u8 {
+    let mut address = x.expose_provenance();
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {x} */", x = inout(reg) address, options(pure, nomem, nostack, preserves_flags)) };
+    core::ptr::with_exposed_provenance(address)
+}
+
+/// Adds the products of `GROUPS` groups, whose elements begin at `x`, whose weights at group `g`.
 ///
 /// # Safety
-/// The weights of `groups` groups are there.
+/// They are there, and the weights.
+#[inline(always)]
+unsafe fn whole<D: Dot, const ROWS: usize, const VECTORS: usize>(
+    d: D,
+    x: *const u8,
+    stride: usize,
+    w: &Weights,
+    g: usize,
+    acc: &mut [[D::Sum; VECTORS]; ROWS],
+) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let rows = elements::<D, ROWS>(d, x, stride);
+        multiply::<D, ROWS, VECTORS, 0>(d, &rows, w, g, false, acc);
+        if const { steps::<D>() == 4 } {
+            multiply::<D, ROWS, VECTORS, 1>(d, &rows, w, g, false, acc);
+            multiply::<D, ROWS, VECTORS, 2>(d, &rows, w, g, false, acc);
+            multiply::<D, ROWS, VECTORS, 3>(d, &rows, w, g, false, acc);
+        }
+    }
+}
+
+/// The packed weights from some group of a tile's first column on.
+struct Weights {
+    first: *const i8,
+    /// Bytes from one panel to the next.
+    panel: usize,
+}
+
+/// Adds the products of step `G` from group `g` on, with one group alone if `one`; `rows` hold the elements from group `g` on.
+///
+/// # Safety
+/// The weights of those groups are there.
 #[inline(always)]
 unsafe fn multiply<D: Dot, const ROWS: usize, const VECTORS: usize, const G: usize>(
     d: D,
     rows: &[D::X; ROWS],
-    w: &[*const i8; VECTORS],
+    w: &Weights,
     g: usize,
-    groups: usize,
+    one: bool,
     acc: &mut [[D::Sum; VECTORS]; ROWS],
 ) {
     let g = g + G * D::STEP;
-    let one = g + D::STEP > groups;
-    // SAFETY: as the caller promises.
-    let weights = |v: usize| unsafe { d.weights(w[v].add(g * INT8_DEPTH * PANEL), INT8_DEPTH * PANEL, one) };
+    let weights = |v: usize| {
+        let col = v * D::S::LANES;
+        let at = col / PANEL * w.panel + (g * PANEL + col % PANEL) * INT8_DEPTH;
+        // SAFETY: as the caller promises.
+        unsafe { d.weights(w.first.add(at), INT8_DEPTH * PANEL, one) }
+    };
     if D::GROUPS == 1 {
         // Few vectors and many rows: each row's elements are in a register only while they multiply.
         let mut all = [weights(0); VECTORS];

@@ -18,7 +18,7 @@ use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
 
-use super::lstm::cell;
+pub(crate) use super::lstm::cell;
 use super::{Simd, Wide};
 
 /// Dot products of four depths into lanes of i32, as many as [`Simd`] has lanes of f32.
@@ -84,7 +84,7 @@ pub(crate) trait Dot: Copy {
     #[inline(always)]
     unsafe fn cell(self, pre: [<Self::S as Simd>::V; 4], c: *mut f32) -> <Self::S as Simd>::V {
         // SAFETY: as the caller promises.
-        unsafe { cell(self.simd(), pre, c) }
+        unsafe { cell(self.simd(), self.simd(), pre, c) }
     }
 }
 

@@ -121,13 +121,6 @@ impl ImageText {
                 .expected(format!("f32 with fixed dimensions, {} at the end", layout.name()))
                 .got(format!("{} [{dims}]", input.dtype)));
         };
-        if let Some([h, w]) = self.size
-            && [h, w] != [height, width]
-        {
-            return Err(bad("image.size", format!("input `{}` has another size", input.name))
-                .expected(format!("[{height}, {width}], height and width"))
-                .got(format!("[{h}, {w}]")));
-        }
         let colors = [ImageColor::Rgb, ImageColor::Bgr, ImageColor::Gray];
         let color = match &self.color {
             Some(color) => word("image.color", color, colors, ImageColor::name)?,
@@ -139,6 +132,13 @@ impl ImageText {
             return Err(bad(field, format!("input `{}` has another number of channels", input.name))
                 .expected(format!("{} for {}", color.channels(), color.name()))
                 .got(channels.to_string()));
+        }
+        if let Some([h, w]) = self.size
+            && [h, w] != [height, width]
+        {
+            return Err(bad("image.size", format!("input `{}` has another size", input.name))
+                .expected(format!("[{height}, {width}], height and width"))
+                .got(format!("[{h}, {w}]")));
         }
         let channels = self.channels(color.channels())?;
         let filter = word("image.filter", &self.filter, [Filter::Bilinear, Filter::Bicubic], Filter::name)?;

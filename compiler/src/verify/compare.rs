@@ -72,7 +72,8 @@ impl Comparison {
         let max_abs = self.worst.1;
         Difference {
             max_abs,
-            relative: if max_abs == 0.0 { 0.0 } else { max_abs / scale },
+            // What is infinite stays so, whatever the range.
+            relative: if max_abs == 0.0 || max_abs.is_infinite() { max_abs } else { max_abs / scale },
             range: self.range,
             cosine: self.cosine,
             max_ulp: self.max_ulp,

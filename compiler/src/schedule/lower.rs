@@ -54,7 +54,7 @@ impl Lowered {
 }
 
 /// Everything that a step reads or writes.
-pub(super) fn operands(op: &StepOp) -> Vec<Operand> {
+pub(crate) fn operands(op: &StepOp) -> Vec<Operand> {
     match op {
         StepOp::Gemm(gemm) => [gemm.a, gemm.out].into_iter().chain(gemm.residual).collect(),
         StepOp::Lstm(lstm) => vec![lstm.gates, lstm.out],

@@ -11,6 +11,8 @@ mod pack;
 mod place;
 mod weights;
 
+pub(crate) use lower::operands;
+
 use far_format::cpu::Features;
 use far_format::meta::Meta;
 use far_format::plan::{Batch, Dim, Place, Plan, Port, StepOp, Tensor};

@@ -1,12 +1,13 @@
 //! The arena over time: a rectangle for each value, from the step that writes it to the last one that reads it.
-//! May import: `report`, the rest of `page`; far-format.
+//! May import: `report`, the rest of `page`, `schedule`; far-format.
 
 use far_format::layout::attention_work_bytes;
-use far_format::plan::{Operand, Place, StepOp};
+use far_format::plan::{Place, StepOp};
 
 use super::super::units::bytes;
 use super::Source;
 use super::markup::{class, clip, line, rect, svg, text};
+use crate::schedule::operands;
 
 const LEFT: f64 = 84.0;
 const WIDTH: f64 = 1060.0;
@@ -110,23 +111,6 @@ fn areas(source: &Source<'_>) -> Vec<Area> {
     // The largest first, so that what is drawn later stays visible.
     areas.sort_by_key(|area| (std::cmp::Reverse(area.bytes), area.offset, area.live));
     areas
-}
-
-/// What a step reads and writes.
-fn operands(op: &StepOp) -> Vec<Operand> {
-    match op {
-        StepOp::Gemm(gemm) => [gemm.a, gemm.out].into_iter().chain(gemm.residual).collect(),
-        StepOp::Lstm(lstm) => vec![lstm.gates, lstm.out],
-        StepOp::LayerNorm(norm) => vec![norm.x, norm.out],
-        StepOp::Attention(a) => vec![a.q, a.k, a.v, a.out],
-        StepOp::Patches(patches) => vec![patches.image, patches.out],
-        StepOp::Map { x, out, .. }
-        | StepOp::Copy { x, out }
-        | StepOp::MeanRows { x, out }
-        | StepOp::Normalize { x, out, .. } => vec![*x, *out],
-        StepOp::Add { a, b, out } => vec![*a, *b, *out],
-        StepOp::Embed(embed) => vec![embed.out],
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ mod console;
 mod cross;
 mod demo;
 mod error;
+mod fuzz;
 mod platform;
+mod sanitize;
 mod sdk;
 mod test;
 mod workspace;
@@ -27,6 +29,10 @@ enum Cli {
     Cross(cross::Args),
     /// Compile a real model for several targets, run it there from C, and compare
     Demo(demo::Args),
+    /// Feed mutated files to every reader, guided by coverage, and report
+    Fuzz(fuzz::Args),
+    /// Run the runtime's tests with the sanitizer of addresses
+    Sanitize(sanitize::Args),
     /// Make the SDK: farc, libfar and the command `far` for all platforms, in one folder and one archive
     Sdk(sdk::Args),
     /// Run all tests, on the host and under QEMU
@@ -41,6 +47,8 @@ fn main() -> ExitCode {
             Cli::Bench(args) => bench::run(&workspace, &args),
             Cli::Cross(args) => cross::run(&workspace, &args),
             Cli::Demo(args) => demo::run(&workspace, &args),
+            Cli::Fuzz(args) => fuzz::run(&workspace, &args),
+            Cli::Sanitize(args) => sanitize::run(&workspace, &args),
             Cli::Sdk(args) => sdk::run(&workspace, &args),
             Cli::Test(args) => test::run(&workspace, &args),
         }

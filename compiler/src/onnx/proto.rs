@@ -91,6 +91,10 @@ pub(super) fn decode(bytes: &[u8], options: &ImportOptions) -> Result<Model> {
     if outputs.is_empty() {
         return Err(Error::new(ErrorKind::BrokenModel, "the model has no output"));
     }
+    let mut names = HashSet::new();
+    if let Some(name) = outputs.iter().find(|name| !names.insert(name.as_str())) {
+        return Err(duplicate(name));
+    }
     let nodes = graph.node.into_iter().map(Node::new).collect();
     Ok(Model { name: graph.name, opset, nodes, constants, inputs, outputs })
 }

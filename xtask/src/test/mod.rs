@@ -2,7 +2,7 @@
 //! names the architecture and the kernels that were expected.
 //! May import: `command`, `console`, `cross`, `error`, `platform`, `sdk`, `workspace`.
 
-mod libtest;
+pub(crate) mod libtest;
 mod sdk;
 
 use std::collections::BTreeSet;
@@ -103,6 +103,8 @@ fn test_cross(
     let mut cargo = cross.cargo(workspace, platform, "test", CRT_STATIC);
     cargo.env(platform.cargo_variable("RUNNER"), cross::runner(platform, cpu));
     cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+    // Fuzzers' code is run there, not fuzzed.
+    cargo.env("FAR_FUZZ_SECONDS", "1");
     // Examples in documentation are the host's to test.
     cargo.args(["--lib", "--bins", "--tests"]);
     test(cargo, args, cpu.name, platform.arch, Some(cpu))

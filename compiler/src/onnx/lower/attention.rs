@@ -169,7 +169,7 @@ fn by_heads(view: &View, attributes: &Attributes<'_>, name: &str) -> Result<View
         Error::new(ErrorKind::ShapeMismatch, format!("`{name}` does not divide the channels"))
             .at_field(name)
             .expected(format!("a divisor of {}", dims[2]))
-            .got(format!("{:?}", attributes.int(name).ok().flatten()))
+            .got(attributes.int(name).ok().flatten().unwrap_or_default().to_string())
     })?;
     let split = Step::SplitAxis { axis: 2, dims: vec![count, dims[2] / count] };
     view.rearrange(&split)?.rearrange(&Step::Transpose(vec![0, 2, 1, 3]))

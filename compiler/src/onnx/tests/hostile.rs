@@ -40,6 +40,11 @@ fn truncated_or_changed_anywhere() {
 }
 
 #[test]
+fn an_output_that_is_listed_twice() {
+    assert_error(&relu().output("y").refused(), ErrorKind::BrokenModel, None, Some("y"));
+}
+
+#[test]
 fn limits() {
     let kind =
         |options: &ImportOptions| import(&relu().noise("w", &[6, 2]).bytes(), options).map_err(|e| e.kind);

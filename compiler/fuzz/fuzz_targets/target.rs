@@ -1,0 +1,15 @@
+//! Targets' YAML, mutated word by word: read, or refused.
+#![no_main]
+
+use farc_fuzz::target::{check, mutate};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+
+fuzz_target!(|data: &[u8]| {
+    check(data);
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mutated = mutate(&data[..size], max_size, u64::from(seed));
+    data[..mutated.len()].copy_from_slice(&mutated);
+    mutated.len()
+});

@@ -1,0 +1,15 @@
+//! Artifacts, mutated by their own structure and with their checksums made right: refused, or run without harm.
+#![no_main]
+
+use far_engine_fuzz::artifact::{check, mutate};
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+
+fuzz_target!(|data: &[u8]| {
+    check(data);
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mutated = mutate(&data[..size], max_size, u64::from(seed));
+    data[..mutated.len()].copy_from_slice(&mutated);
+    mutated.len()
+});

@@ -41,7 +41,7 @@ impl Fuzzer {
     }
 
     fn masks() -> Fuzzer {
-        Target {
+        Fuzzer {
             check: fuzz::masks::check,
             mutate: fuzz::masks::mutate,
             corpus: files(&["fuzz/corpus/masks"]),

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 const ELEMENT: usize = size_of::<f32>();
 
 /// About how many rows of attention scores a thread keeps at a time.
-const SCORE_ROWS: usize = 32;
+const SCORE_ROWS: usize = 42;
 
 /// What runs, in order.
 #[derive(Debug, Default)]

@@ -41,6 +41,7 @@ mod scalar;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod simd;
 mod softmax;
+mod square;
 mod table;
 mod tables;
 mod widen;

@@ -1,5 +1,5 @@
 //! Packing of weights: at compile time for models, at run time for attention. The layouts are those of
-//! `far_format::layout`. May import: `matrix`, `half`, `quantize`, `runs`, `far_format::{cpu, layout}`.
+//! `far_format::layout`. May import: `matrix`, `half`, `quantize`, `runs`, `square`, `far_format::{cpu, layout}`.
 //!
 //! Every function panics if a slice has the wrong length.
 
@@ -13,6 +13,7 @@ use crate::half::{from_bf16, from_f16, to_bf16, to_f16};
 use crate::matrix::Mat;
 use crate::quantize::{HIDDEN_SCALE, magnitude, round, scale};
 use crate::runs;
+use crate::square::{SIDE, transpose};
 
 /// The architecture whose layout the kernels of this build read.
 pub const HOST: Arch = match Arch::HOST {
@@ -190,15 +191,22 @@ pub fn gate_columns(hidden: usize) -> impl Iterator<Item = Option<(Gate, usize)>
 pub fn panels(b: Mat<'_>, out: &mut [f32]) {
     let (k, n) = (b.rows(), b.cols());
     assert_eq!(out.len(), panels_len(k, n), "packed length of {k} × {n}");
-    for (panel, first) in out.chunks_exact_mut((k + 1) * PANEL).zip((0..n).step_by(PANEL)) {
-        let used = PANEL.min(n - first);
-        let (bias, rows) = panel.split_at_mut(PANEL);
+    let (out, _) = out.as_chunks_mut::<PANEL>();
+    for bias in out.iter_mut().step_by(k + 1) {
         bias.fill(0.0);
-        for (row, lanes) in rows.chunks_exact_mut(PANEL).enumerate() {
-            // SAFETY: `row` is below `b.rows()`, and `first + used` columns are within `b.cols()`, as the view promises.
-            let from = unsafe { core::slice::from_raw_parts(b.as_ptr().add(row * b.stride() + first), used) };
-            lanes[..used].copy_from_slice(from);
-            lanes[used..].fill(0.0);
+    }
+    // Row by row, as they lie in memory.
+    for row in 0..k {
+        // SAFETY: `row` is below `b.rows()` and has `b.cols()` elements, as the view promises.
+        let from = unsafe { core::slice::from_raw_parts(b.as_ptr().add(row * b.stride()), n) };
+        let (whole, rest) = from.as_chunks::<PANEL>();
+        let mut lanes = out.iter_mut().skip(1 + row).step_by(k + 1);
+        for (from, to) in whole.iter().zip(&mut lanes) {
+            *to = *from;
+        }
+        if let (false, Some(to)) = (rest.is_empty(), lanes.next()) {
+            to[..rest.len()].copy_from_slice(rest);
+            to[rest.len()..].fill(0.0);
         }
     }
 }
@@ -211,15 +219,29 @@ pub fn panels_transposed(b: Mat<'_>, out: &mut [f32]) {
     for (panel, first) in out.chunks_exact_mut((k + 1) * PANEL).zip((0..n).step_by(PANEL)) {
         let (bias, rows) = panel.split_at_mut(PANEL);
         bias.fill(0.0);
-        for lane in 0..PANEL {
-            let column = rows.iter_mut().skip(lane).step_by(PANEL);
-            if first + lane < n {
+        for lane in (0..PANEL).step_by(SIDE) {
+            let columns: [&[f32]; SIDE] = core::array::from_fn(|i| {
+                let row = first + lane + i;
                 // SAFETY: the row is below `b.rows()` and has `b.cols()` elements, as the view promises.
-                let from =
-                    unsafe { core::slice::from_raw_parts(b.as_ptr().add((first + lane) * b.stride()), k) };
-                column.zip(from).for_each(|(to, from)| *to = *from);
-            } else {
-                column.for_each(|to| *to = 0.0);
+                if row < n {
+                    unsafe { core::slice::from_raw_parts(b.as_ptr().add(row * b.stride()), k) }
+                } else {
+                    &[]
+                }
+            });
+            // What is past the last row is zeros.
+            let squares = columns.map(|column| column.as_chunks::<SIDE>().0);
+            let whole = if squares.iter().all(|column| column.len() == k / SIDE) { k / SIDE } else { 0 };
+            for (at, square) in rows.chunks_exact_mut(SIDE * PANEL).enumerate().take(whole) {
+                let turned = transpose(squares.map(|column| column[at]));
+                for (row, to) in turned.iter().zip(square.as_chunks_mut::<PANEL>().0) {
+                    to[lane..lane + SIDE].copy_from_slice(row);
+                }
+            }
+            for (depth, to) in rows.chunks_exact_mut(PANEL).enumerate().skip(whole * SIDE) {
+                for (column, to) in columns.iter().zip(&mut to[lane..lane + SIDE]) {
+                    *to = column.get(depth).copied().unwrap_or(0.0);
+                }
             }
         }
     }

@@ -203,38 +203,39 @@ fn the_scalar_product_is_the_product() {
 
 #[test]
 fn run_time_packing_gives_the_product() {
-    let (m, n, k) = (3, 21, 6);
-    let mut random = Random::new(8);
-    let a = Matrix::filled(m, k, 2, |row| random.fill(row, 1.0));
-    let b = Matrix::filled(k, n, 4, |row| random.fill(row, 1.0));
-    let transposed = {
-        let mut col = 0..;
-        Matrix::filled(n, k, 1, |row| {
-            let c = col.next().expect("as many rows as columns");
-            for (k, x) in row.iter_mut().enumerate() {
-                *x = b.row(k)[c];
-            }
-        })
-    };
-    let mut packed = vec![f32::NAN; panels_len(k, n)];
-    pack::panels(b.view(), &mut packed);
-    let mut packed_transposed = vec![f32::NAN; panels_len(k, n)];
-    pack::panels_transposed(transposed.view(), &mut packed_transposed);
-    assert_eq!(packed, packed_transposed);
+    for (m, n, k) in [(3, 21, 6), (1, 1, 1), (2, 16, 4), (3, 35, 9), (2, 50, 8)] {
+        let mut random = Random::new(8);
+        let a = Matrix::filled(m, k, 2, |row| random.fill(row, 1.0));
+        let b = Matrix::filled(k, n, 4, |row| random.fill(row, 1.0));
+        let transposed = {
+            let mut col = 0..;
+            Matrix::filled(n, k, 1, |row| {
+                let c = col.next().expect("as many rows as columns");
+                for (k, x) in row.iter_mut().enumerate() {
+                    *x = b.row(k)[c];
+                }
+            })
+        };
+        let mut packed = vec![f32::NAN; panels_len(k, n)];
+        pack::panels(b.view(), &mut packed);
+        let mut packed_transposed = vec![f32::NAN; panels_len(k, n)];
+        pack::panels_transposed(transposed.view(), &mut packed_transposed);
+        assert_eq!(packed, packed_transposed);
 
-    let mut out = Matrix::new(m, n, 0);
-    gemm_oracle(Precision::F32).run(GemmArgs {
-        a: a.view(),
-        weights: &packed,
-        act: Activation::None,
-        residual: None,
-        scratch: &mut [],
-        out: out.view_mut(),
-    });
-    for i in 0..m {
-        for j in 0..n {
-            let exact: f64 = (0..k).map(|l| f64::from(a.row(i)[l]) * f64::from(b.row(l)[j])).sum();
-            assert!((f64::from(out.row(i)[j]) - exact).abs() < 1e-6);
+        let mut out = Matrix::new(m, n, 0);
+        gemm_oracle(Precision::F32).run(GemmArgs {
+            a: a.view(),
+            weights: &packed,
+            act: Activation::None,
+            residual: None,
+            scratch: &mut [],
+            out: out.view_mut(),
+        });
+        for i in 0..m {
+            for j in 0..n {
+                let exact: f64 = (0..k).map(|l| f64::from(a.row(i)[l]) * f64::from(b.row(l)[j])).sum();
+                assert!((f64::from(out.row(i)[j]) - exact).abs() < 1e-6);
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use far_kernels::{
     pack, widen_row,
 };
 
-use super::rows::{attend, mean_rows, patch, row, row_mut};
+use super::rows::{attend, mean_rows, patches, row, row_mut};
 use crate::buffer::Buffer;
 use crate::call::{Extent, Input, Inputs};
 use crate::error::{Error, Result};
@@ -308,9 +308,7 @@ impl<'m> Part<'m> {
             Work::Patches { image, geometry, first, out } => {
                 // SAFETY: as above.
                 let (image, mut out) = unsafe { (self.mat(image), self.mat_mut(out)) };
-                for r in 0..out.rows() {
-                    patch(&image, geometry, first + r, row_mut(&mut out, r));
-                }
+                patches(&image, geometry, *first, &mut out);
             }
             Work::Embed { precision, input, table, first, out } => {
                 let (ids, table) = (self.input(*input), self.weights(table));

@@ -53,13 +53,22 @@ pub(super) fn mean_rows(x: &Mat<'_>, out: &mut [f32]) {
     out.iter_mut().for_each(|sum| *sum /= count);
 }
 
-/// Patch number `patch`, channel by channel, row by row.
-pub(super) fn patch(image: &Mat<'_>, geometry: &Geometry, patch: usize, out: &mut [f32]) {
+/// The patches from number `first` on, each channel by channel, row by row. Those side by side are taken together, so that rows of
+/// the image are read from end to end.
+pub(super) fn patches(image: &Mat<'_>, geometry: &Geometry, first: usize, out: &mut MatMut<'_>) {
     let Geometry { channels, height, patch_height, patch_width, across } = *geometry;
-    let (top, left) = (patch / across * patch_height, patch % across * patch_width);
-    let rows = (0..channels).flat_map(|channel| (0..patch_height).map(move |y| channel * height + top + y));
-    for (r, out) in rows.zip(out.chunks_exact_mut(patch_width)) {
-        out.copy_from_slice(&row(image, r)[left..left + patch_width]);
+    let mut done = 0;
+    while done < out.rows() {
+        let (band, left) = ((first + done) / across, (first + done) % across);
+        let count = (across - left).min(out.rows() - done);
+        for (channel, y) in (0..channels).flat_map(|channel| (0..patch_height).map(move |y| (channel, y))) {
+            let from = &row(image, channel * height + band * patch_height + y)[left * patch_width..];
+            let at = (channel * patch_height + y) * patch_width;
+            for (i, from) in from.chunks_exact(patch_width).take(count).enumerate() {
+                row_mut(out, done + i)[at..at + patch_width].copy_from_slice(from);
+            }
+        }
+        done += count;
     }
 }
 

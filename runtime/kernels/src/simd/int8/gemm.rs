@@ -148,8 +148,8 @@ struct Target {
 }
 
 /// Scales the sums of a tile, adds the bias, and the residual, and stores them. `header` is that of the first panel of so many
-/// words, `scales` those of the rows. Sums take most registers: the columns' scales and biases are read anew for each row, which the
-/// fences see to.
+/// words, `scales` those of the rows. Sums take most registers, and the columns' scales others: biases are read anew for each row,
+/// which the fences see to.
 ///
 /// # Safety
 /// The weights' headers are there, and the target has the tile's rows and columns.
@@ -170,7 +170,8 @@ unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
     unsafe fn row<D: Dot, const VECTORS: usize>(
         d: D,
         sums: [D::Sum; VECTORS],
-        header: *const f32,
+        of_columns: &[<D::S as Simd>::V; VECTORS],
+        biases: *const f32,
         panel: usize,
         scale: *const f32,
         target: &Target,
@@ -182,9 +183,8 @@ unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
         unsafe {
             let row_scale = s.splat(*scale);
             for v in 0..VECTORS {
-                let header = header.add(offset(v * D::S::LANES, panel));
-                let scale = s.mul(row_scale, s.load(header));
-                y[v] = s.fma(d.to_float(sums[v]), scale, s.load(header.add(PANEL)));
+                let bias = s.load(biases.add(offset(v * D::S::LANES, panel)));
+                y[v] = s.fma(d.to_float(sums[v]), s.mul(row_scale, of_columns[v]), bias);
             }
             if !target.residual.is_null() {
                 for v in 0..VECTORS {
@@ -198,12 +198,21 @@ unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
         }
         compiler_fence(Ordering::SeqCst);
     }
+    let s = d.simd();
+    let mut of_columns = [s.splat(0.0); VECTORS];
+    for v in 0..VECTORS {
+        // SAFETY: as the caller promises.
+        of_columns[v] = unsafe { s.load(header.add(offset(v * D::S::LANES, panel))) };
+    }
     // Written out: a loop that is not unrolled would take the sums through memory.
     macro_rules! rows {
         ($($r:literal)*) => {$(
             if ROWS > $r {
-                // SAFETY: as the caller promises.
-                unsafe { row::<D, VECTORS>(d, acc[$r % ROWS], header, panel, scales.add($r), target, $r) };
+                // SAFETY: as the caller promises; biases follow the scales.
+                unsafe {
+                    let (biases, scale) = (header.add(PANEL), scales.add($r));
+                    row::<D, VECTORS>(d, acc[$r % ROWS], &of_columns, biases, panel, scale, target, $r);
+                }
             }
         )*};
     }

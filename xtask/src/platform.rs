@@ -71,7 +71,7 @@ pub(crate) const CORTEX_A76: Cpu =
     Cpu { name: "cortex-a76", qemu: "cortex-a76", isa: "neon", variants: &["dotprod", "fp16"], untold: None };
 /// Every extension of Arm that QEMU knows.
 pub(crate) const ARM_MAX: Cpu =
-    Cpu { name: "max", qemu: "max", isa: "neon", variants: &["dotprod", "fp16"], untold: None };
+    Cpu { name: "max", qemu: "max", isa: "neon", variants: &["dotprod", "fp16", "i8mm"], untold: None };
 
 /// RISC-V with vectors of so many bits. Lanes that an instruction may overwrite, it does overwrite: as some chips do.
 macro_rules! vector_cpu {

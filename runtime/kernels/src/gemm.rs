@@ -86,6 +86,10 @@ impl Gemm {
         if self.variant().isa == crate::isa::Isa::Rvv {
             return crate::rvv::scratch_len(self.precision(), m, k);
         }
+        #[cfg(target_arch = "aarch64")]
+        if self.variant().needs.contains(far_format::cpu::Features::I8MM) {
+            return crate::neon::i8mm::scratch_len(m, k);
+        }
         match self.precision() {
             Precision::Int8 => quantize::scratch_len(m, k),
             Precision::F32 => 0,

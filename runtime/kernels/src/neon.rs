@@ -3,6 +3,7 @@
 //! A row of `a` is read four elements at a time, and each of them multiplies by its lane: no instruction broadcasts.
 
 pub(crate) mod fp16;
+pub(crate) mod i8mm;
 pub(crate) mod int8;
 mod tanh;
 

@@ -220,14 +220,10 @@ pub fn panels_transposed(b: Mat<'_>, out: &mut [f32]) {
         let (bias, rows) = panel.split_at_mut(PANEL);
         bias.fill(0.0);
         for lane in (0..PANEL).step_by(SIDE) {
-            let columns: [&[f32]; SIDE] = core::array::from_fn(|i| {
-                let row = first + lane + i;
+            let columns: [&[f32]; SIDE] = core::array::from_fn(|i| match first + lane + i {
                 // SAFETY: the row is below `b.rows()` and has `b.cols()` elements, as the view promises.
-                if row < n {
-                    unsafe { core::slice::from_raw_parts(b.as_ptr().add(row * b.stride()), k) }
-                } else {
-                    &[]
-                }
+                row if row < n => unsafe { core::slice::from_raw_parts(b.as_ptr().add(row * b.stride()), k) },
+                _ => &[],
             });
             // What is past the last row is zeros.
             let squares = columns.map(|column| column.as_chunks::<SIDE>().0);

@@ -113,6 +113,8 @@ variants! {
         if target_arch = "x86_64": int8::avxvnni, gemm 6 x 16;
     I8_AVX2: Int8 "i8" on Avx2 "avx2", needs [], if target_arch = "x86_64": int8::avx2, gemm 4 x 16;
     I8_RVV: Int8 "i8" on Rvv "rvv", needs [], if target_arch = "riscv64": rvv::int8, gemm 5 x 16;
+    I8_I8MM: Int8 "i8" on Neon "i8mm", needs [DOTPROD I8MM],
+        if target_arch = "aarch64": neon::i8mm, gemm 6 x 16;
     I8_DOTPROD: Int8 "i8" on Neon "dotprod", needs [DOTPROD],
         if target_arch = "aarch64": neon::int8::dotprod, gemm 6 x 16;
     I8_NEON: Int8 "i8" on Neon "neon", needs [], if target_arch = "aarch64": neon::int8::long, gemm 2 x 16;

@@ -255,6 +255,21 @@ pub(crate) mod dotprod {
         lstm pairs false,
         gemm vectors [1 2 3 4] of 4 rows [1 2 3 4 5 6]
     }
+
+    /// What comes after the sums of a tile.
+    ///
+    /// # Safety
+    /// As [`int8::store`].
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    pub(crate) unsafe fn store<const ROWS: usize, const VECTORS: usize>(
+        call: &GemmCall,
+        place: Place,
+        sums: [[int32x4_t; VECTORS]; ROWS],
+    ) {
+        // SAFETY: as the caller promises.
+        unsafe { int8::store(Dot128::<Sdot>::new(), call, place, sums, finish) }
+    }
 }
 
 /// Every core.

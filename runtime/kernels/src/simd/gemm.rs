@@ -79,7 +79,7 @@ pub(crate) unsafe fn gemm<const ROWS: usize, const VECTORS: usize>(
 ///
 /// # Safety
 /// As [`gemm`], and `tiles` may be called with what `begin` gave last.
-pub(super) unsafe fn sweep<D: Copy, const ROWS: usize, const VECTORS: usize>(
+pub(crate) unsafe fn sweep<D: Copy, const ROWS: usize, const VECTORS: usize>(
     call: &GemmCall,
     panel: usize,
     lanes: usize,
@@ -150,7 +150,7 @@ impl Depth {
 
 /// Where a column of panels of so many words begins.
 #[inline(always)]
-pub(super) fn offset(col: usize, panel: usize) -> usize {
+pub(crate) fn offset(col: usize, panel: usize) -> usize {
     col / PANEL * panel + col % PANEL
 }
 

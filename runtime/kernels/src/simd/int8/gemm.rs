@@ -18,7 +18,7 @@ const MOST_COLS: usize = 32;
 
 /// Words of a panel.
 #[inline(always)]
-fn panel_len(k: usize) -> usize {
+pub(crate) fn panel_len(k: usize) -> usize {
     INT8_HEADER + k.div_ceil(INT8_DEPTH) * PANEL
 }
 
@@ -117,22 +117,42 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
                 multiply::<D, ROWS, VECTORS, 2>(d, &rows, &w, 0, left < 3 * D::STEP, &mut acc);
             }
         }
+        store(d, call, place, acc, finish);
+    }
+}
+
+/// What comes after the sums of a tile: scales, bias, activation, residual.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+pub(crate) unsafe fn store<D: Dot, const ROWS: usize, const VECTORS: usize>(
+    d: D,
+    call: &GemmCall,
+    place: Place,
+    acc: [[D::Sum; VECTORS]; ROWS],
+    finish: Finish,
+) {
+    let len = panel_len(call.k);
+    let residual_stride = call.residual_stride;
+    // SAFETY: as the caller promises; a tile begins with a panel.
+    unsafe {
+        let header = call.weights.add(offset(place.col, len));
         let scales = call.scratch.add(place.row);
-        let residual_stride = call.residual_stride;
         if call.act != Activation::None || place.col + VECTORS * D::S::LANES > call.n {
             let mut copy = [[MaybeUninit::<<D::S as Simd>::V>::uninit(); VECTORS]; ROWS];
             let (to, to_stride) = (copy.as_mut_ptr().cast::<f32>(), VECTORS * D::S::LANES);
             let target = Target { to, to_stride, residual: null(), residual_stride };
-            write::<D, ROWS, VECTORS>(d, acc, first, len, scales, &target);
+            write::<D, ROWS, VECTORS>(d, acc, header, len, scales, &target);
             finish(call, place, ROWS, VECTORS * D::S::LANES, to);
         } else {
             let to = call.out.add(place.row * call.out_stride + place.col);
             let target = Target { to, to_stride: call.out_stride, residual: null(), residual_stride };
             if call.residual.is_null() {
-                write::<D, ROWS, VECTORS>(d, acc, first, len, scales, &target);
+                write::<D, ROWS, VECTORS>(d, acc, header, len, scales, &target);
             } else {
                 let residual = call.residual.add(place.row * residual_stride + place.col);
-                write::<D, ROWS, VECTORS>(d, acc, first, len, scales, &Target { residual, ..target });
+                write::<D, ROWS, VECTORS>(d, acc, header, len, scales, &Target { residual, ..target });
             }
         }
     }
@@ -145,6 +165,14 @@ struct Target {
     /// Null: none.
     residual: *const f32,
     residual_stride: usize,
+}
+
+/// What the columns of a tile bring to its sums.
+struct Columns<V, const VECTORS: usize> {
+    scales: [V; VECTORS],
+    /// Those of the first panel, and words to the next.
+    biases: *const f32,
+    panel: usize,
 }
 
 /// Scales the sums of a tile, adds the bias, and the residual, and stores them. `header` is that of the first panel of so many
@@ -170,9 +198,7 @@ unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
     unsafe fn row<D: Dot, const VECTORS: usize>(
         d: D,
         sums: [D::Sum; VECTORS],
-        of_columns: &[<D::S as Simd>::V; VECTORS],
-        biases: *const f32,
-        panel: usize,
+        columns: &Columns<<D::S as Simd>::V, VECTORS>,
         scale: *const f32,
         target: &Target,
         r: usize,
@@ -183,8 +209,8 @@ unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
         unsafe {
             let row_scale = s.splat(*scale);
             for v in 0..VECTORS {
-                let bias = s.load(biases.add(offset(v * D::S::LANES, panel)));
-                y[v] = s.fma(d.to_float(sums[v]), s.mul(row_scale, of_columns[v]), bias);
+                let bias = s.load(columns.biases.add(offset(v * D::S::LANES, columns.panel)));
+                y[v] = s.fma(d.to_float(sums[v]), s.mul(row_scale, columns.scales[v]), bias);
             }
             if !target.residual.is_null() {
                 for v in 0..VECTORS {
@@ -199,20 +225,19 @@ unsafe fn write<D: Dot, const ROWS: usize, const VECTORS: usize>(
         compiler_fence(Ordering::SeqCst);
     }
     let s = d.simd();
-    let mut of_columns = [s.splat(0.0); VECTORS];
+    // SAFETY: as the caller promises; biases follow the scales.
+    let biases = unsafe { header.add(PANEL) };
+    let mut columns = Columns { scales: [s.splat(0.0); VECTORS], biases, panel };
     for v in 0..VECTORS {
         // SAFETY: as the caller promises.
-        of_columns[v] = unsafe { s.load(header.add(offset(v * D::S::LANES, panel))) };
+        columns.scales[v] = unsafe { s.load(header.add(offset(v * D::S::LANES, panel))) };
     }
     // Written out: a loop that is not unrolled would take the sums through memory.
     macro_rules! rows {
         ($($r:literal)*) => {$(
             if ROWS > $r {
-                // SAFETY: as the caller promises; biases follow the scales.
-                unsafe {
-                    let (biases, scale) = (header.add(PANEL), scales.add($r));
-                    row::<D, VECTORS>(d, acc[$r % ROWS], &of_columns, biases, panel, scale, target, $r);
-                }
+                // SAFETY: as the caller promises.
+                unsafe { row::<D, VECTORS>(d, acc[$r % ROWS], &columns, scales.add($r), target, $r) };
             }
         )*};
     }

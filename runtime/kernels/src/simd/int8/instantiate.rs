@@ -51,7 +51,7 @@ macro_rules! instantiate_int8 {
         /// # Safety
         /// As [`gemm`].
         #[target_feature(enable = $features)]
-        unsafe fn rows(call: &GemmCall) {
+        pub(crate) unsafe fn rows(call: &GemmCall) {
             // SAFETY: as the caller promises.
             unsafe { int8::rows($register, call) }
         }

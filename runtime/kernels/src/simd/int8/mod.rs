@@ -9,6 +9,8 @@ mod quantize;
 mod starts;
 
 pub(crate) use gemm::{columns, gemm, tile};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use gemm::{panel_len, store};
 pub(crate) use instantiate::instantiate_int8;
 pub(crate) use lstm::lstm;
 pub(crate) use quantize::rows;

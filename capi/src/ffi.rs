@@ -47,8 +47,10 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> far_status {
         Ok(Err(Failure(status))) => status,
         Err(payload) => {
             message::record_panic(format_args!("internal error, please report it"));
-            // Dropping a payload of an unknown type may panic again, outside of any guard.
-            std::mem::forget(payload);
+            // Dropping a payload that is no text may panic again, outside of any guard.
+            if !payload.is::<&'static str>() && !payload.is::<String>() {
+                std::mem::forget(payload);
+            }
             FAR_ERROR_INTERNAL
         }
     }

@@ -11,6 +11,10 @@
 )]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(non_camel_case_types, reason = "types are named as in far.h")]
+#![allow(
+    unexpected_cfgs,
+    reason = "`far_provoke`, which cargo doesn't know, so that no feature can switch it on"
+)]
 
 #[cfg(test)]
 extern crate self as far;
@@ -27,6 +31,8 @@ mod pool;
 mod port;
 mod precision;
 mod profile;
+#[cfg(far_provoke)]
+mod provoke;
 mod session;
 mod status;
 mod strings;

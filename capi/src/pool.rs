@@ -50,6 +50,8 @@ unsafe impl Sync for Lent {}
 
 impl Pool for Lent {
     fn run(&self, count: usize, lane: &(dyn Fn(usize) + Sync)) {
+        #[cfg(far_provoke)]
+        crate::provoke::come_to(crate::provoke::Place::Step);
         let mut job: &(dyn Fn(usize) + Sync) = lane;
         // SAFETY: the function is as the header says: it calls `run_lane` with this job, and returns when all calls have
         // ended.

@@ -79,6 +79,8 @@ impl far_session {
     ) -> Result<far_session, Failure> {
         // SAFETY: the same contract.
         let engine = unsafe { options::engine(options) }?;
+        #[cfg(far_provoke)]
+        crate::provoke::come_to(crate::provoke::Place::New);
         let shared = Arc::clone(&model.model);
         let lent = memory.as_deref().map_or(0..0, |memory| {
             let range = memory.as_ptr_range();
@@ -184,6 +186,8 @@ impl far_session {
         let mut outputs = recycle(mem::take(&mut running.output_slices));
         // SAFETY: the caller's to write by the contract; part of no input or other output, checked above.
         outputs.extend(running.outputs.iter().flatten().map(|region| unsafe { region.as_output() }));
+        #[cfg(far_provoke)]
+        crate::provoke::come_to(crate::provoke::Place::Run);
         let result = running.session.run_extent(extents.extent(), &inputs, &mut outputs);
         running.input_slices = recycle(inputs);
         running.output_slices = recycle(outputs);

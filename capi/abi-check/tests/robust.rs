@@ -64,28 +64,38 @@ fn sanitized(bench: &Bench, name: &str, sanitizer: &str) -> Option<PathBuf> {
 
 /// An instrumented `libfar.a` and the sanitizer's runtime.
 fn instrumented(sanitizer: &str) -> Result<(String, String), String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let said = |argument: &[&str]| {
-        let output = attempt(Command::new(&rustc).args(argument))?;
-        Ok::<_, String>(String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    let (libdir, host) = (said(&["--print", "target-libdir"])?, said(&["--print", "host-tuple"])?);
+    let (libdir, host) = (said_by_rustc("target-libdir")?, said_by_rustc("host-tuple")?);
     let suffix = format!("_rt.{}.a", if sanitizer == "thread" { "tsan" } else { "asan" });
     let runtime = std::fs::read_dir(&libdir)
         .map_err(|error| format!("{libdir}: {error}"))?
         .filter_map(|entry| Some(entry.ok()?.path().to_str()?.to_string()))
         .find(|path| path.ends_with(&suffix))
         .ok_or_else(|| format!("this Rust has no `*{suffix}` in {libdir}"))?;
-    let target = target_folder().join(format!("sanitize-{sanitizer}"));
+    let flags = format!("-Zsanitizer={sanitizer} -Cunsafe-allow-abi-mismatch=sanitizer");
+    let archive = archive(&format!("sanitize-{sanitizer}"), &host, &flags)?;
+    Ok((archive, runtime))
+}
+
+/// A `libfar.a` of other flags, in a target folder of its own.
+fn archive(folder: &str, host: &str, flags: &str) -> Result<String, String> {
+    let target = target_folder().join(folder);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(capi()).args(["rustc", "--package", "libfar", "--lib", "--crate-type", "staticlib"]);
     // Incremental builds and sanitizers leave symbols undefined.
-    cargo.args(["--target", &host, "--target-dir"]).arg(&target).env("CARGO_INCREMENTAL", "0");
-    cargo.env("RUSTC_BOOTSTRAP", "1");
-    let flags = format!("-Zsanitizer={sanitizer} -Cunsafe-allow-abi-mismatch=sanitizer");
+    cargo.args(["--target", host, "--target-dir"]).arg(&target).env("CARGO_INCREMENTAL", "0");
+    if flags.starts_with("-Z") {
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+    }
     attempt(cargo.env("RUSTFLAGS", flags).env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
     let archive = target.join(host).join("debug/libfar.a");
-    Ok((archive.to_str().ok_or("a path that is not UTF-8")?.to_string(), runtime))
+    Ok(archive.to_str().ok_or("a path that is not UTF-8")?.to_string())
+}
+
+/// What rustc says of itself.
+fn said_by_rustc(argument: &str) -> Result<String, String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = attempt(Command::new(rustc).args(["--print", argument]))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
 }
 
 /// Runs a command; where it fails, its last line.
@@ -158,6 +168,19 @@ fn threads_under_valgrind(rounds: u32) {
     let bench = Bench::new();
     let program = bench.build_static("threads", &[]);
     run(&bench, valgrind.arg("--fair-sched=yes").arg(program).args([&rounds.to_string(), "wide.far"]));
+}
+
+#[test]
+fn panics_are_statuses() {
+    let bench = Bench::new();
+    let archive = said_by_rustc("host-tuple")
+        .and_then(|host| archive("provoke", &host, "--cfg far_provoke"))
+        .expect("libfar can be built with panics on demand");
+    let program = bench.build("panic", &[&[archive.as_str()], SYSTEM].concat());
+    let output = bench.run(Command::new(&program).arg("wide.far"));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the library printed");
+    let Some(mut valgrind) = memcheck("panics under valgrind") else { return };
+    bench.run(valgrind.arg(program).arg("wide.far"));
 }
 
 #[test]

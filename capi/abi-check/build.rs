@@ -26,10 +26,8 @@ fn main() {
         println!("cargo::rustc-cfg=libclang");
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
         for (path, name) in [(HEADER, "header"), (FROZEN, "frozen")] {
-            let header = header(path);
-            let checks = checks(&header, &format_ident!("{name}"));
-            fs::write(out.join(format!("{name}_checks.rs")), checks).expect("OUT_DIR can be written");
-            fs::write(out.join(format!("{name}.rs")), header).expect("OUT_DIR can be written");
+            let module = compared(&header(path), &format_ident!("{name}"));
+            fs::write(out.join(format!("{name}.rs")), module).expect("OUT_DIR can be written");
         }
     }
 }
@@ -47,8 +45,8 @@ fn header(path: &str) -> String {
     }
 }
 
-/// Comparisons of a header, which is module `module` of the test, with Rust's side.
-fn checks(header: &str, module: &Ident) -> String {
+/// A header as module `module`, and its comparisons with Rust's side.
+fn compared(header: &str, module: &Ident) -> String {
     let file = syn::parse_file(header).expect("bindgen writes Rust");
     let (mut layouts, mut types, mut names, mut constants) = (vec![], vec![], vec![], vec![]);
     for item in &file.items {
@@ -68,6 +66,20 @@ fn checks(header: &str, module: &Ident) -> String {
         }
     }
     quote! {
+        #[allow(
+            dead_code,
+            missing_docs,
+            non_camel_case_types,
+            non_upper_case_globals,
+            unsafe_code,
+            unreachable_pub,
+            clippy::all,
+            reason = "generated from C"
+        )]
+        mod #module {
+            #file
+        }
+
         /// The functions of far.h.
         const FUNCTIONS: &[&str] = &[#(#names),*];
         /// Its constants: name, value there, value in Rust.

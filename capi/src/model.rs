@@ -217,13 +217,8 @@ pub unsafe extern "C" fn far_model_open_memory(
     options: *const far_model_options,
     model: *mut *mut far_model,
 ) -> far_status {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
-        // SAFETY: the caller's promise.
-        let logger = unsafe { check_options(options) }?;
-        opened(logger, model, || Model::from_bytes(data))
-    })
+    // SAFETY: the caller's promise.
+    unsafe { open_bytes(data, size, options, model, Model::from_bytes) }
 }
 
 /// Opens the artifact in memory that stays, and uses it in place.
@@ -239,12 +234,28 @@ pub unsafe extern "C" fn far_model_open_static(
     options: *const far_model_options,
     model: *mut *mut far_model,
 ) -> far_status {
+    // SAFETY: the caller's promise: as long as anything looks at the bytes, they are as good as static.
+    unsafe { open_bytes(data, size, options, model, Model::from_static) }
+}
+
+/// Body of the functions that open memory.
+///
+/// # Safety
+///
+/// As for [`far_model_open_memory`]; nobody changes the bytes during `'a`.
+unsafe fn open_bytes<'a>(
+    data: *const c_void,
+    size: usize,
+    options: *const far_model_options,
+    model: *mut *mut far_model,
+    open: impl FnOnce(&'a [u8]) -> far_engine::Result<Arc<Model>>,
+) -> far_status {
     guard(|| {
-        // SAFETY: the caller's promise: as long as anything looks at the bytes, they are as good as static.
+        // SAFETY: this function's own contract.
         let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
-        // SAFETY: the caller's promise.
+        // SAFETY: as above.
         let logger = unsafe { check_options(options) }?;
-        opened(logger, model, || Model::from_static(data))
+        opened(logger, model, || open(data))
     })
 }
 

@@ -12,21 +12,7 @@ use support::{Bench, STRICT, SYSTEM};
 
 #[cfg(libclang)]
 mod agreement {
-    #[allow(
-        dead_code,
-        missing_docs,
-        non_camel_case_types,
-        non_upper_case_globals,
-        unsafe_code,
-        unreachable_pub,
-        clippy::all,
-        reason = "generated from C"
-    )]
-    mod frozen {
-        include!(concat!(env!("OUT_DIR"), "/frozen.rs"));
-    }
-
-    include!(concat!(env!("OUT_DIR"), "/frozen_checks.rs"));
+    include!(concat!(env!("OUT_DIR"), "/frozen.rs"));
 
     #[test]
     fn structs_only_grow_at_the_end() {

@@ -9,20 +9,17 @@ exporter also `onnxscript`.
 """
 
 import argparse
-import contextlib
 import dataclasses
-import io
-import logging
 import pathlib
 import shutil
 import tempfile
-import warnings
 
 import onnx
 import torch
 
 import rewrite
 from far import DEIT, Config, Model
+from quiet import quiet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,19 +61,6 @@ def export(model: Model, how: Export, path: pathlib.Path):
         raise ValueError(f"the exporter wrote opset {opset} instead of {how.opset}")
     onnx.save(exported, path)
     onnx.checker.check_model(path, full_check=True)
-
-
-@contextlib.contextmanager
-def quiet():
-    """Exporters are talkative about what does not matter here."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def arguments() -> argparse.Namespace:

@@ -111,6 +111,28 @@ fn a_package_in_python() {
 }
 
 #[test]
+fn a_package_for_training() {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let installed = Command::new(&python).args(["-c", "import far_distill, pytest"]).output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "SKIPPED examples/distill: `{python}` has no far_distill; hint: `pip install './examples/distill[tests]'`, or set PYTHON"
+        );
+        return;
+    }
+    let shared = &libraries().shared;
+    let mut test = Command::new(&python);
+    test.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).current_dir(examples().join("distill"));
+    test.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONPATH", examples().join("python"));
+    // Built beside the libraries where the whole workspace is tested; without it, pytest says what it skipped.
+    test.env(
+        "FARC",
+        shared.ancestors().map(|folder| folder.join("farc")).find(|farc| farc.is_file()).unwrap_or_default(),
+    );
+    succeed(test.env("FAR_LIBRARY", shared));
+}
+
+#[test]
 fn a_unit_for_systemd() {
     let unit = fs::read_to_string(examples().join("systemd/far-camera.service")).expect("the unit");
     // The program is not installed here.

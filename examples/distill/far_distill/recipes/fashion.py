@@ -1,0 +1,131 @@
+"""FAR-Fashion: a DeiT-shaped teacher on Fashion-MNIST, its FAR student, and the student half pruned; written as
+`examples/models/far-fashion` has them. What is there already is not trained again."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import torch
+
+from .. import masks as masks_of
+from .. import models
+from ..distill import Joint, train_blocks, train_joint
+from ..export import export, round_to_half
+from ..images import FASHION, fashion
+from ..loop import Run, Settings
+from ..masks import Attached
+from ..prune import choose
+from ..replace import replace
+from ..source import ImageSource
+from ..vit import Vit, VitConfig
+
+CONFIG = VitConfig(image=(28, 28), patch=4, channels=1, width=96, heads=3, depth=4, mlp=384, classes=10)
+SHIPPED = 1000  # test images
+# Of a dead unit's weights, what is left in the model that is right only with its masks.
+REMAINDER = 0.1
+
+TEACHER = Settings(epochs=12, batch=64, rate=1.2e-3)
+BLOCKS = Settings(epochs=2, batch=128, rate=3e-3, decay=0.01)
+FAR = Settings(epochs=5, batch=64, rate=1e-3)
+SPARSE = Settings(epochs=2, batch=64, rate=6e-4)
+TUNE = Settings(epochs=4, batch=64, rate=8e-4)
+HOYER = 20.0
+
+
+def train(folder: pathlib.Path, quick: bool = False, data: pathlib.Path = FASHION, seed: int = 0) -> dict[str, float]:
+    """Trains what is not there yet. Returns top-1 on the test images, by model."""
+    training, test = fashion(data)
+    if quick:
+        training, test = training.first(4096), test.first(1000)
+    source = ImageSource(training, test)
+    run = Run(folder)
+    torch.manual_seed(seed)
+
+    def settings(of: Settings) -> Settings:
+        return dataclasses.replace(of, seed=seed, epochs=1 if quick else of.epochs)
+
+    def made(name: str, make):
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            models.save(make(), path)
+        return models.load(str(path))
+
+    def teacher():
+        model = Vit(CONFIG)
+        train_joint("teacher", model, None, source, settings(TEACHER), run)
+        return model
+
+    deit = made("deit", teacher)
+
+    def student():
+        model = replace(models.copy(deit), "parallel")
+        train_blocks(model, deit, source, settings(BLOCKS), run)
+        return model
+
+    blocks = made("blocks", student)
+
+    def joint():
+        model = models.copy(blocks)
+        train_joint("far", model, deit, source, settings(FAR), run)
+        return model
+
+    far = made("far", joint)
+
+    def regularised():
+        model = models.copy(far)
+        train_joint("sparse", model, deit, source, settings(SPARSE), run, Joint(hoyer=HOYER))
+        return model
+
+    # In the form in which it ships: masks go by the names of a form's parameters.
+    sparse = replace(made("sparse", regularised), "monolithic")
+    masks, _ = choose(sparse, sparsity=0.5)
+    masks_of.write(masks, folder / "masks.safetensors")
+
+    def tuned():
+        model = models.copy(sparse)
+        train_joint("pruned", model, deit, source, settings(TUNE), run, masks=masks)
+        return model
+
+    pruned = made("pruned", tuned)
+    dense = models.copy(pruned)
+    with torch.no_grad():
+        before, after = (dict(model.named_parameters()) for model in (sparse, dense))
+        for name, mask in masks.items():
+            after[name] += REMAINDER * (1 - mask) * before[name]
+    models.save(dense, folder / "pruned-dense.safetensors")
+    return {name: source.evaluate(model)["top1"] for name, model in (("deit", deit), ("far", far), ("pruned", pruned))}
+
+
+@torch.no_grad()
+def write(folder: pathlib.Path, output: pathlib.Path, data: pathlib.Path = FASHION):
+    """The models as ONNX with weights in f16, PyTorch's answers, and the first thousand test images."""
+    _, test = fashion(data)
+    shipped = test.first(SHIPPED)
+    images = shipped.normal(slice(None))
+    masks = masks_of.read(folder / "masks.safetensors", models.load(str(folder / "pruned-dense.safetensors")))
+    output.mkdir(parents=True, exist_ok=True)
+    masks_of.write(masks, output / "far-pruned-dense.masks.safetensors")
+    found = {}
+    for name, file, form in (
+        ("deit", "deit", None),
+        ("far-parallel", "far", "parallel"),
+        ("far-pruned-dense", "pruned-dense", "monolithic"),
+    ):
+        model = models.load(str(folder / f"{file}.safetensors"))
+        export(model, output / f"{name}.onnx", form, half=True)
+        round_to_half(model)
+        if file == "pruned-dense":
+            Attached(replace(model, "monolithic"), masks)
+        model.eval()
+        logits = model(images)
+        np.save(output / f"{name}.logits.npy", logits.numpy())
+        found[name] = {
+            "top1_of_10000": ImageSource(test, test).evaluate(model)["top1"],
+            "top1_of_1000": float((logits.argmax(dim=1) == shipped.labels).float().mean()),
+            "parameters": models.parameters(model, masks if file == "pruned-dense" else None),
+        }
+    np.save(output / "images.npy", images.numpy())
+    np.save(output / "labels.npy", shipped.labels.numpy())
+    (folder / "info.json").write_text(json.dumps(found, indent=1) + "\n")
+    return found

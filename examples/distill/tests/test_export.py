@@ -1,0 +1,63 @@
+"""From PyTorch through farc to libfar."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import KINDS
+
+from far_distill import models
+from far_distill.export import export, round_to_half
+from far_distill.masks import Attached, write
+from far_distill.measure import compile_model
+from far_distill.prune import choose
+from far_distill.replace import replace
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+@pytest.mark.parametrize("form", [None, "monolithic", "parallel"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_libfar_answers_as_pytorch_does(kind, form, pruned, tmp_path, farc, far):
+    model, x = kind()
+    masks = None
+    if form:
+        replace(model, form)
+        if pruned:
+            masks, _ = choose(model, sparsity=0.5, mlp=True)
+            write(masks, tmp_path / "masks.safetensors")
+    elif pruned:
+        pytest.skip("attention has no hidden units")
+    onnx = tmp_path / "model.onnx"
+    export(model, onnx)
+    tokens = 16 if kind.__name__ == "bert" else None
+    made = compile_model(farc, onnx, "host", "f32", tmp_path, masks and tmp_path / "masks.safetensors", tokens)
+    if masks:
+        Attached(model, masks)
+    session = far.Model(made.artifact).session(threads=1)
+    with torch.no_grad():
+        for sample in x:
+            expected = model(sample[None]).numpy()
+            (found,) = session.run(sample[None].numpy()).values()
+            assert np.abs(found - expected).max() <= 1e-4 * np.ptp(expected)
+
+
+def test_both_forms_are_the_same_work(tmp_path, farc):
+    model, _ = KINDS[0]()
+    export(replace(model, "parallel"), tmp_path / "a.onnx")
+    export(model, tmp_path / "b.onnx", "monolithic")
+    counts = {compile_model(farc, tmp_path / f"{name}.onnx", "host", "f32", tmp_path).multiply_adds for name in "ab"}
+    assert len(counts) == 1
+
+
+def test_half_weights_are_those_that_were_rounded(tmp_path, farc, far):
+    model, x = KINDS[0]()
+    replace(model, "parallel")
+    export(model, tmp_path / "half.onnx", half=True)
+    export(model, tmp_path / "whole.onnx")
+    assert (tmp_path / "half.onnx").stat().st_size < 0.75 * (tmp_path / "whole.onnx").stat().st_size
+    made = compile_model(farc, tmp_path / "half.onnx", "host", "f32", tmp_path)
+    (found,) = far.Model(made.artifact).session(threads=1).run(x[:1].numpy()).values()
+    rounded = models.copy(model).eval()
+    round_to_half(rounded)
+    with torch.no_grad():
+        expected = rounded(x[:1]).numpy()
+    assert np.abs(found - expected).max() <= 1e-4 * np.ptp(expected)

@@ -1,6 +1,7 @@
 //! The platforms that libfar is built for, and the CPUs that QEMU shows to their programs. May import: nothing of ours.
 
-/// One architecture under Linux and glibc.
+/// One architecture under Linux, with one libc: glibc unless it is said.
+#[derive(Clone, Copy)]
 pub(crate) struct Platform {
     /// As in Rust's `target_arch` and the names of QEMU.
     pub(crate) arch: &'static str,
@@ -8,6 +9,8 @@ pub(crate) struct Platform {
     pub(crate) rust: &'static str,
     /// GNU's triple, as in the names of compilers.
     pub(crate) gnu: &'static str,
+    /// Rust's and GNU's triple where musl is libc.
+    musl: (&'static str, &'static str),
     /// Debian's name of the architecture, as in its packages.
     pub(crate) debian: &'static str,
     /// The CPUs on which the runtime is tested under QEMU.
@@ -35,6 +38,7 @@ pub(crate) const X86_64: Platform = Platform {
     arch: "x86_64",
     rust: "x86_64-unknown-linux-gnu",
     gnu: "x86_64-linux-gnu",
+    musl: ("x86_64-unknown-linux-musl", "x86_64-linux-musl"),
     debian: "amd64",
     cpus: &[],
     slow_cpus: &[],
@@ -45,6 +49,7 @@ pub(crate) const AARCH64: Platform = Platform {
     arch: "aarch64",
     rust: "aarch64-unknown-linux-gnu",
     gnu: "aarch64-linux-gnu",
+    musl: ("aarch64-unknown-linux-musl", "aarch64-linux-musl"),
     debian: "arm64",
     cpus: &[&CORTEX_A72, &ARM_MAX],
     slow_cpus: &[&CORTEX_A76],
@@ -55,6 +60,7 @@ pub(crate) const RISCV64: Platform = Platform {
     arch: "riscv64",
     rust: "riscv64gc-unknown-linux-gnu",
     gnu: "riscv64-linux-gnu",
+    musl: ("riscv64gc-unknown-linux-musl", "riscv64-linux-musl"),
     debian: "riscv64",
     cpus: &[&VLEN_128, &VLEN_256, &WITHOUT_V],
     slow_cpus: &[&VLEN_512, &VLEN_1024],
@@ -103,16 +109,27 @@ pub(crate) const WITHOUT_V: Cpu =
 
 /// The platform this program runs on, where it is one of ours.
 pub(crate) fn host() -> Option<&'static Platform> {
-    [&X86_64, &AARCH64, &RISCV64].into_iter().find(|platform| platform.arch == std::env::consts::ARCH)
+    [&X86_64, &AARCH64, &RISCV64].into_iter().find(|platform| platform.is_host())
 }
 
 /// The host, where it is one of ours, and all that are cross-built.
 pub(crate) fn all() -> Vec<&'static Platform> {
-    let others = CROSS.into_iter().filter(|platform| host().is_none_or(|host| host.arch != platform.arch));
+    let others = CROSS.into_iter().filter(|platform| !platform.is_host());
     host().into_iter().chain(others).collect()
 }
 
 impl Platform {
+    /// The same architecture with musl, the libc of programs that are static and run on any Linux.
+    pub(crate) fn musl(&self) -> Platform {
+        let (rust, gnu) = self.musl;
+        Platform { rust, gnu, ..*self }
+    }
+
+    /// Whether its programs run on this machine.
+    pub(crate) fn is_host(&self) -> bool {
+        self.arch == std::env::consts::ARCH
+    }
+
     /// The target as cargo writes it in names of environment variables.
     pub(crate) fn cargo_variable(&self, key: &str) -> String {
         format!("CARGO_TARGET_{}_{key}", self.rust.to_uppercase().replace('-', "_"))

@@ -4,6 +4,7 @@
 mod check;
 mod clang;
 mod mode;
+mod musl;
 mod packages;
 mod sysroot;
 mod wrappers;
@@ -14,7 +15,7 @@ use std::process::Command;
 use crate::command;
 use crate::console::step;
 use crate::error::{Error, Result};
-use crate::platform::{CROSS, Cpu, Platform};
+use crate::platform::{self, CROSS, Cpu, Platform};
 use crate::workspace::Workspace;
 
 pub(crate) use clang::Clang;
@@ -56,10 +57,10 @@ impl Cross {
         let dir = workspace.target.join("cross");
         let rustc = match mode {
             Mode::Rustup => {
-                mode::add_rustup_targets()?;
+                mode::add_rustup_targets(&CROSS)?;
                 None
             }
-            Mode::Debian => Some(sysroot::build(&dir)?),
+            Mode::Debian => Some(sysroot::build(&dir, &platform::all())?),
         };
         wrappers::write_all(&dir, &clang, rustc.as_deref())?;
         let cross = Self { dir, clang, rustc };
@@ -68,6 +69,20 @@ impl Cross {
             check::hello(&cross, platform)?;
         }
         Ok(cross)
+    }
+
+    /// Makes ready for static programs of these platforms, whose libc is musl.
+    pub(crate) fn set_up_musl(&self, platforms: &[&Platform]) -> Result<()> {
+        let with_musl: Vec<_> = platforms.iter().map(|platform| platform.musl()).collect();
+        let with_musl: Vec<_> = with_musl.iter().collect();
+        match self.rustc {
+            None => mode::add_rustup_targets(&with_musl)?,
+            Some(_) => {
+                sysroot::build(&self.dir, &with_musl)?;
+                musl::install(self, platforms)?;
+            }
+        }
+        with_musl.into_iter().try_for_each(|platform| check::hello(self, platform))
     }
 
     /// Whether the standard library was built here, for size.
@@ -170,6 +185,9 @@ impl Cross {
         crate::workspace::write(&self.dir.join("env.sh"), &text)
     }
 }
+
+/// A function that the unwinder of GCC takes from glibc, where it is new enough.
+pub(crate) const FIND_OBJECT: &str = include_str!("find_object.c");
 
 /// Cargo's target folder for cross builds, in the folder of cross builds.
 const BUILDS: &str = "build";

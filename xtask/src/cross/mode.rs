@@ -8,7 +8,7 @@ use super::packages;
 use crate::command;
 use crate::console::step;
 use crate::error::{Error, Result};
-use crate::platform::CROSS;
+use crate::platform::{CROSS, Platform};
 
 /// The two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -38,14 +38,14 @@ struct Facts {
 
 /// The mode to use and the reason for it.
 pub(crate) fn choose(asked: Option<Mode>) -> Result<(Mode, String)> {
-    decide(asked, &Facts { lacking: lacking()?, apt: packages::available() })
+    decide(asked, &Facts { lacking: lacking(&CROSS)?, apt: packages::available() })
 }
 
 /// The targets whose standard library the default toolchain has not.
-fn lacking() -> Result<Vec<&'static str>> {
+fn lacking(platforms: &[&Platform]) -> Result<Vec<&'static str>> {
     let sysroot = command::stdout(Command::new("rustc").args(["--print", "sysroot"]))?;
     let has = |target: &str| Path::new(&sysroot).join("lib/rustlib").join(target).join("lib").is_dir();
-    Ok(CROSS.iter().map(|platform| platform.rust).filter(|target| !has(target)).collect())
+    Ok(platforms.iter().map(|platform| platform.rust).filter(|target| !has(target)).collect())
 }
 
 fn decide(asked: Option<Mode>, facts: &Facts) -> Result<(Mode, String)> {
@@ -70,8 +70,8 @@ fn target_add(targets: &[&str]) -> String {
 }
 
 /// Has rustup install the targets that are not there.
-pub(crate) fn add_rustup_targets() -> Result<()> {
-    let lacking = lacking()?;
+pub(crate) fn add_rustup_targets(platforms: &[&Platform]) -> Result<()> {
+    let lacking = lacking(platforms)?;
     if lacking.is_empty() {
         return Ok(());
     }

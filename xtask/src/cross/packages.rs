@@ -1,12 +1,18 @@
-//! Packages of Debian and its relatives, by apt. May import: `mode`, `command`, `console`, `error`, `platform`.
+//! Packages of Debian and its relatives, by apt.
+//! May import: `mode`, `command`, `console`, `error`, `platform`, `workspace`.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::Mode;
 use crate::command;
 use crate::console::step;
 use crate::error::{Error, Result};
-use crate::platform::{CROSS, host};
+use crate::platform::CROSS;
+use crate::workspace::{create_dir, remove_dir, write};
+
+/// The keys of Debian's releases, old and new.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Whether this system has apt.
 pub(crate) fn available() -> bool {
@@ -19,7 +25,7 @@ pub(crate) fn for_cross(mode: Mode, clang: u32) -> Vec<String> {
     let mut packages = for_host(clang);
     packages.extend([format!("lld-{clang}"), format!("llvm-{clang}"), "qemu-user".to_owned()]);
     for platform in CROSS {
-        if host().is_none_or(|host| host.arch != platform.arch) {
+        if !platform.is_host() {
             packages.push(format!("gcc-{}", platform.gnu.replace('_', "-")));
             packages.push(format!("g++-{}", platform.gnu.replace('_', "-")));
             packages.push(format!("libc6-dev-{}-cross", platform.debian));
@@ -76,6 +82,74 @@ pub(crate) fn install(step_name: &str, packages: &[String]) -> Result<()> {
     }
     command::run(privileged.apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&missing))?;
     Ok(())
+}
+
+/// Unpacks a package of another release or architecture, which then isn't installed, into `folder/ARCHITECTURE` for each.
+pub(crate) fn unpack(folder: &Path, release: &str, package: &str, architectures: &[&str]) -> Result<()> {
+    let work = folder.join("apt");
+    remove_dir(&work)?;
+    for part in ["lists/partial", "cache/archives/partial"] {
+        create_dir(&work.join(part))?;
+    }
+    let sources = work.join("sources.list");
+    let list = architectures.join(",");
+    write(&sources, &format!("deb [arch={list} signed-by={KEYRING}] {} {release} main\n", mirror()?))?;
+    let apt_get = || {
+        let mut apt_get = Command::new("apt-get");
+        apt_get.current_dir(&work).args([
+            "--quiet",
+            "-o",
+            "Dir::Etc::SourceParts=-",
+            "-o",
+            "Acquire::Retries=3",
+        ]);
+        for (key, path) in
+            [("Etc::SourceList", "sources.list"), ("State::Lists", "lists"), ("Cache", "cache")]
+        {
+            apt_get.arg("-o").arg(format!("Dir::{key}={}", work.join(path).display()));
+        }
+        // What is downloaded lies where only this user may read.
+        apt_get.args(["-o", "Acquire::Languages=none", "-o", "APT::Sandbox::User=root"]);
+        apt_get.args(
+            architectures.iter().flat_map(|name| ["-o".to_owned(), format!("APT::Architectures::={name}")]),
+        );
+        apt_get
+    };
+    command::run(apt_get().arg("update"))?;
+    command::run(
+        apt_get().arg("download").args(architectures.iter().map(|name| format!("{package}:{name}"))),
+    )?;
+    for entry in std::fs::read_dir(&work).map_err(Error::io("list", &work))? {
+        let path = entry.map_err(Error::io("list", &work))?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some((_, architecture)) =
+            name.rsplit_once('_').filter(|_| path.extension() == Some("deb".as_ref()))
+        {
+            command::run(
+                Command::new("dpkg-deb").arg("--extract").arg(&path).arg(folder.join(architecture)),
+            )?;
+        }
+    }
+    remove_dir(&work)
+}
+
+/// Where this system gets Debian's packages from.
+fn mirror() -> Result<String> {
+    let known = || {
+        let mut apt_get = Command::new("apt-get");
+        apt_get.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]);
+        Ok(command::stdout(&mut apt_get)?.lines().next().map(str::to_owned))
+    };
+    if let Some(mirror) = known()? {
+        return Ok(mirror);
+    }
+    if let Some(privileged) = Privilege::get() {
+        command::run(privileged.apt_get().arg("update"))?;
+    }
+    known()?.ok_or_else(|| Error::Missing {
+        what: "apt knows no mirror of Debian".to_owned(),
+        hint: "on Debian run `apt-get update`; elsewhere use `cargo xtask cross --mode rustup`".to_owned(),
+    })
 }
 
 fn not_installed(packages: &[String]) -> Vec<&str> {

@@ -22,18 +22,20 @@ const RUSTFLAGS: &str = "-C embed-bitcode=yes";
 /// Kernels take nothing from the library but what is compiled with them.
 const OPT_LEVEL: &str = "z";
 
-/// Brings the sysroot in `dir` up to date with the compiler, and returns the compiler's path.
-pub(crate) fn build(dir: &Path) -> Result<PathBuf> {
+/// Brings the platforms' libraries in the sysroot `dir` up to date with the compiler, and returns the compiler's path.
+pub(crate) fn build(dir: &Path, platforms: &[&Platform]) -> Result<PathBuf> {
     let version = command::stdout(Command::new(RUSTC).arg("-vV"))?;
     let name = version.lines().next().unwrap_or_default();
     let recipe = format!("{version}\n{CRATES}\n{FEATURES}\n{RUSTFLAGS}\n{OPT_LEVEL}\n");
-    let outdated: Vec<_> = platform::all().into_iter().filter(|p| !is_current(dir, p, &recipe)).collect();
+    let outdated: Vec<_> = platforms.iter().copied().filter(|p| !is_current(dir, p, &recipe)).collect();
     if outdated.is_empty() {
         step("cross", format_args!("standard library: up to date with {name}"));
     } else {
         let targets: Vec<_> = outdated.iter().map(|platform| platform.rust).collect();
         step("cross", format_args!("standard library: building for {} with {name}", targets.join(" and ")));
-        remove_dir(&super::builds(dir))?; // they are linked with the old library, and cargo does not know
+        for platform in &outdated {
+            remove_builds(dir, platform)?;
+        }
         link_foreign_host(dir, &version)?;
         compile(dir, &outdated)?;
         for platform in outdated {
@@ -50,6 +52,15 @@ fn stamp(dir: &Path, platform: &Platform) -> PathBuf {
 
 fn is_current(dir: &Path, platform: &Platform, recipe: &str) -> bool {
     std::fs::read_to_string(stamp(dir, platform)).is_ok_and(|text| text == recipe)
+}
+
+/// Removes what is linked with an old library, which cargo does not know; the host's is in all builds' scripts and macros.
+fn remove_builds(dir: &Path, platform: &Platform) -> Result<()> {
+    let builds = super::builds(dir);
+    match platform::host().is_some_and(|host| host.rust == platform.rust) {
+        true => remove_dir(&builds),
+        false => remove_dir(&builds.join(platform.rust)),
+    }
 }
 
 /// Build scripts and procedural macros run on the host: where that is none of our platforms, its library is the
@@ -100,9 +111,14 @@ fn compile(dir: &Path, platforms: &[&Platform]) -> Result<()> {
     command::run(&mut cargo)?;
     for platform in platforms {
         let built = work.join("target").join(platform.rust).join("release/deps");
-        install(&built, &dir.join("lib/rustlib").join(platform.rust).join("lib"))?;
+        install(&built, &libraries(dir, platform))?;
     }
     remove_dir(&work)
+}
+
+/// Where a platform's libraries are in a sysroot.
+pub(crate) fn libraries(dir: &Path, platform: &Platform) -> PathBuf {
+    dir.join("lib/rustlib").join(platform.rust).join("lib")
 }
 
 /// Copies the library's crates in place of what was there.

@@ -14,9 +14,11 @@ use crate::workspace::{create_dir, write};
 pub(crate) fn write_all(dir: &Path, clang: &Clang, rustc: Option<&Path>) -> Result<()> {
     let bin = dir.join("bin");
     create_dir(&bin)?;
-    for platform in platform::all() {
+    for platform in platform::all().into_iter().flat_map(|platform| [*platform, platform.musl()]) {
         for (name, compiler) in [("clang", clang.cc()), ("clang++", clang.cxx())] {
-            let exec = format!("{compiler} --target={} -fuse-ld=lld", platform.gnu);
+            // C for programs with musl uses clang's own headers only: there may be none of musl, and those of glibc are wrong.
+            let headers = if platform.gnu.ends_with("musl") { " -nostdlibinc" } else { "" };
+            let exec = format!("{compiler} --target={} -fuse-ld=lld{headers}", platform.gnu);
             script(&bin.join(format!("{}-{name}", platform.gnu)), &exec)?;
         }
     }

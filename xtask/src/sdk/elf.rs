@@ -16,6 +16,8 @@ pub(crate) type Glibc = (u32, u32);
 pub(crate) struct Elf {
     /// The name that the loader looks for.
     pub(crate) soname: Option<String>,
+    /// Whether a loader must start it.
+    pub(crate) interpreter: bool,
     /// The libraries that must be there at run time.
     pub(crate) needed: BTreeSet<String>,
     /// The newest version of glibc that one of its symbols asks for.
@@ -26,7 +28,8 @@ impl Elf {
     /// Asks readelf.
     pub(crate) fn read(cross: &Cross, file: &Path) -> Result<Elf> {
         let mut readelf = Command::new(cross.readelf());
-        let text = command::stdout(readelf.args(["--wide", "--dynamic", "--version-info"]).arg(file))?;
+        let text =
+            command::stdout(readelf.args(["--wide", "--segments", "--dynamic", "--version-info"]).arg(file))?;
         Ok(Elf::parse(&text))
     }
 
@@ -45,6 +48,7 @@ impl Elf {
             |tag: &'static str| text.lines().filter(move |line| line.contains(tag)).filter_map(bracketed);
         Elf {
             soname: of("(SONAME)").next(),
+            interpreter: text.contains("INTERP"),
             needed: of("(NEEDED)").collect(),
             glibc: text.split("GLIBC_").skip(1).filter_map(glibc).max(),
         }
@@ -64,12 +68,13 @@ mod tests {
 
     #[test]
     fn output_of_readelf_is_read() {
-        let text = " 0x1 (NEEDED) Shared library: [libc.so.6]\n 0x1 (NEEDED) Shared library: [libm.so.6]\n \
+        let text = "  INTERP 0x0002a8 0x00000000000002a8\n 0x1 (NEEDED) Shared library: [libc.so.6]\n 0x1 (NEEDED) Shared library: [libm.so.6]\n \
                     0xe (SONAME) Library soname: [libfar.so.0]\n\
                     0x0010: Name: GLIBC_2.2.5  Flags: none  Version: 3\n0x0020: Name: GLIBC_2.34  Flags: none\n\
                     0x0030: Name: GLIBC_2.4\n";
         let elf = Elf::parse(text);
         assert_eq!(elf.soname.as_deref(), Some("libfar.so.0"));
+        assert!(elf.interpreter);
         assert_eq!(Vec::from_iter(elf.needed), ["libc.so.6", "libm.so.6"]);
         assert_eq!(elf.glibc, Some((2, 34)));
         assert_eq!(Elf::parse("There is no dynamic section in this file."), Elf::default());

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::elf::Elf;
 use super::text;
 use crate::command;
-use crate::cross::Cross;
+use crate::cross::{CRT_STATIC, Cross, FIND_OBJECT};
 use crate::error::{Error, Result};
 use crate::platform::Platform;
 use crate::workspace::{Workspace, copy, create_dir, write};
@@ -60,11 +60,13 @@ fn old_glibc(cross: &Cross, platform: &Platform) -> Result<Vec<String>> {
     let folder = cross.dir().join("glibc");
     let (source, object) = (folder.join("glibc.c"), folder.join(format!("{}.o", platform.gnu)));
     create_dir(&folder)?;
-    write(&source, GLIBC)?;
+    write(&source, &format!("{GLIBC}\n{FIND_OBJECT}"))?;
     let mut cc = Command::new(cross.cc(platform));
-    cc.args(["-D_GNU_SOURCE", "-O2", "-fPIC", "-Wall", "-c"]).arg(&source);
+    cc.args(["-D_GNU_SOURCE", "-DFIND_OBJECT=__wrap__dl_find_object", "-O2", "-fPIC", "-Wall", "-c"])
+        .arg(&source);
     command::run(cc.arg("-o").arg(&object))?;
-    let mut arguments: Vec<_> = wrapped(GLIBC).map(|name| format!("-Wl,--wrap={name}")).collect();
+    let names = wrapped(GLIBC).chain(["_dl_find_object"]);
+    let mut arguments: Vec<_> = names.map(|name| format!("-Wl,--wrap={name}")).collect();
     // Where the functions were before.
     let libraries = ["-Wl,--no-as-needed", "-l:libpthread.so.0", "-l:libdl.so.2", "-Wl,--as-needed"];
     arguments.push(object.display().to_string());
@@ -72,9 +74,9 @@ fn old_glibc(cross: &Cross, platform: &Platform) -> Result<Vec<String>> {
     Ok(arguments)
 }
 
-/// The functions that the source defines: the first word of each line `OLD(name, …`, `STAT(name, …` or `OWN(name, …`.
+/// The functions that the source defines: the first word of each line `OLD(name, …` or `STAT(name, …`.
 fn wrapped(source: &str) -> impl Iterator<Item = &str> {
-    let rest = |line| ["OLD(", "STAT(", "OWN("].iter().find_map(|name| str::strip_prefix(line, name));
+    let rest = |line| ["OLD(", "STAT("].iter().find_map(|name| str::strip_prefix(line, name));
     source.lines().filter_map(rest).filter_map(|rest| rest.split(',').next())
 }
 
@@ -120,9 +122,9 @@ impl Built {
     }
 }
 
-/// Builds the board's command with its libc in it, so that it runs on any board, and under QEMU.
-pub(crate) fn build_tool(workspace: &Workspace, cross: &Cross, platform: &Platform) -> Result<PathBuf> {
-    let mut cargo = cargo(workspace, cross, platform, "build", crate::cross::CRT_STATIC);
+/// Builds the board's command for a platform with musl: libc is in it, so that it runs on any board, and under QEMU.
+fn build_tool(workspace: &Workspace, cross: &Cross, platform: &Platform) -> Result<PathBuf> {
+    let mut cargo = cargo(workspace, cross, platform, "build", CRT_STATIC);
     command::run(cargo.args(["--profile", PROFILE, "--package=far-tool", "--bin=far"]))?;
     Ok(cross.build_dir(platform, PROFILE).join("far"))
 }
@@ -130,13 +132,17 @@ pub(crate) fn build_tool(workspace: &Workspace, cross: &Cross, platform: &Platfo
 /// Everything of one platform in the SDK's folder.
 pub(crate) fn install(workspace: &Workspace, cross: &Cross, platform: &Platform, sdk: &Path) -> Result<()> {
     let built = build(workspace, cross, platform, None)?;
-    let tool = build_tool(workspace, cross, platform)?;
+    let musl = platform.musl();
+    let tool = build_tool(workspace, cross, &musl)?;
     let lib = sdk.join("lib").join(platform.rust);
-    let bin = sdk.join("bin").join(platform.rust);
+    let bin = |platform: &Platform| sdk.join("bin").join(platform.rust);
     crate::workspace::remove_dir(&lib)?;
     built.install(cross, &lib)?;
-    create_dir(&bin)?;
-    strip(cross, &tool, &bin.join("far"))?;
+    create_dir(&bin(&musl))?;
+    strip(cross, &tool, &bin(&musl).join("far"))?;
+    // It is found by the name of the libraries' platform, too.
+    create_dir(&bin(platform))?;
+    symlink(&format!("../{}/far", musl.rust), &bin(platform).join("far"))?;
     text::install(platform, &Elf::soname_of(cross, &built.shared)?, &lib)
 }
 

@@ -32,7 +32,12 @@ pub(crate) fn install(workspace: &Workspace, packages: &[Package], sdk: &Path) -
         install_texts(&folder.join(&name), &texts)?;
     }
     for system in &SYSTEM {
-        let texts: Vec<_> = system.texts.iter().map(PathBuf::from).filter(|text| text.is_file()).collect();
+        let texts: Vec<_> = system
+            .texts
+            .iter()
+            .map(|text| workspace.target.join(text))
+            .filter(|text| text.is_file())
+            .collect();
         let place = match texts.first() {
             None => "with the compiler".to_owned(),
             Some(_) => format!("`{}/`", system.name),

@@ -7,6 +7,7 @@ pub(crate) mod library;
 mod licenses;
 pub(crate) mod pack;
 mod packages;
+mod rust;
 mod sbom;
 pub(crate) mod text;
 
@@ -70,17 +71,21 @@ pub(crate) fn assemble(
     let libraries = build(workspace, cross, platforms)?;
     create_dir(&sdk.join("bin"))?;
     for platform in platforms {
-        for part in ["lib", "bin"] {
-            copy_tree(&libraries.join(part).join(platform.rust), &sdk.join(part).join(platform.rust))?;
+        for part in [("lib", platform.rust), ("bin", platform.rust), ("bin", platform.musl().rust)] {
+            let part = Path::new(part.0).join(part.1);
+            copy_tree(&libraries.join(&part), &sdk.join(part))?;
         }
     }
     library::strip(cross, farc, &sdk.join("bin/farc"))?;
     library::install_headers(workspace, &sdk.join("include"))?;
     text::install_any(sdk)?;
-    for part in ["targets", "examples", "packaging"] {
-        copy_sources(workspace, part, sdk)?;
-    }
-    copy(&workspace.root.join("docs/sdk.md"), &sdk.join("README.md"))?;
+    copy_sources(
+        workspace,
+        &[&["targets", "examples", "packaging", "docs"][..], &rust::SOURCES].concat(),
+        sdk,
+    )?;
+    rust::install(workspace, sdk)?;
+    text::install_readme(workspace, sdk)?;
     let packages = packages::linked(workspace, platforms)?;
     licenses::install(workspace, &packages, sdk)?;
     write(&sdk.join("far-sdk.cdx.json"), &sbom::cyclonedx(&packages))?;
@@ -91,6 +96,7 @@ pub(crate) fn assemble(
 pub(crate) fn build(workspace: &Workspace, cross: &Cross, platforms: &[&Platform]) -> Result<PathBuf> {
     let sdk = workspace.target.join("sdk");
     library::install_headers(workspace, &sdk.join("include"))?;
+    cross.set_up_musl(platforms)?;
     for platform in platforms {
         step("sdk", format_args!("building libfar and far for {}", platform.rust));
         library::install(workspace, cross, platform, &sdk)?;
@@ -117,10 +123,10 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a folder of the repository: what git knows, so that results of builds stay behind.
-fn copy_sources(workspace: &Workspace, folder: &str, sdk: &Path) -> Result<()> {
+/// Copies folders of the repository: what git knows, so that results of builds stay behind.
+fn copy_sources(workspace: &Workspace, patterns: &[&str], sdk: &Path) -> Result<()> {
     let mut git = std::process::Command::new("git");
-    git.current_dir(&workspace.root).args(["ls-files", "-z", "--", folder]);
+    git.current_dir(&workspace.root).args(["ls-files", "-z", "--"]).args(patterns);
     for file in command::stdout(&mut git)?.split('\0').filter(|file| !file.is_empty()) {
         let to = sdk.join(file);
         create_dir(to.parent().unwrap_or(sdk))?;

@@ -35,7 +35,7 @@ pub(crate) struct System {
     pub(crate) license: &'static str,
     /// Where it is linked.
     pub(crate) linked: &'static str,
-    /// Where Debian and rustup keep its licence texts.
+    /// Where its licence texts are: on the system, or in cargo's target folder.
     pub(crate) texts: &'static [&'static str],
 }
 
@@ -54,10 +54,14 @@ pub(crate) const SYSTEM: [System; 3] = [
         texts: &["/usr/share/doc/gcc-12-base/copyright"],
     },
     System {
-        name: "glibc",
-        license: "LGPL-2.1-or-later",
+        name: "musl",
+        license: "MIT",
         linked: "far",
-        texts: &["/usr/share/doc/libc6/copyright"],
+        texts: &[
+            "cross/musl/amd64/usr/share/doc/musl-dev/copyright",
+            "cross/musl/arm64/usr/share/doc/musl-dev/copyright",
+            "cross/musl/riscv64/usr/share/doc/musl-dev/copyright",
+        ],
     },
 ];
 

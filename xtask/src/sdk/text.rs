@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::platform::Platform;
-use crate::workspace::{create_dir, write};
+use crate::workspace::{Workspace, create_dir, write};
 
 /// Version of everything in the SDK.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -34,6 +34,31 @@ pub(crate) fn install_any(sdk: &Path) -> Result<()> {
     write(&cmake.join("FarConfigVersion.cmake"), &fill(CONFIG_VERSION, "", ""))
 }
 
+/// docs/sdk.md as the first thing to read in the SDK.
+pub(crate) fn install_readme(workspace: &Workspace, sdk: &Path) -> Result<()> {
+    let from = workspace.root.join("docs/sdk.md");
+    let text = std::fs::read_to_string(&from).map_err(Error::io("read", &from))?;
+    write(&sdk.join("README.md"), &from_the_root(&text))
+}
+
+/// A text of `docs/` with its links as they are from the folder above.
+fn from_the_root(text: &str) -> String {
+    let mut parts = text.split("](");
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        moved += "](";
+        match part.strip_prefix("../") {
+            Some(rest) => moved += rest,
+            None if part.starts_with("https:") || part.starts_with('#') => moved += part,
+            None => {
+                moved += "docs/";
+                moved += part;
+            }
+        }
+    }
+    moved
+}
+
 fn fill(template: &str, triple: &str, soname: &str) -> String {
     let mut parts = VERSION.split('.');
     let major = parts.next().unwrap_or_default();
@@ -50,6 +75,12 @@ fn fill(template: &str, triple: &str, soname: &str) -> String {
 mod tests {
     use super::*;
     use crate::platform::RISCV64;
+
+    #[test]
+    fn links_lead_where_they_led() {
+        let text = "[a](../a/b.md), [c](c.md), [d](https://d.example), [e](#e)";
+        assert_eq!(from_the_root(text), "[a](a/b.md), [c](docs/c.md), [d](https://d.example), [e](#e)");
+    }
 
     #[test]
     fn templates_are_filled() {

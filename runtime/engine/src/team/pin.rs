@@ -36,8 +36,13 @@ pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
 
 /// Keeps a thread of the team on one CPU.
 pub(super) fn pin(worker: &JoinHandle<()>, cpu: usize) -> Result<()> {
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "a number of the same size where libc is glibc, a pointer where it is musl"
+    )]
+    let thread = worker.as_pthread_t() as libc::pthread_t;
     // SAFETY: the handle shows that the thread was not joined, so that its number is its own.
-    unsafe { keep(worker.as_pthread_t(), cpu) }
+    unsafe { keep(thread, cpu) }
 }
 
 /// Keeps the calling thread on one CPU: the first of [`SessionOptions::cpus`](crate::SessionOptions::cpus), for a program

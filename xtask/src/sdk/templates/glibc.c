@@ -4,8 +4,6 @@
  * themselves (--wrap).
  */
 #include <dlfcn.h>
-#include <link.h>
-#include <stdint.h>
 #include <sys/stat.h>
 
 #if defined(__x86_64__)
@@ -33,8 +31,6 @@
             "__wrap_" #name ":\n" JUMP("first_" #name) "\n.size __wrap_" #name ", . - __wrap_" #name "\n"              \
             ".symver first_" #name ", " #name "@" version);
 
-#define OWN(name, arguments) __attribute__((visibility("hidden"))) int __wrap_##name arguments
-
 /* Until 2.33 these were inside each program. */
 #define STAT(name, first, what)                                                                                        \
     int first(int, what, struct stat64 *);                                                                             \
@@ -61,32 +57,3 @@ OLD(pthread_setname_np, FIRST_SETNAME)
 OLD(pthread_setspecific, FIRST)
 STAT(fstat64, __fxstat64, int)
 STAT(stat64, __xstat64, const char *)
-
-#ifdef DLFO_EH_SEGMENT_TYPE
-/* The unwinder of GCC 12 asks for what came with 2.35: the unwind tables of the object that holds an address. */
-struct search {
-    uintptr_t address;
-    struct dl_find_object *found;
-};
-
-static int visit(struct dl_phdr_info *object, size_t size, void *data) {
-    struct search *search = data;
-    void *tables = 0;
-    int inside = 0, i;
-    (void)size;
-    for (i = 0; i < object->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
-        uintptr_t start = object->dlpi_addr + part->p_vaddr;
-        if (part->p_type == PT_LOAD) inside |= search->address - start < part->p_memsz;
-        if (part->p_type == PT_GNU_EH_FRAME) tables = (void *)start;
-    }
-    if (!inside || !tables) return 0;
-    search->found->dlfo_eh_frame = tables;
-    return 1;
-}
-
-OWN(_dl_find_object, (void *address, struct dl_find_object *found)) {
-    struct search search = { (uintptr_t)address, found };
-    return dl_iterate_phdr(visit, &search) == 1 ? 0 : -1;
-}
-#endif

@@ -1,6 +1,7 @@
 //! What must hold of the files: sizes, what they need at run time, the oldest glibc.
 //! May import: `link`, `command`, `console`, `cross`, `error`, `platform`, `sdk`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::platform::Platform;
 use crate::sdk::elf::{Elf, Glibc};
 
+/// The functions of the C interface, sorted.
+const SYMBOLS: &str = include_str!("../../../../capi/abi/far-1.symbols");
+
 /// Bytes of libfar.so without symbols.
 const SHARED: u64 = 700_000;
 /// The same with rustup's standard library, which knows how to print names in backtraces.
@@ -21,7 +25,7 @@ const MINIMAL: u64 = 900_000;
 /// The oldest glibc on which libfar.so loads; docs/sdk.md names it.
 const GLIBC: Glibc = (2, 30);
 
-/// The shared library and the board's command.
+/// The shared library.
 pub(super) fn check(cross: &Cross, platform: &Platform, sdk: &Path) -> Result<()> {
     let lib = sdk.join("lib").join(platform.rust);
     let soname = std::fs::read_link(lib.join("libfar.so")).map_err(Error::io("read", &lib))?;
@@ -41,10 +45,8 @@ pub(super) fn check(cross: &Cross, platform: &Platform, sdk: &Path) -> Result<()
     if glibc > GLIBC {
         return Err(Error::Unexpected(format!("libfar.so needs glibc {glibc:?}, allowed is {GLIBC:?}")));
     }
-    let tool = Elf::read(cross, &sdk.join("bin").join(platform.rust).join("far"))?;
-    if !tool.needed.is_empty() {
-        return Err(Error::Unexpected(format!("far needs {:?}", tool.needed)));
-    }
+    exports(cross, &shared, &["--dynamic"])?;
+    exports(cross, &lib.join("libfar.a"), &["--extern-only"])?;
     let bytes = size(&shared)?;
     step(
         "test",
@@ -56,6 +58,25 @@ pub(super) fn check(cross: &Cross, platform: &Platform, sdk: &Path) -> Result<()
     let limit = if cross.has_small_std() { SHARED } else { SHARED_WITH_NAMES };
     at_most(&shared, bytes, limit)?;
     symbols_are_aside(cross, &shared)
+}
+
+/// What C sees of a library must be the committed list: all functions `far_…`, without the kernels that are C themselves.
+fn exports(cross: &Cross, library: &Path, symbols: &[&str]) -> Result<()> {
+    let mut nm = Command::new(cross.llvm("nm"));
+    nm.args(["--defined-only", "--format=posix", "--quiet"]).args(symbols).arg(library);
+    let text = command::stdout(&mut nm)?;
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    let found: BTreeSet<_> =
+        names.filter(|name| name.starts_with("far_") && !name.starts_with("far_rvv_")).collect();
+    let committed: BTreeSet<_> = SYMBOLS.lines().collect();
+    match found == committed {
+        true => Ok(()),
+        false => Err(Error::Unexpected(format!(
+            "`{}` and abi/far-1.symbols differ in {:?}",
+            library.display(),
+            found.symmetric_difference(&committed).collect::<Vec<_>>()
+        ))),
+    }
 }
 
 /// libc, its parts, and the loader.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::command;
 use crate::error::{Error, Result};
-use crate::platform::{self, Platform};
+use crate::platform::Platform;
 use crate::workspace::{copy, create_dir, write};
 
 const PROBE: &str = include_str!("probe.c");
@@ -57,13 +57,9 @@ pub(super) struct Linker<'a> {
 }
 
 impl Linker<'_> {
-    fn native(&self) -> bool {
-        platform::host().is_some_and(|host| host.arch == self.platform.arch)
-    }
-
     /// The compiler that a board's vendor would give.
     fn cc_name(&self) -> String {
-        if self.native() { "cc".to_owned() } else { format!("{}-gcc", self.platform.gnu) }
+        if self.platform.is_host() { "cc".to_owned() } else { format!("{}-gcc", self.platform.gnu) }
     }
 
     /// The compiler, with the program that is linked everywhere.
@@ -159,7 +155,7 @@ impl Linker<'_> {
         cmake.arg("-S").arg(&source).arg("-B").arg(&build);
         cmake.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()));
         cmake.arg(format!("-DCMAKE_C_COMPILER={}", self.cc_name()));
-        if !self.native() {
+        if !self.platform.is_host() {
             cmake.arg("-DCMAKE_SYSTEM_NAME=Linux");
             cmake.arg(format!("-DCMAKE_SYSTEM_PROCESSOR={}", self.platform.arch));
         }
@@ -191,7 +187,8 @@ impl Linker<'_> {
     pub(super) fn cpp(&self) -> Result<()> {
         let (source, program) = (self.models.join("any.cpp"), self.models.join("any"));
         write(&source, CPP)?;
-        let name = if self.native() { "c++".to_owned() } else { format!("{}-g++", self.platform.gnu) };
+        let name =
+            if self.platform.is_host() { "c++".to_owned() } else { format!("{}-g++", self.platform.gnu) };
         let mut cxx = Command::new(name);
         cxx.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-static"]).arg(&source);
         cxx.args(self.pkg_config(&self.lib(), &["--static", "--cflags", "--libs"])?);
@@ -204,8 +201,8 @@ impl Linker<'_> {
     }
 
     /// What runs a program of the platform.
-    fn command(&self, program: &Path) -> Command {
-        match self.platform.cpus.first().filter(|_| !self.native()) {
+    pub(super) fn command(&self, program: &Path) -> Command {
+        match self.platform.cpus.first().filter(|_| !self.platform.is_host()) {
             None => Command::new(program),
             Some(cpu) => {
                 let mut qemu = Command::new(self.platform.qemu());

@@ -4,6 +4,7 @@
 
 mod limits;
 mod link;
+mod tool;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub(super) fn run(workspace: &Workspace, cross: &Cross) -> Result<Counts> {
     create_dir(&folder)?;
     let mut suite = Suite { workspace, cross, folder, counts: Counts::default() };
     let sdk = suite.unpack()?;
-    let mut bits = BTreeSet::new();
+    let (mut bits, mut classes) = (BTreeSet::new(), BTreeSet::new());
     for platform in platform::all() {
         step("test", format_args!("sdk: {}", platform.rust));
         let checked = limits::check(cross, platform, &sdk);
@@ -49,11 +50,17 @@ pub(super) fn run(workspace: &Workspace, cross: &Cross) -> Result<Counts> {
                 let name = format!("{way:?} for {}", platform.rust);
                 bits.extend(suite.count(&name, hash).flatten());
             }
+            let said = tool::check(cross, &linker, &models.join("fashion.far"));
+            classes.extend(suite.count(&format!("far for {}", platform.rust), said));
+            if platform.is_host() {
+                suite.count("a program in Rust", tool::rust(&linker, &models.join("fashion.far")));
+            }
             suite.count(&format!("a C++ program for {}", platform.rust), linker.cpp());
             suite.count(&format!("a minimal program for {}", platform.rust), limits::minimal(&linker));
         }
     }
     suite.count("equal bits everywhere", one(&bits));
+    suite.count("a picture's classes everywhere", one(&classes));
     let again = suite.build_again(&sdk);
     suite.count("the same bytes again", again);
     Ok(suite.counts)
@@ -107,6 +114,7 @@ impl Suite<'_> {
             let mut farc = Command::new(sdk.join("bin/farc"));
             farc.env_remove("FAR_SDK").arg("compile").arg(data.join("far-pruned-dense.onnx"));
             farc.arg("--masks").arg(data.join("far-pruned-dense.masks.safetensors"));
+            farc.arg("--meta").arg(data.join("meta.yaml"));
             farc.args(["--target", platform.arch, "--output"]).arg(output);
             command::run(&mut farc)?;
         }
@@ -134,9 +142,9 @@ impl Suite<'_> {
     }
 }
 
-fn one(bits: &BTreeSet<String>) -> Result<()> {
-    match bits.len() {
+fn one(all: &BTreeSet<String>) -> Result<()> {
+    match all.len() {
         1 => Ok(()),
-        _ => Err(Error::Unexpected(format!("expected one hash of all outputs, got {bits:?}"))),
+        _ => Err(Error::Unexpected(format!("expected the same on all platforms, got {all:?}"))),
     }
 }

@@ -1,9 +1,8 @@
 //! The models that are measured: by name, as ONNX, compiled for a target. May import: far-models, farc, far-engine.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use far_engine::{Model, Session, SessionOptions};
+use far_engine::{Counted, Model, Session, SessionOptions};
 use far_models::{Config, Form, Pruning, Size};
 use farc::precision::{Dtype, DtypeOptions};
 use farc::target::Target;
@@ -65,7 +64,7 @@ impl Runner {
     ///
     /// # Errors
     /// The engine's.
-    pub fn new(model: &Arc<Model>, threads: usize) -> far_engine::Result<Self> {
+    pub fn new(model: &Counted<Model>, threads: usize) -> far_engine::Result<Self> {
         let options = SessionOptions { threads, ..Default::default() };
         Ok(Self {
             session: Session::new(model.clone(), &options)?,

@@ -2,7 +2,7 @@
 //! nowhere else. May import: `status`, `message`.
 
 use std::alloc::Layout;
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -285,19 +285,35 @@ fn present<T>(pointer: *const T, what: &str) -> Result<NonNull<T>, Failure> {
     Ok(present)
 }
 
-/// Formats a string for C; a NUL in it becomes a space.
-pub(crate) fn c_string(text: fmt::Arguments<'_>) -> Result<CString, Failure> {
-    struct Bytes(Vec<u8>);
-    impl fmt::Write for Bytes {
-        fn write_str(&mut self, s: &str) -> fmt::Result {
-            self.0.try_reserve(s.len() + 1).map_err(|_| fmt::Error)?;
-            self.0.extend(s.bytes().map(|b| if b == 0 { b' ' } else { b }));
-            Ok(())
-        }
+/// A string for C, in memory that was asked for fallibly.
+#[derive(Debug)]
+pub(crate) struct CText(Vec<u8>);
+
+impl CText {
+    pub(crate) fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
     }
-    let mut bytes = Bytes(Vec::new());
-    bytes.write_str("").and_then(|()| bytes.write_fmt(text)).map_err(|_| out_of_memory(bytes.0.len()))?;
-    CString::new(bytes.0).map_err(|_| Failure::new(FAR_ERROR_INTERNAL, format_args!("a string holds a NUL")))
+
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default() // `text` ends it with one
+    }
+}
+
+impl fmt::Write for CText {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.0.try_reserve(s.len() + 1).map_err(|_| fmt::Error)?;
+        self.0.extend(s.bytes().map(|b| if b == 0 { b' ' } else { b }));
+        Ok(())
+    }
+}
+
+/// Formats a string for C; a NUL in it becomes a space.
+pub(crate) fn text(text: fmt::Arguments<'_>) -> Result<CText, Failure> {
+    let mut out = CText(Vec::new());
+    // Room for the last byte was made with that for what is before it.
+    out.write_str("").and_then(|()| out.write_fmt(text)).map_err(|_| out_of_memory(out.0.len() + 1))?;
+    out.0.push(0);
+    Ok(out)
 }
 
 /// A vector with room for `capacity` elements.
@@ -405,7 +421,7 @@ mod tests {
 
     #[test]
     fn strings_for_c_hold_no_nul() {
-        assert_eq!(c_string(format_args!("a{}c", '\0')).unwrap().as_c_str(), c"a c");
-        assert_eq!(c_string(format_args!("")).unwrap().as_c_str(), c"");
+        assert_eq!(text(format_args!("a{}c", '\0')).unwrap().as_c_str(), c"a c");
+        assert_eq!(text(format_args!("")).unwrap().as_c_str(), c"");
     }
 }

@@ -1,12 +1,12 @@
 //! What the library and this machine are.
 //! May import: `ffi`, feature detection of the kernels.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;
 
 use far_format::cpu::{Arch, Features};
 
-use crate::ffi::{Out, c_string, guard};
+use crate::ffi::{CText, Out, guard, text};
 use crate::status::far_status;
 
 /// Version of the binary interface.
@@ -77,7 +77,7 @@ pub extern "C" fn far_cpu_arch() -> *const c_char {
 /// Each pointer is NULL or may be written through.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn far_cpu_features(bits: *mut u64, names: *mut *const c_char) -> far_status {
-    static NAMES: OnceLock<CString> = OnceLock::new();
+    static NAMES: OnceLock<CText> = OnceLock::new();
     guard(|| {
         // SAFETY: the caller's promise for `bits` and `names`.
         let (bits, names) = unsafe { (Out::optional(bits, "bits")?, Out::optional(names, "names")?) };
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn far_cpu_features(bits: *mut u64, names: *mut *const c_c
             let text = match NAMES.get() {
                 Some(text) => text,
                 None => {
-                    let text = c_string(format_args!("{features}"))?;
+                    let text = text(format_args!("{features}"))?;
                     NAMES.get_or_init(|| text)
                 }
             };

@@ -4,7 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_char;
 use std::fmt::{self, Write as _};
-use std::sync::Once;
+use std::panic::PanicHookInfo;
+use std::sync::{Once, OnceLock};
 
 /// One line of UTF-8 of less than `CAPACITY` bytes; what is longer is cut.
 pub(crate) struct Message<const CAPACITY: usize> {
@@ -103,6 +104,8 @@ pub(crate) fn record_panic(what: fmt::Arguments<'_>) {
     });
 }
 
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
+
 /// Rust prints the message of a panic before it unwinds. A library must not print, so panics inside our calls
 /// and on the engine's threads are noted, and all others go to the hook that was there. (`libfar.so` and
 /// `libfar.a` carry a Rust runtime of their own, so there no other code's panics come here.)
@@ -112,22 +115,20 @@ fn install_hook() {
         return; // A hook can't be replaced while unwinding.
     }
     ONCE.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if INSIDE.get() || is_engine_thread() {
+        // Kept aside, so that the new hook is of no size and takes no memory.
+        static PREVIOUS: OnceLock<Hook> = OnceLock::new();
+        let _ = PREVIOUS.set(std::panic::take_hook());
+        std::panic::set_hook(Box::new(|info| {
+            // The engine catches the panics of its own threads, and reports them to the caller.
+            if INSIDE.get() || far_engine::is_worker() {
                 PANIC.with(|panic| {
                     if let Ok(mut panic) = panic.try_borrow_mut() {
                         panic.replace(format_args!("{info}"));
                     }
                 });
-            } else {
+            } else if let Some(previous) = PREVIOUS.get() {
                 previous(info);
             }
         }));
     });
-}
-
-/// The engine names its threads `far-1` and so on; it catches their panics and reports them to the caller.
-fn is_engine_thread() -> bool {
-    std::thread::current().name().is_some_and(|name| name.starts_with("far-"))
 }

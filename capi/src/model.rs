@@ -1,17 +1,16 @@
 //! Models: opening, freeing, and what they say about themselves.
 //! May import: `ffi`, `log`, `meta`, `precision`, `status`, `strings`, `port`, `tensor`, the engine's model.
 
-use std::ffi::{CStr, CString, OsStr, c_char, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use far_engine::Model;
+use far_engine::{Counted, Model};
 use far_format::meta::Meta;
 
 use crate::extent::Extents;
 use crate::ffi::{
-    Failure, Out, Versioned, bytes, c_string, free_handle, guard, into_handle, read_struct, reference,
+    CText, Failure, Out, Versioned, bytes, free_handle, guard, into_handle, read_struct, reference, text,
     vec_of, write_struct,
 };
 use crate::info::FAR_ABI_VERSION;
@@ -24,11 +23,11 @@ use crate::strings::Strings;
 use crate::tensor::far_tensor_info;
 
 /// A validated artifact. The handle is one owner of it, each of its sessions another.
-pub struct far_model(Arc<Described>);
+pub struct far_model(Counted<Described>);
 
 /// A model with what C asks about it in C's terms.
 pub(crate) struct Described {
-    pub(crate) model: Arc<Model>,
+    pub(crate) model: Counted<Model>,
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
     /// What is known of every call.
@@ -37,8 +36,8 @@ pub(crate) struct Described {
     pub(crate) step_names: Strings,
     texts: Texts,
     precisions: Precisions,
-    name: CString,
-    features: CString,
+    name: CText,
+    features: CText,
 }
 
 // The header says that pointers to const may be used by many threads at once.
@@ -48,19 +47,19 @@ const _: () = {
 };
 
 impl far_model {
-    pub(crate) fn new(model: Arc<Model>) -> Result<far_model, Failure> {
+    pub(crate) fn new(model: Counted<Model>) -> Result<far_model, Failure> {
         let extents = Extents::new(&model);
-        Ok(far_model(Arc::new(Described {
+        Ok(far_model(Counted::new(Described {
             step_names: Strings::new(model.plan().steps.iter().map(|step| &step.name))?,
             texts: Texts::new(model.meta())?,
             precisions: Precisions::new(model.plan())?,
             inputs: ports(model.inputs(), &extents)?,
             outputs: ports(model.outputs(), &extents)?,
             extents,
-            name: c_string(format_args!("{}", model.plan().model))?,
-            features: c_string(format_args!("{}", model.header().features))?,
+            name: text(format_args!("{}", model.plan().model))?,
+            features: text(format_args!("{}", model.header().features))?,
             model,
-        })))
+        })?))
     }
 
     pub(crate) fn model(&self) -> &Model {
@@ -79,8 +78,8 @@ impl far_model {
         &self.0.texts
     }
 
-    pub(crate) fn share(&self) -> Arc<Described> {
-        Arc::clone(&self.0)
+    pub(crate) fn share(&self) -> Counted<Described> {
+        Counted::clone(&self.0)
     }
 }
 
@@ -151,7 +150,7 @@ unsafe fn check_options(options: *const far_model_options) -> Result<Logger, Fai
 fn opened(
     logger: Logger,
     out: Out<'_, *mut far_model>,
-    open: impl FnOnce() -> Result<Arc<Model>, far_engine::Error>,
+    open: impl FnOnce() -> Result<Counted<Model>, far_engine::Error>,
 ) -> Result<(), Failure> {
     let model = logger.hear(open().map_err(Failure::from).and_then(far_model::new))?;
     let described = &model.0.model;
@@ -248,7 +247,7 @@ unsafe fn open_bytes<'a>(
     size: usize,
     options: *const far_model_options,
     model: *mut *mut far_model,
-    open: impl FnOnce(&'a [u8]) -> far_engine::Result<Arc<Model>>,
+    open: impl FnOnce(&'a [u8]) -> far_engine::Result<Counted<Model>>,
 ) -> far_status {
     guard(|| {
         // SAFETY: this function's own contract.

@@ -2,9 +2,8 @@
 //! May import: `ffi`, the engine's pools.
 
 use std::ffi::c_void;
-use std::sync::Arc;
 
-use far_engine::Pool;
+use far_engine::{Counted, Pool};
 
 use crate::ffi::{Failure, Versioned, guard, read_struct};
 use crate::status::FAR_ERROR_NULL_POINTER;
@@ -76,7 +75,7 @@ unsafe extern "C" fn run_lane(job: *mut c_void, lane: usize) {
 /// # Safety
 ///
 /// `pool` is NULL or as [`read_struct`] wants it; its function and context hold until the last use of the result.
-pub(crate) unsafe fn lend(pool: *const far_thread_pool) -> Result<Option<Arc<dyn Pool>>, Failure> {
+pub(crate) unsafe fn lend(pool: *const far_thread_pool) -> Result<Option<Counted<dyn Pool>>, Failure> {
     if pool.is_null() {
         return Ok(None);
     }
@@ -88,5 +87,5 @@ pub(crate) unsafe fn lend(pool: *const far_thread_pool) -> Result<Option<Arc<dyn
             format_args!("`options.pool.parallel_for` is NULL"),
         ));
     };
-    Ok(Some(Arc::new(Lent { parallel_for, context })))
+    Ok(Some(Counted::new(Lent { parallel_for, context })?.into()))
 }

@@ -2,14 +2,14 @@
 //! May import: `extent`, `ffi`, `status`, `info`, `tensor`, the engine's ports and
 //! inputs.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::ops::Range;
 
 use far_engine::{Dtype, Input};
 
 use crate::extent::Extents;
-use crate::ffi::{Failure, Versioned, c_string, read_struct, reference, struct_size};
+use crate::ffi::{CText, Failure, Versioned, read_struct, reference, struct_size, text};
 use crate::info::FAR_MAX_RANK;
 use crate::status::{
     FAR_ERROR_ALIGNMENT, FAR_ERROR_COUNT, FAR_ERROR_DTYPE, FAR_ERROR_INVALID_ARTIFACT, FAR_ERROR_NAME,
@@ -22,7 +22,7 @@ use crate::tensor::{
 
 /// One input or output of a model as C sees it.
 pub(crate) struct Port {
-    name: CString,
+    name: CText,
     dtype: Dtype,
     rank: u32,
     /// The most where they vary.
@@ -47,7 +47,7 @@ impl Port {
         for ((len, kind), dim) in known.iter_mut().zip(&mut kinds).zip(&port.dims) {
             (*len, *kind) = extents.describe(*dim);
         }
-        Ok(Port { name: c_string(format_args!("{}", port.name))?, dtype: port.dtype, rank, dims, kinds })
+        Ok(Port { name: text(format_args!("{}", port.name))?, dtype: port.dtype, rank, dims, kinds })
     }
 
     pub(crate) fn info(&self) -> far_tensor_info {
@@ -347,7 +347,7 @@ struct Name<'a>(&'a Port);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", Text(&self.0.name))
+        write!(f, "`{}`", Text(self.0.name.as_c_str()))
     }
 }
 

@@ -1,13 +1,13 @@
 //! In which precisions a model computes.
 //! May import: `ffi`, `status`, `model`, the format's precisions.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::fmt;
 
 use far_format::layout::Precision;
 use far_format::plan::{Plan, StepOp};
 
-use crate::ffi::{Failure, Out, c_string, guard, reference};
+use crate::ffi::{CText, Failure, Out, guard, reference, text};
 use crate::model::far_model;
 use crate::status::far_status;
 
@@ -39,14 +39,14 @@ pub(crate) fn of(op: &StepOp) -> Precision {
 /// Those of all steps.
 pub(crate) struct Precisions {
     bits: u64,
-    names: CString,
+    names: CText,
 }
 
 impl Precisions {
     pub(crate) fn new(plan: &Plan) -> Result<Precisions, Failure> {
         let bits = plan.steps.iter().filter_map(|step| step.op.precision()).fold(0, |bits, p| bits | bit(p));
         let bits = if bits == 0 { bit(Precision::F32) } else { bits };
-        Ok(Precisions { bits, names: c_string(format_args!("{}", Names(bits)))? })
+        Ok(Precisions { bits, names: text(format_args!("{}", Names(bits)))? })
     }
 }
 

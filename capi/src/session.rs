@@ -4,10 +4,10 @@
 use std::ffi::{c_char, c_void};
 use std::mem;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-use far_engine::{Cancel, Input, Session};
+use far_engine::{Cancel, Counted, Input, Session};
 use far_format::CheckedPlan;
 
 use crate::ffi::{Failure, Out, free_handle, guard, into_handle, lines, reference, vec_of};
@@ -21,7 +21,7 @@ use crate::tensor::{far_input, far_output};
 
 /// What one run needs; one caller at a time.
 pub struct far_session {
-    model: Arc<Described>,
+    model: Counted<Described>,
     running: Mutex<Running>,
     cancel: Cancel,
     kernels: Strings,
@@ -72,7 +72,7 @@ impl far_session {
     ///
     /// As for [`options::engine`], for as long as the session lives. `memory` is the session's alone for as long.
     unsafe fn new(
-        model: Arc<Described>,
+        model: Counted<Described>,
         options: &far_session_options,
         memory: Option<&'static mut [f32]>,
         logger: Logger,
@@ -81,7 +81,7 @@ impl far_session {
         let engine = unsafe { options::engine(options) }?;
         #[cfg(far_provoke)]
         crate::provoke::come_to(crate::provoke::Place::New);
-        let shared = Arc::clone(&model.model);
+        let shared = Counted::clone(&model.model);
         let lent = memory.as_deref().map_or(0..0, |memory| {
             let range = memory.as_ptr_range();
             range.start.addr()..range.end.addr()
@@ -90,13 +90,19 @@ impl far_session {
             Some(memory) => Session::new_in(shared, &engine, memory),
             None => Session::new(shared, &engine),
         }?;
-        let names = session.kernels();
         let plan = model.model.plan();
-        let mut step_kernels = vec_of(plan.steps.len())?;
+        // No step runs more than two kernels.
+        let (mut names, mut step_kernels) = (vec_of(2 * plan.steps.len())?, vec_of(plan.steps.len())?);
         for step in &plan.steps {
-            let first = session.kernels_of(&step.op).next();
-            let known = first.and_then(|first| names.iter().position(|name| *name == first));
-            step_kernels.push(known.unwrap_or(names.len()));
+            let mut first = None;
+            for name in session.kernels_of(&step.op) {
+                let known = names.iter().position(|known| *known == name).unwrap_or(names.len());
+                if known == names.len() {
+                    names.push(name);
+                }
+                first.get_or_insert(known);
+            }
+            step_kernels.push(first.unwrap_or(usize::MAX));
         }
         describe(logger, options, &session, &names);
         Ok(far_session {
@@ -300,7 +306,7 @@ pub unsafe extern "C" fn far_session_memory_size(
 unsafe fn memory_size(model: &far_model, options: &far_session_options) -> Result<usize, Failure> {
     // SAFETY: the same contract.
     let engine = unsafe { options::engine(options) }?;
-    Ok(Session::memory_size(Arc::clone(&model.share().model), &engine)?)
+    Ok(Session::memory_size(Counted::clone(&model.share().model), &engine)?)
 }
 
 /// Makes a session in memory of the caller's.

@@ -1,16 +1,16 @@
 //! Lists of strings as C has them.
 //! May import: `ffi`.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::fmt::Display;
 
-use crate::ffi::{Failure, c_string, vec_of};
+use crate::ffi::{CText, Failure, vec_of};
 
 /// Strings that end with NUL, and where each of them begins. Nobody changes them.
 pub(crate) struct Strings {
     pointers: Vec<*const c_char>,
     /// What `pointers` point at.
-    _owned: Vec<CString>,
+    _owned: Vec<CText>,
 }
 
 // SAFETY: the pointers are to memory that the list owns and that nobody changes.
@@ -23,7 +23,7 @@ impl Strings {
     pub(crate) fn new(texts: impl ExactSizeIterator<Item = impl Display>) -> Result<Strings, Failure> {
         let (mut owned, mut pointers) = (vec_of(texts.len())?, vec_of(texts.len())?);
         for text in texts {
-            let text = c_string(format_args!("{text}"))?;
+            let text = crate::ffi::text(format_args!("{text}"))?;
             pointers.push(text.as_ptr());
             owned.push(text);
         }

@@ -2,9 +2,7 @@
 //! number of threads and instruction set gives the same bits. What they cost in accuracy is in `accuracy.rs`.
 #![expect(clippy::print_stdout, reason = "what was measured is worth reading")]
 
-use std::sync::Arc;
-
-use far_engine::{Extent, Input, Model, Session, SessionOptions};
+use far_engine::{Counted, Extent, Input, Model, Session, SessionOptions};
 use far_format::cpu::Arch;
 use far_format::layout::Precision;
 use far_format::plan::StepOp;
@@ -58,7 +56,7 @@ fn run_every_way(artifact: &[u8], image: &[f32]) -> Vec<f32> {
     for isa in Kernels::available().map(|kernels| kernels.isa()) {
         for threads in 1..=4 {
             let options = SessionOptions { threads, isa: Some(isa), ..SessionOptions::default() };
-            let mut session = Session::new(Arc::clone(&model), &options).expect("a session");
+            let mut session = Session::new(Counted::clone(&model), &options).expect("a session");
             let mut out = vec![f32::NAN; model.outputs()[0].elements(1, 0)];
             session.run(&[image], &mut [&mut out]).expect("a run");
             assert!(out.iter().all(|x| x.is_finite()));
@@ -109,7 +107,7 @@ fn bfloat16_is_near_where_the_machine_has_it() {
     let outputs: Vec<Vec<f32>> = (1..=4)
         .map(|threads| {
             let options = SessionOptions { threads, ..SessionOptions::default() };
-            let mut session = Session::new(Arc::clone(&model), &options).expect("a session");
+            let mut session = Session::new(Counted::clone(&model), &options).expect("a session");
             let mut out = vec![f32::NAN; 7];
             session.run(&[&image], &mut [&mut out]).expect("a run");
             out
@@ -140,7 +138,8 @@ fn text_encoders_too() {
             _ => None,
         });
         let embeds: Vec<Precision> = embeds.collect();
-        let mut session = Session::new(Arc::clone(&model), &SessionOptions::default()).expect("a session");
+        let mut session =
+            Session::new(Counted::clone(&model), &SessionOptions::default()).expect("a session");
         let mut outputs = |lengths: &[usize], offset: u64, tokens: usize| {
             let extent = Extent { batch: lengths.len(), tokens };
             let of = |value: &dyn Fn(usize, usize) -> i64| -> Vec<i64> {

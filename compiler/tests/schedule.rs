@@ -1,8 +1,6 @@
 //! Random graphs through schedule, artifact and engine, against the plain f64 evaluation of the graph. What shares
 //! memory wrongly shows here, because every value of the graph is mixed into an output at the end.
 
-use std::sync::Arc;
-
 use farc::ir::{
     Activation, Direction, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Port, Shape,
     ValueId, WeightId, eval,
@@ -151,7 +149,8 @@ fn run(graph: &Graph, inputs: &[&[f32]], threads: usize) -> Vec<Vec<f32>> {
     let artifact = emit::artifact(&scheduled, &target).expect("an artifact");
     let model = far_engine::Model::from_bytes(&artifact).expect("a model");
     let options = far_engine::SessionOptions { threads, ..Default::default() };
-    let mut session = far_engine::Session::new(Arc::clone(&model), &options).expect("a session");
+    let mut session =
+        far_engine::Session::new(far_engine::Counted::clone(&model), &options).expect("a session");
     let mut outputs: Vec<Vec<f32>> =
         model.outputs().iter().map(|p| vec![f32::NAN; p.elements(1, 0)]).collect();
     let mut views: Vec<&mut [f32]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();

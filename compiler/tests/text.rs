@@ -5,9 +5,7 @@ mod common;
 #[path = "common/far.rs"]
 mod far;
 
-use std::sync::Arc;
-
-use far_engine::{Extent, Input, Model, Session};
+use far_engine::{Counted, Extent, Input, Model, Session};
 use far_models::text::{self, Ids, Mask, Pooling, PositionIds, Types};
 use far_models::{Blocks, Config, Form, Gelu, Projection, Pruning, Size};
 use farc::cost::CostModel;
@@ -107,9 +105,9 @@ impl Call {
 }
 
 /// What the artifact gives for a call, by output.
-fn run(model: &Arc<Model>, call: &Call, threads: usize) -> Vec<Vec<f32>> {
+fn run(model: &Counted<Model>, call: &Call, threads: usize) -> Vec<Vec<f32>> {
     let options = far_engine::SessionOptions { threads, ..Default::default() };
-    let mut session = Session::new(Arc::clone(model), &options).expect("a session");
+    let mut session = Session::new(Counted::clone(model), &options).expect("a session");
     let wide: Vec<Vec<i64>> = model.inputs().iter().map(|port| call.input(&port.name)).collect();
     let narrow: Vec<Vec<i32>> = wide.iter().map(|v| v.iter().map(|x| *x as i32).collect()).collect();
     let view = |i: usize| match model.inputs()[i].dtype {
@@ -251,7 +249,7 @@ fn random_encoders_compute_what_they_mean() {
                 .unwrap_or_else(|e| panic!("{seed}: {e}"));
             let bytes = emit::artifact(&scheduled, &target).unwrap_or_else(|e| panic!("{seed}: {e}"));
             let model = Model::from_bytes(&bytes).unwrap();
-            let mut session = Session::new(Arc::clone(&model), &Default::default()).unwrap();
+            let mut session = Session::new(Counted::clone(&model), &Default::default()).unwrap();
             for tokens in 1..=graph.tokens {
                 let mut inputs = common::inputs(graph, tokens, &mut common::Numbers::new(seed));
                 if let Some(mask) = graph.lengths {
@@ -311,8 +309,8 @@ fn batches_of_images_are_single_runs() {
         let three = Model::from_bytes(&artifact(&of(Some(3)), &options(None, None))).unwrap();
         let pixels = 2 * 12 * 12;
         let data: Vec<f32> = (0..4 * pixels).map(|i| (i as f32 * 0.37).sin()).collect();
-        let call = |model: &Arc<Model>, data: &[f32]| {
-            let mut session = Session::new(Arc::clone(model), &Default::default()).unwrap();
+        let call = |model: &Counted<Model>, data: &[f32]| {
+            let mut session = Session::new(Counted::clone(model), &Default::default()).unwrap();
             let batch = data.len() / pixels;
             let mut logits = vec![f32::NAN; 5 * batch];
             let extent = Extent { batch, tokens: 0 };

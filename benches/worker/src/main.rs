@@ -4,13 +4,12 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use far_bench_worker::{Result, Runtime, serve};
-use far_engine::{Model, Session, SessionOptions};
+use far_engine::{Counted, Model, Session, SessionOptions};
 
 struct Far {
-    model: Arc<Model>,
+    model: Counted<Model>,
     session: Session,
     outputs: Vec<Vec<f32>>,
 }

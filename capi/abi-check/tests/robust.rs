@@ -170,6 +170,22 @@ fn threads_under_valgrind(rounds: u32) {
     run(&bench, valgrind.arg("--fair-sched=yes").arg(program).args([&rounds.to_string(), "wide.far"]));
 }
 
+/// With every function that allocates wrapped by the program's own.
+const WRAPPED: [&str; 5] = [
+    "-Wl,--wrap=malloc",
+    "-Wl,--wrap=calloc",
+    "-Wl,--wrap=realloc",
+    "-Wl,--wrap=posix_memalign",
+    "-Wl,--wrap=free",
+];
+
+#[test]
+fn every_allocation_may_fail() {
+    let bench = Bench::new();
+    let program = bench.build_static("memory", &[&["-std=c11"][..], &WRAPPED].concat());
+    run(&bench, Command::new(program).args(["text.far", "wide.far"]));
+}
+
 #[test]
 fn panics_are_statuses() {
     let bench = Bench::new();

@@ -12,9 +12,8 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
-use std::sync::Arc;
 
-pub use far_engine::{Error, Extent, Input, Port};
+pub use far_engine::{Counted, Error, Extent, Input, Port};
 use far_engine::{Session as Engine, SessionOptions};
 pub use far_tool::image::{Picture, decode};
 
@@ -23,7 +22,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// A validated artifact. Cheap to clone, shared by any number of sessions and threads.
 #[derive(Clone, Debug)]
-pub struct Model(Arc<far_engine::Model>);
+pub struct Model(far_engine::Counted<far_engine::Model>);
 
 impl Model {
     /// Maps a file and proves it.

@@ -1,9 +1,8 @@
 //! What one call brings: how large it is, its inputs, and their check against the model's ports. May import: `error`.
 
-use std::sync::Arc;
-
 use far_format::plan::{Dtype, Plan, Port, StepOp};
 
+use crate::counted::Counted;
 use crate::error::{Axis, Error, Result, Side};
 
 /// How large a call is.
@@ -127,14 +126,14 @@ impl<'a> Inputs<'a> {
 pub(crate) struct Integers {
     ids: Vec<Ids>,
     /// The attention mask.
-    mask: Option<(usize, Arc<str>)>,
+    mask: Option<(usize, Counted<String>)>,
 }
 
 /// Numbers of rows of a table.
 #[derive(Debug)]
 struct Ids {
     input: usize,
-    name: Arc<str>,
+    name: Counted<String>,
     /// Whether they are one a token.
     tokens: bool,
     /// Rows of the table, of the smallest of all that the input is for.
@@ -143,7 +142,7 @@ struct Ids {
 
 impl Integers {
     pub(crate) fn new(plan: &Plan) -> Result<Integers> {
-        let name = |input: usize| Arc::from(plan.inputs[input].name.as_str());
+        let name = |input: usize| shared_text(&plan.inputs[input].name);
         let mut ids: Vec<Ids> = Vec::new();
         for step in &plan.steps {
             let StepOp::Embed(embed) = &step.op else { continue };
@@ -154,9 +153,13 @@ impl Integers {
             }
             let bytes = size_of::<Ids>();
             ids.try_reserve(1).map_err(|_| Error::OutOfMemory { what: "the session's inputs", bytes })?;
-            ids.push(Ids { input, name: name(input), tokens: plan.inputs[input].has_tokens(), size });
+            ids.push(Ids { input, name: name(input)?, tokens: plan.inputs[input].has_tokens(), size });
         }
-        Ok(Integers { ids, mask: plan.lengths.map(|input| (input as usize, name(input as usize))) })
+        let mask = match plan.lengths {
+            Some(input) => Some((input as usize, name(input as usize)?)),
+            None => None,
+        };
+        Ok(Integers { ids, mask })
     }
 
     /// Tokens of an element of a call that was checked.
@@ -170,7 +173,7 @@ impl Integers {
         for element in 0..extent.batch {
             if let Some((input, name)) = &self.mask {
                 check_mask(inputs.get(*input).element(element, extent.batch)).map_err(
-                    |(position, found)| Error::Mask { name: Arc::clone(name), element, position, found },
+                    |(position, found)| Error::Mask { name: Counted::clone(name), element, position, found },
                 )?;
             }
             let tokens = self.tokens(extent, inputs, element);
@@ -179,13 +182,22 @@ impl Integers {
                 let len = if ids.tokens { tokens } else { row.len() };
                 let fits = |id| usize::try_from(id).is_ok_and(|id| id < ids.size);
                 if let Some(position) = (0..len).find(|i| !fits(row.integer(*i))) {
-                    let (name, id, size) = (Arc::clone(&ids.name), row.integer(position), ids.size);
+                    let (name, id, size) = (Counted::clone(&ids.name), row.integer(position), ids.size);
                     return Err(Error::TokenId { name, element, position, id, size });
                 }
             }
         }
         Ok(())
     }
+}
+
+/// A text with counted owners.
+fn shared_text(text: &str) -> Result<Counted<String>> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len())
+        .map_err(|_| Error::OutOfMemory { what: "the session's inputs", bytes: text.len() })?;
+    copy.push_str(text);
+    Counted::new(copy)
 }
 
 /// Ones, at least one, then zeros; or where it is something else, and what.

@@ -1,7 +1,9 @@
-//! Ending a run from another thread. May import: nothing of this crate.
+//! Ending a run from another thread. May import: `counted`, `error`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::counted::Counted;
+use crate::error::Result;
 
 const IDLE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -9,11 +11,11 @@ const CANCELLED: u8 = 2;
 
 /// Ends the run in progress of one [`Session`](crate::Session), from any thread and at any time.
 #[derive(Clone, Debug)]
-pub struct Cancel(Arc<AtomicU8>);
+pub struct Cancel(Counted<AtomicU8>);
 
 impl Cancel {
-    pub(crate) fn new() -> Cancel {
-        Cancel(Arc::new(AtomicU8::new(IDLE)))
+    pub(crate) fn new() -> Result<Cancel> {
+        Ok(Cancel(Counted::new(AtomicU8::new(IDLE))?))
     }
 
     /// Makes the run in progress end with [`Error::Cancelled`](crate::Error::Cancelled) before its next tasks, and says
@@ -46,7 +48,7 @@ mod tests {
 
     #[test]
     fn one_run_is_meant() {
-        let cancel = Cancel::new();
+        let cancel = Cancel::new().unwrap();
         assert!(!cancel.cancel());
         cancel.begin();
         assert!(!cancel.is_asked());

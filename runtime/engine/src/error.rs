@@ -1,12 +1,13 @@
-//! What can go wrong between a file and its answers. May import: nothing of this crate.
+//! What can go wrong between a file and its answers. May import: `counted`.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use far_format::cpu::{Arch, Features};
 use far_format::plan::Dtype;
+
+use crate::counted::Counted;
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -235,7 +236,7 @@ pub enum Error {
     /// A token's id outside of its table.
     TokenId {
         /// Name of the input.
-        name: Arc<str>,
+        name: Counted<String>,
         /// Which element of the batch.
         element: usize,
         /// Which of its tokens.
@@ -248,7 +249,7 @@ pub enum Error {
     /// An attention mask that isn't ones, at least one, then zeros.
     Mask {
         /// Name of the input.
-        name: Arc<str>,
+        name: Counted<String>,
         /// Which element of the batch.
         element: usize,
         /// Where in its row.

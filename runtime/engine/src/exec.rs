@@ -1,5 +1,5 @@
 //! The step loop: binds the memory of one call and calls the kernels. One of the places that hold unsafe code: the
-//! views of memory that several threads share, in `memory`. May import: `model`, `call`, `cancel`, `program`, `team`,
+//! views of memory that several threads share, in `memory`. May import: `model`, `call`, `cancel`, `counted`, `program`, `team`,
 //! `profile`, `buffer`, `error`.
 //!
 //! Every view relies on three facts, cited by letter:
@@ -20,7 +20,6 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use far_kernels::Kernels;
@@ -28,6 +27,7 @@ use far_kernels::Kernels;
 use crate::buffer::{Buffer, Supply};
 use crate::call::{Extent, Inputs, Integers, check};
 use crate::cancel::Cancel;
+use crate::counted::Counted;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::profile::Profile;
@@ -39,19 +39,19 @@ use memory::{Element, Memory, Outputs};
 /// that (A) holds.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    model: Arc<Model>,
+    model: Counted<Model>,
     kernels: Kernels,
     program: Program,
 }
 
 impl Prepared {
     /// For `threads` threads.
-    pub(crate) fn new(model: Arc<Model>, kernels: Kernels, threads: usize) -> Result<Prepared> {
+    pub(crate) fn new(model: Counted<Model>, kernels: Kernels, threads: usize) -> Result<Prepared> {
         let program = Program::new(model.plan(), threads, kernels)?;
         Ok(Prepared { model, kernels, program })
     }
 
-    pub(crate) fn model(&self) -> &Arc<Model> {
+    pub(crate) fn model(&self) -> &Counted<Model> {
         &self.model
     }
 
@@ -69,7 +69,7 @@ impl Prepared {
 /// A model made ready to run.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    model: Arc<Model>,
+    model: Counted<Model>,
     kernels: Kernels,
     program: Program,
     integers: Integers,
@@ -85,14 +85,14 @@ impl Machine {
         let Prepared { model, kernels, program } = prepared;
         let integers = Integers::new(model.plan())?;
         let outputs = Outputs::new(model.outputs().len())?;
-        Ok(Machine { model, kernels, program, integers, arena, outputs, cancel: Cancel::new() })
+        Ok(Machine { model, kernels, program, integers, arena, outputs, cancel: Cancel::new()? })
     }
 
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }
 
-    pub(crate) fn model(&self) -> &Arc<Model> {
+    pub(crate) fn model(&self) -> &Counted<Model> {
         &self.model
     }
 

@@ -1,11 +1,12 @@
-//! Which kernels run. May import: `error`.
+//! Which kernels run. May import: `error`, `system`.
 
-use std::env;
+use std::ffi::CStr;
 
 use far_format::cpu::Arch;
 use far_kernels::{Isa, Kernels};
 
 use crate::error::{Error, Result};
+use crate::system;
 
 /// The environment variable that limits every session of a process, e.g. `FAR_ISA=scalar`; empty it is none.
 pub const ISA_VARIABLE: &str = "FAR_ISA";
@@ -16,8 +17,9 @@ pub const ISA_VARIABLE: &str = "FAR_ISA";
 /// # Errors
 /// [`Error::Isa`] where a limit is no ISA of this architecture.
 pub fn choose_kernels(limit: Option<Isa>) -> Result<Kernels> {
-    let variable = env::var_os(ISA_VARIABLE).filter(|value| !value.is_empty());
-    below(limit, variable.as_ref().map(|value| value.to_string_lossy()).as_deref())
+    const NAME: &CStr = c"FAR_ISA";
+    system::with_variable(NAME, |value| below(limit, Some(value.to_str().unwrap_or("not UTF-8"))))
+        .unwrap_or_else(|| below(limit, None))
 }
 
 /// The best kernels that this CPU runs and that are no better than either limit.

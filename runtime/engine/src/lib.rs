@@ -20,7 +20,8 @@
 //! Where the batch or the number of tokens varies, or inputs are integers, [`Session::run_extent`] takes a call that says
 //! how large it is.
 //!
-//! May import: `far_format`, `far_kernels`. Unsafe code is in `exec`, `storage` and `team` only.
+//! May import: `far_format`, `far_kernels`. Unsafe code is in `counted`, `exec`, `storage`, `system` and
+//! `team` only.
 
 #[cfg(test)]
 extern crate self as far_engine;
@@ -29,6 +30,7 @@ mod buffer;
 mod call;
 mod cancel;
 mod cost;
+mod counted;
 mod error;
 mod exec;
 mod isa;
@@ -37,6 +39,7 @@ mod profile;
 mod program;
 mod session;
 mod storage;
+mod system;
 mod team;
 #[cfg(test)]
 #[path = "../tests/common/mod.rs"]
@@ -44,6 +47,7 @@ mod test;
 
 pub use call::{Extent, Input};
 pub use cancel::Cancel;
+pub use counted::Counted;
 pub use error::{Axis, Error, ErrorKind, Result, Side};
 pub use far_format::plan::{Dim, Dtype, Port};
 pub use far_kernels::Isa;
@@ -51,4 +55,4 @@ pub use isa::{ISA_VARIABLE, choose_kernels};
 pub use model::Model;
 pub use profile::Profile;
 pub use session::{MAX_THREADS, Session, SessionOptions};
-pub use team::{MAX_CPUS, Pool, pin_caller};
+pub use team::{MAX_CPUS, Pool, is_worker, pin_caller};

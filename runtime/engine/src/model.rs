@@ -1,7 +1,6 @@
-//! An artifact that was proved and fits this machine. May import: `call`, `storage`, `error`.
+//! An artifact that was proved and fits this machine. May import: `call`, `counted`, `storage`, `error`.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use far_format::cpu::{Arch, Features};
 use far_format::meta::Meta;
@@ -9,6 +8,7 @@ use far_format::plan::Port;
 use far_format::{CheckedPlan, Header, SECTION_ALIGNMENT};
 
 use crate::call::Extent;
+use crate::counted::Counted;
 use crate::error::{Error, Result};
 use crate::storage::{Weights, map};
 
@@ -27,36 +27,36 @@ impl Model {
     /// # Errors
     /// The file can't be read, isn't a sound artifact, is for another architecture, or needs features that this CPU
     /// lacks.
-    pub fn open(path: &Path) -> Result<Arc<Model>> {
+    pub fn open(path: &Path) -> Result<Counted<Model>> {
         let file = map(path)?;
         let artifact = far_format::read(&file)?;
         check_machine(&artifact.header)?;
         let (header, plan) = (artifact.header, artifact.plan);
         let bytes = file.len() - artifact.weights.len()..file.len(); // the last section
-        Ok(Arc::new(Model { header, plan, weights: Weights::Mapped { file, bytes } }))
+        Counted::new(Model { header, plan, weights: Weights::Mapped { file, bytes } })
     }
 
     /// Proves an artifact in memory. Its weights are copied: `bytes` may go afterwards.
     ///
     /// # Errors
     /// As [`open`](Model::open), and where there is no memory for the copy.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Model>> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Counted<Model>> {
         let artifact = far_format::read(bytes)?;
         check_machine(&artifact.header)?;
         let weights = Weights::copy(artifact.weights)?;
-        Ok(Arc::new(Model { header: artifact.header, plan: artifact.plan, weights }))
+        Counted::new(Model { header: artifact.header, plan: artifact.plan, weights })
     }
 
     /// Proves an artifact in memory that stays, such as a constant of the program, and uses its weights in place.
     ///
     /// # Errors
     /// As [`open`](Model::open), and where `bytes` don't begin on a multiple of 64.
-    pub fn from_static(bytes: &'static [u8]) -> Result<Arc<Model>> {
+    pub fn from_static(bytes: &'static [u8]) -> Result<Counted<Model>> {
         let artifact = far_format::read(bytes)?;
         check_machine(&artifact.header)?;
         check_alignment(bytes)?;
         let weights = Weights::Static(artifact.weights);
-        Ok(Arc::new(Model { header: artifact.header, plan: artifact.plan, weights }))
+        Counted::new(Model { header: artifact.header, plan: artifact.plan, weights })
     }
 
     /// What the artifact says about itself.

@@ -280,7 +280,7 @@ impl Builder<'_> {
             self.push(Share::ALL, work)?;
         }
         let hidden = |task: &Task| if let Work::Lstm { out, .. } = &task.work { out.cols } else { 0 };
-        self.program.tasks[first..].sort_by_key(|task| std::cmp::Reverse(hidden(task)));
+        self.program.tasks[first..].sort_unstable_by_key(|task| std::cmp::Reverse(hidden(task)));
         Ok(())
     }
 

@@ -1,20 +1,18 @@
 //! One caller's use of a model: arena, threads, kernels. May import: everything of this crate.
 
-use std::num::NonZero;
-use std::sync::Arc;
-use std::thread::available_parallelism;
-
 use far_format::plan::StepOp;
 use far_kernels::{Isa, Precision};
 
 use crate::buffer::{Supply, padded};
 use crate::call::{Extent, Input, Inputs};
 use crate::cancel::Cancel;
+use crate::counted::Counted;
 use crate::error::{Error, Result};
 use crate::exec::{Machine, Prepared};
 use crate::isa::choose_kernels;
 use crate::model::Model;
 use crate::profile::Profile;
+use crate::system;
 use crate::team::{Helpers, Pool, Team, check_cpus};
 
 /// Most threads of a session.
@@ -35,14 +33,14 @@ pub struct SessionOptions {
     /// session's own threads are kept on the others, one each.
     pub cpus: Vec<usize>,
     /// Threads to use instead of starting some.
-    pub pool: Option<Arc<dyn Pool>>,
+    pub pool: Option<Counted<dyn Pool>>,
 }
 
 impl SessionOptions {
     fn threads(&self) -> Result<usize> {
         let threads = match self.threads {
             0 if !self.cpus.is_empty() => self.cpus.len(),
-            0 => available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS),
+            0 => system::cpus().min(MAX_THREADS),
             threads => threads,
         };
         if threads > MAX_THREADS {
@@ -76,7 +74,7 @@ impl Session {
     ///
     /// # Errors
     /// An option that can't be met, no memory for the arena, or no more threads.
-    pub fn new(model: Arc<Model>, options: &SessionOptions) -> Result<Session> {
+    pub fn new(model: Counted<Model>, options: &SessionOptions) -> Result<Session> {
         let (prepared, threads) = prepare(model, options)?;
         Session::with(prepared, threads, options, Supply::allocator())
     }
@@ -87,7 +85,7 @@ impl Session {
     /// # Errors
     /// As [`new`](Self::new); memory that is too small or doesn't begin where it must.
     pub fn new_in(
-        model: Arc<Model>,
+        model: Counted<Model>,
         options: &SessionOptions,
         memory: &'static mut [f32],
     ) -> Result<Session> {
@@ -100,7 +98,7 @@ impl Session {
     ///
     /// # Errors
     /// An option that can't be met.
-    pub fn memory_size(model: Arc<Model>, options: &SessionOptions) -> Result<usize> {
+    pub fn memory_size(model: Counted<Model>, options: &SessionOptions) -> Result<usize> {
         let (prepared, threads) = prepare(model, options)?;
         Ok(memory_len(&prepared, threads).saturating_mul(size_of::<f32>()))
     }
@@ -148,7 +146,7 @@ impl Session {
     }
 
     /// The model that it runs.
-    pub fn model(&self) -> &Arc<Model> {
+    pub fn model(&self) -> &Counted<Model> {
         self.machine.model()
     }
 
@@ -221,7 +219,7 @@ impl Session {
 }
 
 /// The program, and how many threads will follow it: not more than one of its phases can use.
-fn prepare(model: Arc<Model>, options: &SessionOptions) -> Result<(Prepared, usize)> {
+fn prepare(model: Counted<Model>, options: &SessionOptions) -> Result<(Prepared, usize)> {
     let threads = options.threads()?;
     let prepared = Prepared::new(model, choose_kernels(options.isa)?, threads)?;
     let parallel = prepared.program().phases.iter().filter(|phase| phase.parallel_from != usize::MAX);

@@ -1,8 +1,8 @@
 //! The weights of a model: mapped from its file, in memory that stays, or copied. One of the places that hold unsafe code: the map itself and
-//! the cast of bytes to f32. May import: `buffer`, `error`.
+//! the cast of bytes to f32. May import: `buffer`, `error`, `system`.
 #![allow(unsafe_code)]
 
-use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
 
@@ -10,14 +10,20 @@ use memmap2::Mmap;
 
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
+use crate::system;
 
 /// A whole file in memory.
 pub(crate) fn map(path: &Path) -> Result<Mmap> {
-    let error = |source| Error::Io { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(error)?;
+    let file = system::open(path)?;
     // SAFETY: the map is read only; that nobody changes the file while it is mapped is the caller's duty, stated at
     // `Model::open`, as with every program and shared library that the system maps.
-    unsafe { Mmap::map(&file) }.map_err(error)
+    unsafe { Mmap::map(&file) }.or_else(|source| {
+        if source.kind() == ErrorKind::OutOfMemory {
+            let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+            return Err(Error::OutOfMemory { what: "the file's map", bytes: bytes as usize });
+        }
+        Err(Error::Io { path: system::copy(path)?, source })
+    })
 }
 
 /// Where a model's weights are.

@@ -1,6 +1,6 @@
 //! The thread team: the caller and its helpers take the tasks of one job after another off one shared counter. The helpers
 //! are threads of the session's own, or whatever the caller's pool runs. One of the places that hold unsafe code: a job
-//! borrows from its caller's stack, and threads are put on CPUs by the system's interface. May import: `buffer`, `error`.
+//! borrows from its caller's stack, and threads are started and put on CPUs by the system's interface. May import: `buffer`, `counted`, `error`.
 //!
 //! A worker that has nothing to do spins for a while, then sleeps. A job waits for the tasks that were taken, never
 //! for a worker that took none, so that a sleeping or preempted worker costs nothing but its own help.
@@ -8,18 +8,21 @@
 
 mod pin;
 mod shared;
+mod worker;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Mutex, PoisonError};
 
 use crate::buffer::{Buffer, Supply};
+use crate::counted::Counted;
 use crate::error::{Error, Result};
 use shared::{MAX_TASKS, Shared};
+use worker::Worker;
 
 pub(crate) use pin::check as check_cpus;
 pub use pin::{MAX_CPUS, pin_caller};
+pub use worker::is_worker;
 
 /// What each task of a job does: its number, and memory of the thread that runs it.
 pub(crate) type Task<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
@@ -42,25 +45,25 @@ pub(crate) enum Helpers<'a> {
     /// Threads to start, each but the caller's on a CPU of its own where any are given.
     Started { cpus: &'a [usize] },
     /// Those of a pool.
-    Lent(&'a Arc<dyn Pool>),
+    Lent(&'a Counted<dyn Pool>),
 }
 
 /// The caller and its helpers.
 #[derive(Debug)]
 pub(crate) struct Team {
-    shared: Arc<Shared>,
+    shared: Counted<Shared>,
     crew: Crew,
 }
 
 #[derive(Debug)]
 enum Crew {
     Started {
-        workers: Vec<JoinHandle<()>>,
+        workers: Vec<Worker>,
         /// The caller's.
         scratch: Buffer,
     },
     Lent {
-        pool: Arc<dyn Pool>,
+        pool: Counted<dyn Pool>,
         /// Scratch memory of each lane; the first is the caller's too, when no lane runs.
         lanes: Vec<Mutex<Buffer>>,
     },
@@ -74,7 +77,7 @@ impl Team {
         scratch: usize,
         supply: &mut Supply,
     ) -> Result<Team> {
-        let shared = Arc::new(Shared::new());
+        let shared = Counted::new(Shared::new())?;
         let mut scratch_of = || supply.take(scratch, "a thread's scratch memory");
         match helpers {
             Helpers::Lent(pool) => {
@@ -82,7 +85,7 @@ impl Team {
                 for _ in 0..threads {
                     lanes.push(Mutex::new(scratch_of()?));
                 }
-                Ok(Team { shared, crew: Crew::Lent { pool: Arc::clone(pool), lanes } })
+                Ok(Team { shared, crew: Crew::Lent { pool: Counted::clone(pool), lanes } })
             }
             Helpers::Started { cpus } => {
                 let scratch = scratch_of()?;
@@ -97,15 +100,11 @@ impl Team {
     }
 
     /// Starts one more worker, on a CPU if one is given.
-    fn start(&mut self, running: usize, mut scratch: Buffer, cpu: Option<usize>) -> Result<()> {
+    fn start(&mut self, running: usize, scratch: Buffer, cpu: Option<usize>) -> Result<()> {
         let Crew::Started { workers, .. } = &mut self.crew else {
             unreachable!("a pool's threads run already")
         };
-        let shared = Arc::clone(&self.shared);
-        let worker = thread::Builder::new()
-            .name(format!("far-{running}"))
-            .spawn(move || shared.work(scratch.as_mut_slice()))
-            .map_err(|source| Error::Spawn { running, source })?;
+        let worker = Worker::start(running, self.shared.clone(), scratch)?;
         let pinned = cpu.map_or(Ok(()), |cpu| pin::pin(&worker, cpu));
         workers.push(worker); // also where it can't be pinned: dropping the team ends it
         pinned
@@ -171,8 +170,7 @@ impl Drop for Team {
         self.shared.close();
         if let Crew::Started { workers, .. } = &mut self.crew {
             for worker in workers.drain(..) {
-                // A worker's tasks are caught, so that it can't end by a panic; nothing to do if it did.
-                let _ = worker.join();
+                worker.join();
             }
         }
     }

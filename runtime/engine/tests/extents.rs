@@ -2,19 +2,17 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::{Builder, COLS, Call, Text, VOCAB, noise};
-use far_engine::{Axis, Dtype, Error, ErrorKind, Extent, Input, Model, Session, SessionOptions};
+use far_engine::{Axis, Counted, Dtype, Error, ErrorKind, Extent, Input, Model, Session, SessionOptions};
 use far_format::layout::Precision;
 use far_format::plan::{Batch, Dim, Embed, Place, Port, StepOp};
 use far_kernels::Kernels;
 
 const MOST: usize = 100;
 
-fn session(model: &Arc<Model>, threads: usize) -> Session {
+fn session(model: &Counted<Model>, threads: usize) -> Session {
     let options = SessionOptions { threads, ..SessionOptions::default() };
-    Session::new(Arc::clone(model), &options).unwrap()
+    Session::new(Counted::clone(model), &options).unwrap()
 }
 
 fn bits(outputs: &[Vec<f32>]) -> Vec<Vec<u32>> {
@@ -132,7 +130,7 @@ fn every_architecture_gives_these_bits() {
     let model = Text::varying(MOST, Some(Dtype::I64)).plan().model();
     for isa in Kernels::available().map(|kernels| kernels.isa()) {
         let options = SessionOptions { isa: Some(isa), ..SessionOptions::default() };
-        let mut session = Session::new(Arc::clone(&model), &options).unwrap();
+        let mut session = Session::new(Counted::clone(&model), &options).unwrap();
         let outputs = Call::new(30, &[30, 11]).run(&mut session).concat();
         let bytes = outputs.iter().flat_map(|x| x.to_bits().to_le_bytes());
         let sum = bytes.fold(0xcbf2_9ce4_8422_2325u64, |sum, byte| {

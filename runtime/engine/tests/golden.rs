@@ -32,8 +32,8 @@ fn bits_file(specimen: Specimen) -> PathBuf {
 }
 
 /// What every specimen is given: an image of noise, or a batch of two sentences, of which the first is shorter.
-fn run(specimen: Specimen, model: &std::sync::Arc<Model>, options: &SessionOptions) -> Vec<Vec<f32>> {
-    let mut session = Session::new(std::sync::Arc::clone(model), options).unwrap();
+fn run(specimen: Specimen, model: &far_engine::Counted<Model>, options: &SessionOptions) -> Vec<Vec<f32>> {
+    let mut session = Session::new(far_engine::Counted::clone(model), options).unwrap();
     let (image, extent) = (noise(77, 3 * 8 * 8), Extent { batch: 2, tokens: TOKENS });
     let words: Vec<i64> = (0..2 * TOKENS as i64).map(|i| i * 5 % VOCAB as i64).collect();
     let mask: Vec<i32> = (0..2 * TOKENS).map(|i| i32::from(!(TOKENS - 2..TOKENS).contains(&i))).collect();

@@ -3,10 +3,8 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::{Builder, assert_close, host, noise, part, run, run_every_way};
-use far_engine::{Error, ErrorKind, Extent, Input, Model, Session, SessionOptions};
+use far_engine::{Counted, Error, ErrorKind, Extent, Input, Model, Session, SessionOptions};
 use far_format::cpu::Features;
 use far_format::layout::{
     Activation, Precision, gemm_weight_len, lstm_weight_len, padded_hidden, table_row_len,
@@ -166,7 +164,7 @@ fn products_and_recurrences() {
             // The order of its sums is the instruction set's own, but no thread's.
             let of = |threads| {
                 let options = SessionOptions { threads, ..SessionOptions::default() };
-                run(&mut Session::new(Arc::clone(&model), &options).unwrap(), &slices).concat()
+                run(&mut Session::new(Counted::clone(&model), &options).unwrap(), &slices).concat()
             };
             let one = of(1);
             assert!([2, 3, 8].iter().all(|threads| of(*threads) == one), "{precision}");

@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::{env, fs, process, thread};
 
 use common::{Builder, host, noise, run};
-use far_engine::{Cancel, Error, ErrorKind, Isa, MAX_THREADS, Model, Pool, Session, SessionOptions};
+use far_engine::{Cancel, Counted, Error, ErrorKind, Isa, MAX_THREADS, Model, Pool, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, Precision, panels_len};
 use far_format::plan::{Gemm, GemmGroup, StepOp};
@@ -140,7 +140,7 @@ fn wrong_buffers_are_errors_and_nothing_is_written() {
 #[test]
 fn options() {
     let model = small().model();
-    let new = |options: &SessionOptions| Session::new(Arc::clone(&model), options);
+    let new = |options: &SessionOptions| Session::new(Counted::clone(&model), options);
     let threads = |threads| SessionOptions { threads, ..SessionOptions::default() };
     assert_eq!(new(&threads(1)).unwrap().threads(), 1);
     assert_eq!(new(&threads(3)).unwrap().threads(), 3);
@@ -186,9 +186,11 @@ fn a_model_is_shared_and_sessions_move() {
     let expected = run(&mut session(1), &[&x, &y]);
     thread::scope(|scope| {
         for threads in [1, 2, 3] {
-            let mut session =
-                Session::new(Arc::clone(&model), &SessionOptions { threads, ..SessionOptions::default() })
-                    .unwrap();
+            let mut session = Session::new(
+                Counted::clone(&model),
+                &SessionOptions { threads, ..SessionOptions::default() },
+            )
+            .unwrap();
             let (x, y, expected) = (&x, &y, &expected);
             scope.spawn(move || {
                 for _ in 0..20 {
@@ -213,15 +215,16 @@ fn a_callers_memory_is_all_that_is_needed() {
     let expected = run(&mut session(1), &[&x, &y]);
     for threads in [1, 3] {
         let options = SessionOptions { threads, ..SessionOptions::default() };
-        let bytes = Session::memory_size(Arc::clone(&model), &options).unwrap();
+        let bytes = Session::memory_size(Counted::clone(&model), &options).unwrap();
         assert!(bytes >= 64 * 80 * 4 && bytes.is_multiple_of(64), "{bytes}");
-        let mut session = Session::new_in(Arc::clone(&model), &options, lent(bytes / 4)).unwrap();
+        let mut session = Session::new_in(Counted::clone(&model), &options, lent(bytes / 4)).unwrap();
         assert_eq!(run(&mut session, &[&x, &y]), expected);
         assert!(session.memory_bytes() <= bytes);
-        let error = Session::new_in(Arc::clone(&model), &options, lent(bytes / 4 - 1)).unwrap_err();
+        let error = Session::new_in(Counted::clone(&model), &options, lent(bytes / 4 - 1)).unwrap_err();
         let expected = format!("session's memory: expected at least `{bytes}` bytes, got `{}`", bytes - 4);
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::MemorySize, expected));
-        let error = Session::new_in(Arc::clone(&model), &options, &mut lent(bytes / 4 + 1)[1..]).unwrap_err();
+        let error =
+            Session::new_in(Counted::clone(&model), &options, &mut lent(bytes / 4 + 1)[1..]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Alignment);
     }
 }
@@ -242,10 +245,10 @@ impl Pool for Canceller {
 #[test]
 fn a_run_ends_where_it_is_cancelled_and_the_session_goes_on() {
     let (x, y) = (noise(2, 64 * 48), noise(3, 64 * 80));
-    let canceller = Arc::new(Canceller::default());
+    let canceller = Counted::new(Canceller::default()).unwrap();
     let options = SessionOptions {
         threads: 3,
-        pool: Some(canceller.clone()),
+        pool: Some(canceller.clone().into()),
         profile: true,
         ..SessionOptions::default()
     };
@@ -309,7 +312,7 @@ fn runs_are_cancelled_from_other_threads() {
 #[test]
 fn cpus_and_a_pool_exclude_each_other() {
     let new = |options: SessionOptions| Session::new(small().model(), &options);
-    let pool: Option<Arc<dyn Pool>> = Some(Arc::new(Canceller::default()));
+    let pool: Option<Counted<dyn Pool>> = Some(Counted::new(Canceller::default()).unwrap().into());
     let error = new(SessionOptions { cpus: vec![0], pool, ..SessionOptions::default() }).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Option);
     let error = new(SessionOptions { cpus: vec![0], threads: 2, ..SessionOptions::default() }).unwrap_err();

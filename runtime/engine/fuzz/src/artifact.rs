@@ -2,9 +2,9 @@
 //! padding and weights. So every case reaches the validator behind the checksums, and a mutation changes what an
 //! artifact says, not its sums.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use far_engine::{Dtype, Error, Extent, Input, Model, Session, SessionOptions};
+use far_engine::{Counted, Dtype, Error, Extent, Input, Model, Session, SessionOptions};
 use far_format::cpu::Arch;
 use far_format::{ArtifactParts, read, write};
 
@@ -180,7 +180,7 @@ fn is_canonical(file: &[u8]) {
     assert!(write(&parts).expect("what was proved can be written") == file, "it has another encoding");
 }
 
-fn run(model: &Arc<Model>, call: u32) -> bool {
+fn run(model: &Counted<Model>, call: u32) -> bool {
     let most = model.most();
     let least = if model.plan().batch.fixed { most.batch } else { 1 };
     let extent = Extent {
@@ -197,7 +197,7 @@ fn run(model: &Arc<Model>, call: u32) -> bool {
     }
     let threads = if call & 0x38 == 0x38 { 2 } else { 1 };
     let options = SessionOptions { threads, ..SessionOptions::default() };
-    let mut session = match Session::new(Arc::clone(model), &options) {
+    let mut session = match Session::new(Counted::clone(model), &options) {
         Ok(session) => session,
         Err(error) => panic!("a proved model has no session: {error}"),
     };

@@ -1,9 +1,8 @@
 //! Puts threads on CPUs. May import: `error`.
 
 use std::io;
-use std::os::unix::thread::JoinHandleExt;
-use std::thread::JoinHandle;
 
+use super::worker::Worker;
 use crate::error::{Error, Result};
 
 /// More CPUs than these can't be listed.
@@ -35,14 +34,9 @@ pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
 }
 
 /// Keeps a thread of the team on one CPU.
-pub(super) fn pin(worker: &JoinHandle<()>, cpu: usize) -> Result<()> {
-    #[allow(
-        clippy::unnecessary_cast,
-        reason = "a number of the same size where libc is glibc, a pointer where it is musl"
-    )]
-    let thread = worker.as_pthread_t() as libc::pthread_t;
-    // SAFETY: the handle shows that the thread was not joined, so that its number is its own.
-    unsafe { keep(thread, cpu) }
+pub(super) fn pin(worker: &Worker, cpu: usize) -> Result<()> {
+    // SAFETY: joining takes the worker, so that it was not joined.
+    unsafe { keep(worker.thread(), cpu) }
 }
 
 /// Keeps the calling thread on one CPU: the first of [`SessionOptions::cpus`](crate::SessionOptions::cpus), for a program

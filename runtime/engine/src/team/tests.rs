@@ -1,6 +1,7 @@
 //! Teams of their own threads, and of a pool's. May import: the team.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::shared::SPIN;
@@ -133,7 +134,7 @@ fn a_pool_runs_every_task_once_whatever_it_does() {
     for pool in [TestPool::Backwards, TestPool::Threads, TestPool::Twice, TestPool::Nothing, TestPool::Panics]
     {
         let panics = matches!(pool, TestPool::Panics);
-        let pool: Arc<dyn Pool> = Arc::new(pool);
+        let pool: Counted<dyn Pool> = Counted::new(pool).unwrap().into();
         let mut team = Team::new(4, Helpers::Lent(&pool), 32, &mut Supply::allocator()).unwrap();
         assert_eq!(team.threads(), 4);
         for count in [1, 3, 4, 100] {
@@ -153,7 +154,7 @@ fn a_pool_runs_every_task_once_whatever_it_does() {
 
 #[test]
 fn a_task_that_panics_in_a_pool_is_reported() {
-    let pool: Arc<dyn Pool> = Arc::new(TestPool::Threads);
+    let pool: Counted<dyn Pool> = Counted::new(TestPool::Threads).unwrap().into();
     let mut team = Team::new(3, Helpers::Lent(&pool), 0, &mut Supply::allocator()).unwrap();
     assert!(team.run(9, &|i, _| assert!(i != 4, "as expected by this test")).is_err());
     assert!(team.run(9, &|_, _| ()).is_ok());

@@ -3,9 +3,7 @@
 
 mod text;
 
-use std::sync::Arc;
-
-use far_engine::{Isa, Model, Session, SessionOptions};
+use far_engine::{Counted, Isa, Model, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
 use far_format::layout::{Activation, Precision, attention_work_bytes, lstm_weight_len, panels_len};
 use far_format::plan::{
@@ -90,7 +88,7 @@ impl Builder {
         write(&ArtifactParts { arch, features, target: "test", plan: &self.plan, weights: &weights }).unwrap()
     }
 
-    pub fn model(&self) -> Arc<Model> {
+    pub fn model(&self) -> Counted<Model> {
         Model::from_bytes(&self.artifact()).unwrap()
     }
 }
@@ -163,12 +161,12 @@ pub fn run(session: &mut Session, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
 
 /// Runs with every ISA that this CPU has and several numbers of threads, twice each, and asserts that all agree bit for
 /// bit. The outputs, one after another.
-pub fn run_every_way(model: &Arc<Model>, inputs: &[&[f32]]) -> Vec<f32> {
+pub fn run_every_way(model: &Counted<Model>, inputs: &[&[f32]]) -> Vec<f32> {
     let mut first: Option<Vec<Vec<f32>>> = None;
     for isa in Kernels::available().map(|kernels| kernels.isa()) {
         for threads in [1, 2, 3, 8] {
             let options = SessionOptions { threads, isa: Some(isa), ..SessionOptions::default() };
-            let mut session = Session::new(Arc::clone(model), &options).unwrap();
+            let mut session = Session::new(Counted::clone(model), &options).unwrap();
             assert_eq!(session.isa(), isa);
             for _ in 0..2 {
                 let outputs = run(&mut session, inputs);

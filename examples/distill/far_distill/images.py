@@ -58,7 +58,9 @@ def fashion(folder: pathlib.Path = FASHION) -> tuple[Images, Images]:
             return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
         except OSError as error:
             hint = "apt-get install dataset-fashion-mnist, or name the folder that has its files"
-            raise DistillError(f"can't read Fashion-MNIST: {error.strerror or error}", where=str(path), hint=hint) from error
+            raise DistillError(
+                f"can't read Fashion-MNIST: {error.strerror or error}", where=str(path), hint=hint
+            ) from error
 
     def part(prefix: str) -> Images:
         pixels = torch.from_numpy(read(f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28).copy())

@@ -143,7 +143,9 @@ def fit(
         model.train()
         begun, sums, count = time.monotonic(), {}, 0
         items = batches(epoch)
-        bar = tqdm(items, f"{stage} {epoch + 1}/{settings.epochs}", disable=run.quiet or not run.main or None, leave=False)
+        bar = tqdm(
+            items, f"{stage} {epoch + 1}/{settings.epochs}", disable=run.quiet or not run.main or None, leave=False
+        )
         for batch in bar:
             optimizer.zero_grad(set_to_none=True)
             with autocast(settings):

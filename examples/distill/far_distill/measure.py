@@ -38,7 +38,9 @@ class Measured:
     milliseconds: float | None  # the least of a run on one thread; none under QEMU
 
 
-def compile_model(farc: str, onnx: pathlib.Path, target: str, dtype: str, folder: pathlib.Path, masks=None, tokens=None):
+def compile_model(
+    farc: str, onnx: pathlib.Path, target: str, dtype: str, folder: pathlib.Path, masks=None, tokens=None
+):
     """By `farc compile`."""
     artifact = folder / f"{onnx.stem}-{target}-{dtype}.far"
     command = [farc, "compile", str(onnx), "--target", target, "--dtype", dtype, "-o", str(artifact), "--json"]
@@ -118,4 +120,8 @@ def compare(found: np.ndarray, reference: np.ndarray | None, labels: np.ndarray 
         return top1, None, None
     wanted = reference[: len(found)]
     norms = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-    return top1, float(((found * wanted).sum(axis=1) / norms).min()), float(np.abs(found - wanted).max() / np.ptp(wanted))
+    return (
+        top1,
+        float(((found * wanted).sum(axis=1) / norms).min()),
+        float(np.abs(found - wanted).max() / np.ptp(wanted)),
+    )

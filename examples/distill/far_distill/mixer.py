@@ -2,8 +2,8 @@
 
     x ── pre_proj ── LSTMs ── head_proj ── post_proj
 
-`Monolithic` holds all heads in one LSTM whose matrices are block diagonal within each gate, `Parallel` an LSTM a head. They
-compute the same function; `convert` makes one of the other.
+`Monolithic` holds all heads in one LSTM whose matrices are block diagonal within each gate, `Parallel` an LSTM a
+head. They compute the same function; `convert` makes one of the other.
 """
 
 import torch

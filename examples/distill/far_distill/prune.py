@@ -1,7 +1,7 @@
 """Structured pruning: hidden units with all that belongs to them, by one threshold over the whole model.
 
-A unit of a mixer is its four gate rows in W and R, its column in R, and its column in the projection that reads it; a unit of an
-MLP its row in the first matrix and its column in the second.
+A unit of a mixer is its four gate rows in W and R, its column in R, and its column in the projection that reads it;
+a unit of an MLP its row in the first matrix and its column in the second.
 """
 
 import dataclasses

@@ -1,5 +1,6 @@
-"""Finds the blocks of a model and their attention, and replaces it. Models are known by their parts, not by their class:
-a list `blocks` of modules with an `attn` that has `num_heads` and an output projection `proj`, as timm's ViT and DeiT."""
+"""Finds the blocks of a model and their attention, and replaces it. Models are known by their parts, not by their
+class: a list `blocks` of modules with an `attn` that has `num_heads` and an output projection `proj`, as timm's ViT
+and DeiT."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -46,7 +47,9 @@ def blocks_of(model: nn.Module) -> list[BlockRef]:
             if not isinstance(getattr(attention, name, nn.Identity()), nn.Identity):
                 raise DistillError(f"the attention has a `{name}`", where=block.name, hint="it can't be replaced")
     if not found:
-        raise DistillError(f"{type(model).__name__} has no list `blocks`", hint="timm's ViT and DeiT have, BERT as loaded here")
+        raise DistillError(
+            f"{type(model).__name__} has no list `blocks`", hint="timm's ViT and DeiT have, BERT as loaded here"
+        )
     return found
 
 
@@ -67,7 +70,9 @@ def replace(model: nn.Module, form: str = "monolithic", names: Sequence[str] | N
         projection = old.proj
         width, heads = projection.in_features, old.num_heads
         if width % heads or projection.out_features != width:
-            raise DistillError(f"{heads} heads over {width} channels", where=name, hint="heads of equal width are expected")
+            raise DistillError(
+                f"{heads} heads over {width} channels", where=name, hint="heads of equal width are expected"
+            )
         mixer = {"monolithic": Monolithic, "parallel": Parallel}[form](width, heads)
         with torch.no_grad():
             mixer.post_proj.weight.copy_(projection.weight)

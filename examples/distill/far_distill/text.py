@@ -49,18 +49,20 @@ def read_sentences(path: pathlib.Path, tokenizer: pathlib.Path, limit: int | Non
 
 
 @torch.no_grad()
-def embed(model, tokenizer, sentences: list[str]) -> np.ndarray:
-    """Embeddings by a PyTorch model."""
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(sentences)]
+def embed(model, ids: list[list[int]]) -> np.ndarray:
+    """Embeddings of tokenized sentences by a PyTorch model."""
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    found = []
-    for group in group_by_length(ids):
-        found += [model(part).float() for part in group.split(128)]
     # Groups are by length, in order within each: as a stable sort has them.
-    rows = torch.cat(found).numpy()
+    rows = np.concatenate([model(part).float().numpy() for group in group_by_length(ids) for part in group.split(128)])
     result = np.empty_like(rows)
     result[order] = rows
     return result
+
+
+def embed_by_libfar(session, ids: list[list[int]]) -> np.ndarray:
+    """The same by an artifact with an open number of tokens."""
+    name = session.model.outputs[0].name
+    return np.concatenate([session.run(np.array([sentence]))[name] for sentence in ids])
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -43,7 +43,9 @@ def fails(capsys, *arguments) -> str:
 
 
 def test_from_a_teacher_to_onnx(folder, capsys):
-    run("replace", "teacher.safetensors", "-o", "student.safetensors", "--json", "--blocks", "0-1", "--form", "parallel")
+    run(
+        "replace", "teacher.safetensors", "-o", "student.safetensors", "--json", "--blocks", "0-1", "--form", "parallel"
+    )
     assert json.loads(capsys.readouterr().out)["replaced"] == {"blocks.0": "parallel", "blocks.1": "parallel"}
     distil = [*TRAIN, "student.safetensors", "--teacher", "teacher.safetensors"]
     run(*distil, "--epochs", "4,2", "--rate", "1e-2,1e-3", "--folder", "run", "-o", "far.safetensors")
@@ -56,7 +58,16 @@ def test_from_a_teacher_to_onnx(folder, capsys):
     run("prune", "sparse.safetensors", "--sparsity", "0.5", "-o", "masks.safetensors", "--json")
     kept = json.loads(capsys.readouterr().out)
     assert sum(sum(k["kept"]) for k in kept) == 48
-    tune = [*TRAIN, "sparse.safetensors", "--teacher", "teacher.safetensors", "--stages", "joint", "--masks", "masks.safetensors"]
+    tune = [
+        *TRAIN,
+        "sparse.safetensors",
+        "--teacher",
+        "teacher.safetensors",
+        "--stages",
+        "joint",
+        "--masks",
+        "masks.safetensors",
+    ]
     run(*tune, "--epochs", "1", "--folder", "tune", "-o", "pruned.safetensors")
     pruned = models.load("pruned.safetensors")
     for name, mask in load_file("masks.safetensors").items():
@@ -64,7 +75,17 @@ def test_from_a_teacher_to_onnx(folder, capsys):
     run("export", "pruned.safetensors", "-o", "pruned.onnx", "--form", "monolithic")
     assert (folder / "pruned.onnx").exists()
     capsys.readouterr()
-    run("analyse", "far.safetensors", "--teacher", "teacher.safetensors", "--data", "npz:data.npz", "-o", "page", "--json")
+    run(
+        "analyse",
+        "far.safetensors",
+        "--teacher",
+        "teacher.safetensors",
+        "--data",
+        "npz:data.npz",
+        "-o",
+        "page",
+        "--json",
+    )
     reports = json.loads(capsys.readouterr().out)
     assert [r["block"] for r in reports] == ["blocks.0", "blocks.1"]
     assert all(r["replaced"] and -1 <= r["relations"] <= 1 and 0 <= r["cka"] <= 1.0001 for r in reports)
@@ -80,7 +101,17 @@ def test_a_teacher_is_its_own_student(folder, capsys):
 def test_training_goes_on_where_it_stopped(folder):
     """Two epochs at once give the weights of one epoch, an interruption, and another."""
     run("replace", "teacher.safetensors", "-o", "student.safetensors", "--form", "parallel")
-    distil = [*TRAIN, "student.safetensors", "--teacher", "teacher.safetensors", "--stages", "joint", "--epochs", "2", "--f32"]
+    distil = [
+        *TRAIN,
+        "student.safetensors",
+        "--teacher",
+        "teacher.safetensors",
+        "--stages",
+        "joint",
+        "--epochs",
+        "2",
+        "--f32",
+    ]
     run(*distil, "--folder", "whole", "-o", "whole.safetensors")
 
     from far_distill import loop
@@ -104,9 +135,15 @@ def test_mistakes_are_told_without_a_traceback(folder, capsys):
     error = fails(capsys, *TRAIN, "teacher.safetensors", "--stages", "sleep", "--folder", "r", "-o", "x.safetensors")
     assert "unknown stage `sleep`" in error
     assert "nowhere.safetensors" in fails(capsys, "export", "nowhere.safetensors", "-o", "x.onnx")
-    assert "no block `blocks.9`" in fails(capsys, "replace", "teacher.safetensors", "--blocks", "9", "-o", "x.safetensors")
-    assert "nothing to prune" in fails(capsys, "prune", "teacher.safetensors", "--sparsity", "0.5", "-o", "m.safetensors")
-    error = fails(capsys, "prune", "teacher.safetensors", "--latency", "2", "--farc", "no-such-farc", "-o", "m.safetensors")
+    assert "no block `blocks.9`" in fails(
+        capsys, "replace", "teacher.safetensors", "--blocks", "9", "-o", "x.safetensors"
+    )
+    assert "nothing to prune" in fails(
+        capsys, "prune", "teacher.safetensors", "--sparsity", "0.5", "-o", "m.safetensors"
+    )
+    error = fails(
+        capsys, "prune", "teacher.safetensors", "--latency", "2", "--farc", "no-such-farc", "-o", "m.safetensors"
+    )
     assert "no-such-farc" in error
     (folder / "junk.safetensors").write_bytes(b"junk")
     assert "junk.safetensors" in fails(capsys, "export", "junk.safetensors", "-o", "x.onnx")
@@ -118,9 +155,32 @@ def test_two_processes_share_the_work(folder):
     import sys
 
     run("replace", "teacher.safetensors", "-o", "student.safetensors", "--form", "parallel")
-    distil = [*TRAIN, "student.safetensors", "--teacher", "teacher.safetensors", "--epochs", "1", "--folder", "two", "-o", "two.safetensors"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "far_distill", *distil]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    distil = [
+        *TRAIN,
+        "student.safetensors",
+        "--teacher",
+        "teacher.safetensors",
+        "--epochs",
+        "1",
+        "--folder",
+        "two",
+        "-o",
+        "two.safetensors",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "far_distill",
+        *distil,
+    ]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert len((folder / "two/joint.csv").read_text().splitlines()) == 2
     assert models.spec_of(models.load("two.safetensors")).replaced

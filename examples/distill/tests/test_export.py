@@ -1,11 +1,14 @@
 """From PyTorch through farc to libfar."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from conftest import KINDS
 
 from far_distill import models
+from far_distill.cli import main
 from far_distill.export import export, round_to_half
 from far_distill.masks import Attached, write
 from far_distill.measure import compile_model
@@ -61,3 +64,25 @@ def test_half_weights_are_those_that_were_rounded(tmp_path, farc, far):
     with torch.no_grad():
         expected = rounded(x[:1]).numpy()
     assert np.abs(found - expected).max() <= 1e-4 * np.ptp(expected)
+
+
+def test_measure_takes_masks_and_answers_from_beside_the_model(tmp_path, farc, far, capsys):
+    model, x = KINDS[0]()
+    replace(model, "monolithic")
+    masks, _ = choose(model, sparsity=0.5)
+    export(model, tmp_path / "m.onnx")
+    write(masks, tmp_path / "m.masks.safetensors")
+    Attached(model, masks)
+    with torch.no_grad():
+        logits = model(x).numpy()
+    np.save(tmp_path / "m.logits.npy", logits)
+    np.save(tmp_path / "x.npy", x.numpy())
+    np.save(tmp_path / "y.npy", logits.argmax(axis=1))
+    where = [str(tmp_path / name) for name in ("m.onnx", "x.npy", "y.npy")]
+    command = ["measure", where[0], "--inputs", where[1], "--labels", where[2], "--farc", farc]
+    assert main([*command, "--json"]) == 0
+    exact, reduced = json.loads(capsys.readouterr().out)["libfar"]
+    assert exact["top1"] == 1 and exact["difference"] < 1e-4 and exact["samples"] == len(x)
+    assert exact["difference"] < reduced["difference"] < 0.2 and reduced["milliseconds"] > 0
+    assert main([*command, "--targets", "aarch64"]) == 1
+    assert "no runner for `aarch64`" in capsys.readouterr().err

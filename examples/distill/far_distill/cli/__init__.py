@@ -12,11 +12,13 @@ COMMANDS = (replace, train, prune, export, analyse, measure, recipe)
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="far-distill", description="From a pretrained Transformer to a FAR model that farc compiles.")
+    top = argparse.ArgumentParser(
+        prog="far-distill", description="From a pretrained Transformer to a FAR model that farc compiles."
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2]
-        summary, _, details = module.__doc__.partition("\n\n")
+        summary = module.__doc__.partition("\n\n")[0]
         sub = commands.add_parser(
             name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )

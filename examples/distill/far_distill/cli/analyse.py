@@ -1,7 +1,7 @@
 """Compare a student with its teacher, block by block.
 
-Cosines of the blocks' responses, centred kernel alignment, and how well relations between tokens are preserved: as a table, and as a
-page with maps of these relations side by side.
+Cosines of the blocks' responses, centred kernel alignment, and how well relations between tokens
+are preserved: as a table, and as a page with maps of these relations side by side.
 """
 
 import dataclasses

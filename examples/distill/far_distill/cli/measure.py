@@ -1,7 +1,8 @@
 """Compile models by farc and run them through libfar, here and under QEMU, on the same inputs.
 
-For each MODEL.onnx its masks (MODEL.masks.safetensors) and PyTorch's answers (MODEL.logits.npy) are taken where they lie beside it.
-Other targets than `host` need a runner, as --runner "raspberry-pi-5=qemu-aarch64 -cpu cortex-a76 path/to/far".
+For each MODEL.onnx its masks (MODEL.masks.safetensors) and PyTorch's answers (MODEL.logits.npy)
+are taken where they lie beside it. Other targets than `host` need a runner, as --runner
+"raspberry-pi-5=qemu-aarch64 -cpu cortex-a76 path/to/far".
 """
 
 import dataclasses
@@ -12,12 +13,23 @@ import tempfile
 import numpy as np
 
 from ..errors import DistillError
-from ..measure import Measured, answers, answers_under, compare, compile_model, least_time, onnxruntime_time, open_session
+from ..measure import (
+    Measured,
+    answers,
+    answers_under,
+    compare,
+    compile_model,
+    least_time,
+    onnxruntime_time,
+    open_session,
+)
 
 
 def arguments(parser):
     parser.add_argument("models", nargs="+", type=pathlib.Path, metavar="MODEL.onnx")
-    parser.add_argument("--inputs", type=pathlib.Path, required=True, metavar="X.npy", help="samples along the first axis")
+    parser.add_argument(
+        "--inputs", type=pathlib.Path, required=True, metavar="X.npy", help="samples along the first axis"
+    )
     parser.add_argument("--labels", type=pathlib.Path, metavar="Y.npy", help="the class of each")
     parser.add_argument("--targets", default="host", help="as farc names them, with commas (%(default)s)")
     parser.add_argument("--dtypes", default="f32,int8", help="(%(default)s)")
@@ -60,15 +72,32 @@ def run(args):
                         raise DistillError(f"no runner for `{target}`", hint=f'--runner "{target}=qemu-… path/to/far"')
                     measures = compare(answered, reference, labels)
                     found.append(
-                        Measured(onnx.stem, target, dtype, len(answered), *measures, made.multiply_adds, made.artifact_bytes, milliseconds)
+                        Measured(
+                            onnx.stem,
+                            target,
+                            dtype,
+                            len(answered),
+                            *measures,
+                            made.multiply_adds,
+                            made.artifact_bytes,
+                            milliseconds,
+                        )
                     )
     if args.json:
         print(json.dumps({"libfar": [dataclasses.asdict(m) for m in found], "onnxruntime_ms": peers}))
         return
-    print("| model | target | dtype | samples | top-1 | least cosine | largest difference | multiply-adds | bytes | ms |")
+    print(
+        "| model | target | dtype | samples | top-1 | least cosine | largest difference | multiply-adds | bytes | ms |"
+    )
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for m in found:
-        cells = (_cell(m.top1, ".2%"), _cell(m.cosine, ".6f"), _cell(m.difference, ".1e"), f"{m.multiply_adds:,}", f"{m.artifact_bytes:,}")
+        cells = (
+            _cell(m.top1, ".2%"),
+            _cell(m.cosine, ".6f"),
+            _cell(m.difference, ".1e"),
+            f"{m.multiply_adds:,}",
+            f"{m.artifact_bytes:,}",
+        )
         row = (m.model, m.target, m.dtype, m.samples, *cells, _cell(m.milliseconds, ".3f"))
         print(f"| {' | '.join(map(str, row))} |")
     for name, milliseconds in peers.items():

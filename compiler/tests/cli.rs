@@ -478,6 +478,55 @@ fn rewrites_say_why_and_what_they_saved() {
 }
 
 #[test]
+fn a_verdict_says_what_it_found() {
+    let folder = folder();
+    let model = example("far-parallel.onnx");
+    for (dtype, word) in [("f32", "same  on 1 "), ("int8", "within tolerance: ")] {
+        prints(folder.path(), &["compile", &model, "--target", "host", "--dtype", dtype, "-o", "m.far"]);
+        let text = prints(folder.path(), &["verify", &model, "m.far", "--samples", "1", "--no-layers"]);
+        assert!(text.starts_with(word), "{text}");
+    }
+}
+
+/// The first of the example's images, in a shape of which `cut` leaves something.
+fn some_images(path: &Path, cut: &[ndarray::SliceInfoElem]) {
+    let images: ndarray::ArrayD<f32> = ndarray_npy::read_npy(example("images.npy")).unwrap();
+    ndarray_npy::write_npy(path, &images.slice(cut).to_owned()).unwrap();
+}
+
+#[test]
+fn calibration_is_on_the_command_line() {
+    let folder = folder();
+    let file = |name: &str| folder.path().join(name);
+    some_images(&file("image.npy"), ndarray::s![..4, .., .., ..].as_ref());
+    some_images(&file("narrow.npy"), ndarray::s![..4, .., .., ..7].as_ref());
+    fs::create_dir(file("empty")).unwrap();
+    let model = example("far-parallel.onnx");
+    let compile = ["compile", &model, "--target", "host", "--dtype", "int8", "-o", "m.far"];
+    let with = |more: &[&'static str]| [&compile[..], more].concat();
+
+    let text = prints(folder.path(), &with(&["--calibrate", "image.npy", "--max-error", "2"]));
+    for part in ["calibrated on 4 inputs, at most an error of 2e0", "all layers as asked", "error alone"] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+    let report =
+        json(&prints(folder.path(), &with(&["--calibrate", "image.npy", "--max-error", "0", "--json"])));
+    let kept = report["calibration"]["layers"].as_array().unwrap();
+    assert!(kept.iter().all(|layer| layer["kept_as"] == "f32"), "{report}");
+
+    fs::remove_file(file("m.far")).unwrap();
+    for (data, parts) in [
+        ("missing.npy", &["missing.npy"][..]),
+        ("narrow.npy", &["narrow.npy", "shape"]),
+        ("empty", &["empty", ".npy"]),
+    ] {
+        fails(folder.path(), &with(&["--calibrate", data]), parts);
+    }
+    let refused = farc(folder.path(), &with(&["--max-error", "0.1"])).assert().code(2).get_output().clone();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--calibrate"));
+}
+
+#[test]
 fn artifacts_are_compared_with_each_other() {
     let folder = folder();
     let model = example("far-parallel.onnx");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use far_engine::SessionOptions;
 use far_format::Header;
+use far_format::layout::Precision;
 use far_tool::npy;
 use farc::error::{Error, ErrorKind, Result};
 use farc::masks::{Masks, Match};
@@ -169,13 +170,13 @@ fn text(verdict: &Verdict) -> String {
         None => format!("{samples} inputs given"),
     };
     let masks = if *masks > 0 { format!(", {masks} masks") } else { String::new() };
-    let mut text = format!("{}  on {inputs}{masks}\n", if *passed { "same" } else { "DIFFERENT" });
+    let mut text = format!("{}  on {inputs}{masks}\n", judged(*passed, outputs));
     text += &format!("allowed  {}: {precision}\n", shown(allowed));
     text += &format!("ran      {isa}: {}\n\n", kernels.join(", "));
     text += &tables(outputs, layers, verdict.first_deviating.as_ref(), *samples);
     if let Some(against) = &verdict.against {
         let Against { passed, allowed, target, isa, kernels, outputs, layers, unmatched, .. } = against;
-        let word = if *passed { "same" } else { "DIFFERENT" };
+        let word = judged(*passed, outputs);
         text += &format!("\n{word}  from the other artifact, for {target}\n");
         text += &format!("allowed  {}\n", shown(allowed));
         text += &format!("ran      {isa}: {}\n\n", kernels.join(", "));
@@ -185,6 +186,20 @@ fn text(verdict: &Verdict) -> String {
         }
     }
     text
+}
+
+/// What the outputs are called: the same where they differ no more than f32 may, whatever is allowed.
+fn judged(passed: bool, outputs: &[Output]) -> String {
+    let exact = Tolerance::of(Precision::F32);
+    let relative = outputs.iter().map(|output| output.difference.relative).fold(0.0, f64::max);
+    let cosine = outputs.iter().map(|output| output.difference.cosine).fold(1.0, f64::min);
+    if !passed {
+        "DIFFERENT".into()
+    } else if outputs.iter().all(|output| exact.allows(&output.difference)) {
+        "same".into()
+    } else {
+        format!("within tolerance: {relative:.1e} of an output's range, cosine {cosine:.6}")
+    }
 }
 
 fn shown(allowed: &Tolerance) -> String {

@@ -275,16 +275,24 @@ typedef struct far_model far_model;
 typedef struct far_model_options {
     size_t struct_size;   /**< sizeof(far_model_options) */
     uint32_t abi_version; /**< FAR_ABI_VERSION; checked against the library's */
-    uint32_t flags;       /**< 0: none is defined */
+    uint32_t flags;       /**< FAR_MODEL_* */
     const far_logger *logger; /**< who hears of it; NULL: nobody */
 } far_model_options;
+
+/**
+ * A flag: far_model_open() reads the file into memory of its own instead of mapping it, so that the file
+ * may be overwritten or shortened while the model is open. It takes as much memory as the file is large,
+ * in each process, and the time to read it whole. The other functions refuse it.
+ */
+#define FAR_MODEL_COPY (1u << 0)
 
 #define FAR_MODEL_OPTIONS_INIT { sizeof(far_model_options), FAR_ABI_VERSION, 0, NULL }
 
 /**
  * Opens the artifact in file `path` and validates all of it. The file is mapped, so its weights are
  * shared between processes and come in as they are used; it must not be changed while the model is
- * open (to replace it by renaming another over it is fine). `options` may be NULL.
+ * open (to replace it by renaming another over it is fine): a file that is shortened ends the process with
+ * SIGBUS. Whoever can't guarantee that sets FAR_MODEL_COPY. `options` may be NULL.
  *
  * Statuses: 1xx, 2xx, 3xx, 4xx, 5xx, 9xx.
  */

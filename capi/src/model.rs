@@ -91,6 +91,9 @@ fn ports(ports: &[far_engine::Port], extents: &Extents) -> Result<Vec<Port>, Fai
     Ok(described)
 }
 
+/// Flag of [`far_model_options`]: the file is read into memory, not mapped.
+pub const FAR_MODEL_COPY: u32 = 1 << 0;
+
 /// How a model is opened.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +102,7 @@ pub struct far_model_options {
     pub struct_size: usize,
     /// [`FAR_ABI_VERSION`] as the caller knows it.
     pub abi_version: u32,
-    /// None is defined.
+    /// `FAR_MODEL_*`.
     pub flags: u32,
     /// Who hears of it; NULL: nobody.
     pub logger: *const far_logger,
@@ -116,14 +119,14 @@ unsafe impl Versioned for far_model_options {
     };
 }
 
-/// Checks options, and says who hears of the opening.
+/// Checks options, of whose flags only those of `known` may be set: they, and who hears of the opening.
 ///
 /// # Safety
 ///
 /// `options` is as [`read_struct`] wants it, its logger as [`Logger::read`] wants it.
-unsafe fn check_options(options: *const far_model_options) -> Result<Logger, Failure> {
+unsafe fn check_options(options: *const far_model_options, known: u32) -> Result<(u32, Logger), Failure> {
     if options.is_null() {
-        return Ok(Logger::NONE);
+        return Ok((0, Logger::NONE));
     }
     // SAFETY: the same contract.
     let far_model_options { abi_version, flags, logger, .. } = unsafe { read_struct(options, "options") }?;
@@ -136,14 +139,14 @@ unsafe fn check_options(options: *const far_model_options) -> Result<Logger, Fai
             ),
         ));
     }
-    if flags != 0 {
+    if flags & !known != 0 {
         return Err(Failure::new(
             FAR_ERROR_OPTION,
-            format_args!("`options.flags`: expected `0`, got `{flags:#x}`"),
+            format_args!("`options.flags`: expected none but `{known:#x}`, got `{flags:#x}`"),
         ));
     }
     // SAFETY: the same contract.
-    unsafe { Logger::read(logger) }
+    Ok((flags, unsafe { Logger::read(logger) }?))
 }
 
 /// Hands a model out, and says what it is.
@@ -196,10 +199,15 @@ pub unsafe extern "C" fn far_model_open(
         // SAFETY: the caller's promise.
         let (path, model) = unsafe { (reference(path, "path")?, Out::new(model, "model")?) };
         // SAFETY: the caller's promise.
-        let logger = unsafe { check_options(options) }?;
+        let (flags, logger) = unsafe { check_options(options, FAR_MODEL_COPY) }?;
         // SAFETY: not NULL, so a string by the caller's promise.
         let path = unsafe { CStr::from_ptr(path) };
-        opened(logger, model, || Model::open(Path::new(OsStr::from_bytes(path.to_bytes()))))
+        let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+        opened(
+            logger,
+            model,
+            || if flags & FAR_MODEL_COPY == 0 { Model::open(path) } else { Model::read(path) },
+        )
     })
 }
 
@@ -253,7 +261,7 @@ unsafe fn open_bytes<'a>(
         // SAFETY: this function's own contract.
         let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
         // SAFETY: as above.
-        let logger = unsafe { check_options(options) }?;
+        let (_, logger) = unsafe { check_options(options, 0) }?;
         opened(logger, model, || open(data))
     })
 }

@@ -93,8 +93,10 @@ static int everything(const char *text) {
     int way, failed = 0;
     for (way = 0; way < 6 && !failed; way++) {
         far_session_options options = FAR_SESSION_OPTIONS_INIT;
+        far_model_options copied = FAR_MODEL_OPTIONS_INIT;
         far_status status = way == 0   ? far_model_open(path, NULL, &model)
                             : way == 1 ? far_model_open(text, NULL, &model)
+                            : way == 5 ? (copied.flags = FAR_MODEL_COPY, far_model_open(path, &copied, &model))
                                        : far_model_open_memory(data, size, NULL, &model);
         if (status != FAR_OK) return short_of_memory(status);
         options.threads = way == 2 ? 3 : way == 3 ? 0 : 1;

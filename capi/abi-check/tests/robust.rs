@@ -200,6 +200,13 @@ fn panics_are_statuses() {
 }
 
 #[test]
+fn files_that_change_while_they_are_open() {
+    let bench = Bench::new();
+    let program = bench.build_static("files", &[]);
+    bench.run(Command::new(program).arg("wide.far"));
+}
+
+#[test]
 fn random_calls() {
     fuzz(1..5, 20_000);
 }

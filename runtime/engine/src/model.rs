@@ -10,7 +10,7 @@ use far_format::{CheckedPlan, Header, SECTION_ALIGNMENT};
 use crate::call::Extent;
 use crate::counted::Counted;
 use crate::error::{Error, Result};
-use crate::storage::{Weights, map};
+use crate::storage::{Weights, map, read};
 
 /// A model: immutable, shared by any number of [sessions](crate::Session) and threads.
 #[derive(Debug)]
@@ -34,6 +34,20 @@ impl Model {
         let (header, plan) = (artifact.header, artifact.plan);
         let bytes = file.len() - artifact.weights.len()..file.len(); // the last section
         Counted::new(Model { header, plan, weights: Weights::Mapped { file, bytes } })
+    }
+
+    /// As [`open`](Model::open), but the file is read into memory: it may be changed or shortened afterwards. It takes the
+    /// memory that a map would share with other processes, and the time to read all of it.
+    ///
+    /// # Errors
+    /// As [`open`](Model::open), and where there is no memory for the file.
+    pub fn read(path: &Path) -> Result<Counted<Model>> {
+        let file = read(path)?;
+        let artifact = far_format::read(file.bytes())?;
+        check_machine(&artifact.header)?;
+        let (header, plan) = (artifact.header, artifact.plan);
+        let bytes = file.bytes().len() - artifact.weights.len()..file.bytes().len(); // the last section
+        Counted::new(Model { header, plan, weights: Weights::Read { file, bytes } })
     }
 
     /// Proves an artifact in memory. Its weights are copied: `bytes` may go afterwards.

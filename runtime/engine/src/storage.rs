@@ -1,8 +1,8 @@
-//! The weights of a model: mapped from its file, in memory that stays, or copied. One of the places that hold unsafe code: the map itself and
+//! The weights of a model: mapped from its file, read from it, in memory that stays, or copied. One of the places that hold unsafe code: the map itself and
 //! the cast of bytes to f32. May import: `buffer`, `error`, `system`.
 #![allow(unsafe_code)]
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
@@ -26,11 +26,49 @@ pub(crate) fn map(path: &Path) -> Result<Mmap> {
     })
 }
 
+/// A whole file, read into memory of our own, and its length.
+pub(crate) fn read(path: &Path) -> Result<Whole> {
+    let mut file = system::open(path)?;
+    let error = |source| Ok::<_, Error>(Error::Io { path: system::copy(path)?, source });
+    let len = match file.metadata() {
+        Ok(metadata) => usize::try_from(metadata.len()).unwrap_or(usize::MAX),
+        Err(source) => return Err(error(source)?),
+    };
+    let mut memory = Buffer::new(len.div_ceil(size_of::<f32>()), "the file")?;
+    match file.read_exact(&mut as_bytes_mut(memory.as_mut_slice())[..len]) {
+        Ok(()) => Ok(Whole { memory, len }),
+        Err(source) => Err(error(source)?), // shortened meanwhile, for example
+    }
+}
+
+/// A file in memory of our own.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    memory: Buffer,
+    len: usize,
+}
+
+impl Whole {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let words = self.memory.as_slice();
+        // SAFETY: f32 are bytes without any between; as many as there are.
+        let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) };
+        &bytes[..self.len]
+    }
+}
+
+fn as_bytes_mut(words: &mut [f32]) -> &mut [u8] {
+    // SAFETY: f32 are bytes without any between, as many as there are, and any bytes are f32.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
+}
+
 /// Where a model's weights are.
 #[derive(Debug)]
 pub(crate) enum Weights {
     /// In a mapped file, in use in place.
     Mapped { file: Mmap, bytes: Range<usize> },
+    /// In a file that was read, in use in place.
+    Read { file: Whole, bytes: Range<usize> },
     /// In memory that stays, in use in place.
     Static(&'static [u8]),
     /// In memory of our own.
@@ -54,6 +92,8 @@ impl Weights {
         const { assert!(cfg!(target_endian = "little"), "artifacts are little-endian") };
         match self {
             Weights::Copied(buffer) => buffer.as_slice(),
+            // Our memory begins on a cache line.
+            Weights::Read { file, bytes } => in_place(&file.bytes()[bytes.clone()]),
             // A map begins on a page.
             Weights::Mapped { file, bytes } => in_place(&file[bytes.clone()]),
             Weights::Static(bytes) => in_place(bytes),

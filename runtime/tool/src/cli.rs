@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod doctor;
 mod info;
+mod install;
 mod run;
 mod verify;
 
@@ -27,6 +28,7 @@ Usage:
   far bench MODEL.far [--batch N] [--tokens N] [--threads N] [--cpu LIST] [--runs N] [--warmup N] [--profile] [--json]
   far verify MODEL.far [--golden INPUT.npy ... OUTPUT.npy ...] [--tolerance N] [--threads N] [--json]
   far doctor [MODEL.far] [--json]
+  far install MODEL.far TARGET [--json]
 
 Images are JPEG, PNG, PGM or PPM files, each an element of a batch; the model's metadata say which input they are for and how
 they become numbers. Other input files are .npy (f32, i32 or i64, little-endian, C order) or, by any other name, bare little-endian numbers of the
@@ -54,7 +56,7 @@ Environment:
 Exit status: 0 success, 1 a problem of the arguments' files or the model, 2 usage or an internal error.
 ";
 
-const COMMANDS: &str = "command: expected `info`, `run`, `bench`, `verify` or `doctor`";
+const COMMANDS: &str = "command: expected `info`, `run`, `bench`, `verify`, `doctor` or `install`";
 
 /// What a command has to say.
 pub(crate) struct Reply {
@@ -84,6 +86,7 @@ pub(crate) fn run(mut parser: Parser) -> Result<Reply> {
             }
             Some("verify") => (verify::run, &["MODEL.far", "golden", "tolerance", "threads"]),
             Some("doctor") => (doctor::run, &["MODEL.far", "optional"]),
+            Some("install") => (install::run, &["MODEL.far", "TARGET"]),
             Some("help") => return Ok(Reply::good(HELP.into())),
             _ => {
                 return Err(Error::Usage(format!("{COMMANDS}, got `{}`", command.display())));

@@ -11,6 +11,7 @@ pub mod doctor;
 mod error;
 pub mod image;
 pub mod info;
+pub mod install;
 pub mod json;
 pub mod machine;
 pub mod npy;

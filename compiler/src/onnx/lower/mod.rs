@@ -279,6 +279,13 @@ impl Importer {
         let tensor = self.tensors.get(name).cloned();
         let tensor =
             tensor.ok_or_else(|| Error::new(ErrorKind::Internal, format!("`{name}` was never made")))?;
+        if tensor.dims().contains(&0) {
+            return Err(Error::new(ErrorKind::ShapeMismatch, format!("output `{name}` is empty"))
+                .at_field(name)
+                .expected("an element or more")
+                .got(format!("{:?}", tensor.dims()))
+                .hint("a slice before it takes nothing"));
+        }
         self.path = ModulePath { text: name.to_owned(), guessed: true };
         let (value, dims) = match tensor {
             Tensor::Const(_) if self.elements > 1 => {

@@ -45,6 +45,13 @@ fn an_output_that_is_listed_twice() {
 }
 
 #[test]
+fn an_output_that_is_empty() {
+    let model = Model::new().input("x", &[1, 5, 6]).i64s("three", &[3]).i64s("axis", &[2]);
+    let model = model.node("Slice", "x three three axis", "y").output("y");
+    assert_error(&model.refused(), ErrorKind::ShapeMismatch, None, Some("y"));
+}
+
+#[test]
 fn limits() {
     let kind =
         |options: &ImportOptions| import(&relu().noise("w", &[6, 2]).bytes(), options).map_err(|e| e.kind);

@@ -14,6 +14,7 @@ use lexopt::prelude::*;
 /// What stands after the command.
 pub(crate) struct Args {
     model: Option<PathBuf>,
+    target: Option<PathBuf>,
     pub(crate) inputs: Vec<OsString>,
     pub(crate) outputs: Vec<OsString>,
     pub(crate) images: Vec<PathBuf>,
@@ -30,6 +31,7 @@ impl Args {
     pub(crate) fn parse(parser: &mut Parser, known: &[&str]) -> Result<Option<Args>> {
         let mut args = Args {
             model: None,
+            target: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
             images: Vec::new(),
@@ -46,6 +48,9 @@ impl Args {
                 Long("help") | Short('h') => return Ok(None),
                 Value(path) if known.contains(&"MODEL.far") && args.model.is_none() => {
                     args.model = Some(path.into())
+                }
+                Value(path) if known.contains(&"TARGET") && args.target.is_none() => {
+                    args.target = Some(path.into())
                 }
                 Long(name) if !known.contains(&name) => return Err(usage(arg.unexpected())),
                 Long("input") => args.inputs.push(parser.value().map_err(usage)?),
@@ -73,7 +78,15 @@ impl Args {
         if args.model.is_none() && known.contains(&"MODEL.far") && !known.contains(&"optional") {
             return Err(Error::Usage("no MODEL.far given".into()));
         }
+        if args.target.is_none() && known.contains(&"TARGET") {
+            return Err(Error::Usage("no TARGET given: a file, or a folder that is there".into()));
+        }
         Ok(Some(args))
+    }
+
+    /// Where the model goes; the command takes it.
+    pub(crate) fn target(&self) -> &Path {
+        self.target.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The model's path; the command takes one.

@@ -3,6 +3,7 @@
 mod bench;
 mod command;
 mod console;
+mod coverage;
 mod cross;
 mod demo;
 mod error;
@@ -25,6 +26,8 @@ use workspace::Workspace;
 enum Cli {
     /// Count what an image costs on a board, under QEMU, and predict it by llvm-mca
     Bench(bench::Args),
+    /// Say which lines of the runtime its tests run
+    Coverage(coverage::Args),
     /// Set up cross builds for aarch64 and riscv64, and show that they work
     Cross(cross::Args),
     /// Compile a real model for several targets, run it there from C, and compare
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         let workspace = Workspace::find()?;
         match cli {
             Cli::Bench(args) => bench::run(&workspace, &args),
+            Cli::Coverage(args) => coverage::run(&workspace, &args),
             Cli::Cross(args) => cross::run(&workspace, &args),
             Cli::Demo(args) => demo::run(&workspace, &args),
             Cli::Fuzz(args) => fuzz::run(&workspace, &args),

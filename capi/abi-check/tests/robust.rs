@@ -11,7 +11,7 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use far_abi_check::{capi, target_folder};
 use support::{Bench, STRICT, SYSTEM};
@@ -239,6 +239,38 @@ fn many_threads() {
 #[test]
 fn many_threads_with_a_sanitizer() {
     threads_with_a_sanitizer(20);
+}
+
+/// A process that takes a CPU, until this is dropped.
+struct Load(Child);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // It runs until it is ended; nothing to do where it can't be.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// Many runs of one session while another process takes a CPU; the histogram goes to the target folder.
+fn long_runs(count: u32) {
+    let bench = Bench::new();
+    let program = bench.build_static("long", &[]);
+    let _load = Load(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell"));
+    let histogram = target_folder().join("latency.svg");
+    run(&bench, Command::new(program).args([&count.to_string(), "wide.far"]).arg(&histogram));
+    println!("{}", histogram.display());
+}
+
+#[test]
+fn ten_thousand_runs() {
+    long_runs(10_000);
+}
+
+#[test]
+#[ignore = "minutes: a million runs, a hundred thousand cycles"]
+fn long() {
+    long_runs(1_000_000);
+    cycles(100_000);
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Elf {
     pub(crate) needed: BTreeSet<String>,
     /// The newest version of glibc that one of its symbols asks for.
     pub(crate) glibc: Option<Glibc>,
+    /// The largest pages that it can be loaded on.
+    pub(crate) page: Option<u64>,
 }
 
 impl Elf {
@@ -51,8 +53,15 @@ impl Elf {
             interpreter: text.contains("INTERP"),
             needed: of("(NEEDED)").collect(),
             glibc: text.split("GLIBC_").skip(1).filter_map(glibc).max(),
+            page: text.lines().filter_map(alignment).min(),
         }
     }
+}
+
+/// Of a segment that is loaded: the last number of its line.
+fn alignment(line: &str) -> Option<u64> {
+    let number = line.trim_start().strip_prefix("LOAD ")?.split_whitespace().next_back()?;
+    u64::from_str_radix(number.strip_prefix("0x")?, 16).ok()
 }
 
 /// From the rest of a symbol's version, such as `2.34  Flags: none`.
@@ -71,12 +80,13 @@ mod tests {
         let text = "  INTERP 0x0002a8 0x00000000000002a8\n 0x1 (NEEDED) Shared library: [libc.so.6]\n 0x1 (NEEDED) Shared library: [libm.so.6]\n \
                     0xe (SONAME) Library soname: [libfar.so.0]\n\
                     0x0010: Name: GLIBC_2.2.5  Flags: none  Version: 3\n0x0020: Name: GLIBC_2.34  Flags: none\n\
-                    0x0030: Name: GLIBC_2.4\n";
+                    0x0030: Name: GLIBC_2.4\n  LOAD 0x000000 0x0000000000000000 0x0000000000000000 0x04349c 0x04349c R   0x10000\n  \
+                    LOAD 0x04349c 0x000000000004449c 0x000000000004449c 0x1399a4 0x1399a4 R E 0x20000\n";
         let elf = Elf::parse(text);
         assert_eq!(elf.soname.as_deref(), Some("libfar.so.0"));
         assert!(elf.interpreter);
         assert_eq!(Vec::from_iter(elf.needed), ["libc.so.6", "libm.so.6"]);
-        assert_eq!(elf.glibc, Some((2, 34)));
+        assert_eq!((elf.glibc, elf.page), (Some((2, 34)), Some(0x10000)));
         assert_eq!(Elf::parse("There is no dynamic section in this file."), Elf::default());
     }
 }

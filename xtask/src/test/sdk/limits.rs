@@ -45,6 +45,11 @@ pub(super) fn check(cross: &Cross, platform: &Platform, sdk: &Path) -> Result<()
     if glibc > GLIBC {
         return Err(Error::Unexpected(format!("libfar.so needs glibc {glibc:?}, allowed is {GLIBC:?}")));
     }
+    // Arm's kernels may have pages of 4, 16 or 64 KiB; the others have 4.
+    let (page, least) = (elf.page.unwrap_or(0), if platform.arch == "aarch64" { 64 << 10 } else { 4 << 10 });
+    if page < least {
+        return Err(Error::Unexpected(format!("libfar.so is for pages of {page} bytes, expected {least}")));
+    }
     exports(cross, &shared, &["--dynamic"])?;
     exports(cross, &lib.join("libfar.a"), &["--extern-only"])?;
     let bytes = size(&shared)?;

@@ -88,8 +88,10 @@ fn row(mut case: Case, limits: &mut Limited) -> Row {
 fn text(report: &Report) -> String {
     let mut lines = vec![report.limits.cpu.clone()];
     for a in &report.limits.arithmetic {
-        let int8 = a.int8_g_per_s.map_or(String::new(), |rate| format!(", int8 {rate:.1}"));
-        lines.push(format!("{:8} f32 {:.1}{int8} G multiply-adds/s", a.isa, a.fma_g_per_s));
+        let rates = [("f32", Some(a.fma_g_per_s)), ("int8", a.int8_g_per_s), ("bf16", a.bf16_g_per_s)];
+        let rates = rates.iter().filter_map(|(name, rate)| Some(format!("{name} {:.1}", (*rate)?)));
+        let rates = rates.collect::<Vec<_>>().join(", ");
+        lines.push(format!("{:8} {rates} G multiply-adds/s", a.isa));
     }
     for level in &report.limits.read {
         lines.push(format!("{:8} {:.1} GB/s reading {} KiB", level.level, level.gb_per_s, level.read_kib));

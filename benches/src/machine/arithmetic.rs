@@ -32,7 +32,7 @@ pub(super) fn fma_per_second(kernels: Kernels) -> f64 {
     })
 }
 
-/// Int8 multiply-adds by dot products; `None` where the variant takes no such instruction, or this CPU lacks it.
+/// Multiply-adds by dot products, of int8 or bfloat16; `None` where the variant takes no such instruction, or this CPU lacks it.
 pub(super) fn dots_per_second(variant: &Variant) -> Option<f64> {
     if !far_kernels::cpu::detect().contains(variant.features()) {
         return None;
@@ -48,6 +48,11 @@ pub(super) fn dots_per_second(variant: &Variant) -> Option<f64> {
         Precision::Int8 if needs(Features::AVX_VNNI) => (32 * x86::CHAINS_256, |rounds| {
             // SAFETY: the CPU has all that the variant needs.
             unsafe { x86::dot_256(rounds) }
+        }),
+        #[cfg(target_arch = "x86_64")]
+        Precision::Bf16 if needs(Features::AVX512_BF16) => (32 * x86::CHAINS_512, |rounds| {
+            // SAFETY: the CPU has all that the variant needs.
+            unsafe { x86::pairs_512(rounds) }
         }),
         #[cfg(target_arch = "aarch64")]
         Precision::Int8 if needs(Features::I8MM) => (32 * neon::CHAINS, |rounds| {
@@ -169,6 +174,18 @@ mod x86 {
         for _ in 0..rounds {
             for acc in &mut acc {
                 *acc = _mm512_dpbusd_epi32(*acc, a, a);
+            }
+        }
+        black_box(acc);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub(super) fn pairs_512(rounds: usize) {
+        let mut acc = [_mm512_setzero_ps(); CHAINS_512];
+        let a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(0.25)));
+        for _ in 0..rounds {
+            for acc in &mut acc {
+                *acc = _mm512_dpbf16_ps(*acc, a, a);
             }
         }
         black_box(acc);

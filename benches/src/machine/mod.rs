@@ -36,6 +36,9 @@ pub struct Arithmetic {
     /// int8 multiply-adds per second by dot-product instructions, in 10⁹.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub int8_g_per_s: Option<f64>,
+    /// The same in bfloat16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bf16_g_per_s: Option<f64>,
 }
 
 /// What one level of memory can deliver.
@@ -53,11 +56,14 @@ impl Limits {
     /// Measures; takes about two seconds. Best on a core where nothing else runs.
     pub fn measure() -> Self {
         let best = Kernels::best();
-        let arithmetic = Kernels::available().map(|kernels| Arithmetic {
-            isa: kernels.isa().name(),
-            fma_g_per_s: arithmetic::fma_per_second(kernels) / 1e9,
-            int8_g_per_s: arithmetic::dots_per_second(kernels.gemm(Precision::Int8).variant())
-                .map(|rate| rate / 1e9),
+        let arithmetic = Kernels::available().map(|kernels| {
+            let dots = |precision| arithmetic::dots_per_second(kernels.gemm(precision).variant());
+            Arithmetic {
+                isa: kernels.isa().name(),
+                fma_g_per_s: arithmetic::fma_per_second(kernels) / 1e9,
+                int8_g_per_s: dots(Precision::Int8).map(|rate| rate / 1e9),
+                bf16_g_per_s: dots(Precision::Bf16).map(|rate| rate / 1e9),
+            }
         });
         Self { cpu: cpu_name(), arithmetic: arithmetic.collect(), read: memory::levels(best) }
     }
@@ -69,8 +75,8 @@ pub fn multiply_adds_per_second(variant: &Variant) -> Option<f64> {
     let kernels = Kernels::of(variant.isa)?;
     match variant.precision {
         Precision::F32 | Precision::F16 => Some(arithmetic::fma_per_second(kernels)),
-        Precision::Int8 => arithmetic::dots_per_second(variant),
-        Precision::Bf16 | Precision::F16Arith => None,
+        Precision::Int8 | Precision::Bf16 => arithmetic::dots_per_second(variant),
+        Precision::F16Arith => None,
     }
 }
 
@@ -87,7 +93,10 @@ mod tests {
     #[test]
     fn levels_are_in_order() {
         let limits = Limits::measure();
-        assert!(limits.arithmetic.iter().all(|a| a.fma_g_per_s > 0.0 && a.int8_g_per_s != Some(0.0)));
+        for found in &limits.arithmetic {
+            let dots = [found.int8_g_per_s, found.bf16_g_per_s];
+            assert!(found.fma_g_per_s > 0.0 && dots.iter().flatten().all(|rate| *rate > found.fma_g_per_s));
+        }
         assert!(limits.read.iter().all(|level| level.gb_per_s > 0.0));
         assert!(limits.read.is_sorted_by(|a, b| a.read_kib < b.read_kib));
     }

@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(name(good).constant(), format!("far_model_{good}"));
         }
         for bad in ["deit-tiny", "a b", "grün", "a.b", "x\"", ""] {
-            let error = CName::of(&Path::new(&format!("{bad}.o"))).unwrap_err();
+            let error = CName::of(Path::new(&format!("{bad}.o"))).unwrap_err();
             assert_eq!(error.kind, ErrorKind::BadInput, "{bad}");
             assert!(error.hint.is_some_and(|hint| hint.contains("-o")));
         }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use farc::calibrate::{Budget, Calibration, Data, calibrate};
+use farc::calibrate::{Budget, Calibration, Data, Layer, calibrate};
 use farc::error::{Error, ErrorKind};
 use farc::precision::{Dtype, DtypeOptions};
 use farc::target::{self, Target};
@@ -93,8 +93,12 @@ fn without_a_budget_all_is_f32() {
     let (folder, host) = (images(4), target::host().unwrap());
     for dtype in [Dtype::Int8, Dtype::F16] {
         let (_, found) = run(folder.path(), &host, &options(dtype, &[]), error(0.0)).unwrap();
+        // The example's matrices are numbers of f16: where no pass changed them, f16 costs nothing.
+        let free = |layer: &Layer| layer.kept_as == "f16" && layer.error_alone == 0.0;
         assert!(
-            found.kept.error < 1e-12 && found.layers.iter().all(|layer| layer.kept_as == "f32"),
+            found.kept.error < 1e-12
+                && found.layers.iter().all(|layer| layer.kept_as == "f32" || free(layer))
+                && found.layers.iter().any(|layer| layer.kept_as == "f32"),
             "{found:?}"
         );
     }

@@ -47,7 +47,7 @@ fn a_model_tells_what_it_sees() {
     let compile = ["compile", &model, "--masks", &masks, "--meta", &meta, "--target", "host", "-o", "x.far"];
     let text = prints(folder, &[&compile[..], &["--report", "x.html"]].concat());
     for part in
-        ["found", "pruned", "(50.0 %), 4 to 27 in each", "chosen", "split_heads", "products", "x.html"]
+        ["found", "pruned", "(50.0 %), 3 to 32 in each", "chosen", "split_heads", "products", "x.html"]
     {
         assert!(text.contains(part), "no {part} in {text}");
     }

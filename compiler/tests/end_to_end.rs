@@ -74,7 +74,8 @@ fn the_monolithic_form_with_masks() {
     let masks = Masks::read(&example("far-pruned-dense.masks.safetensors")).expect("the example is there");
     let report = agrees("far-pruned-dense", Some(&masks));
     let found = report.compiled;
-    assert_eq!((found.layers, found.recurrences, found.attentions), (4, 24, 0));
+    // Of 24 four are pruned whole.
+    assert_eq!((found.layers, found.recurrences, found.attentions), (4, 20, 0));
     assert_eq!(found.hidden_units, 384, "half of 768 are pruned: {:#?}", report.kept);
     assert!(report.totals.multiply_adds < report.totals.imported_multiply_adds / 2, "{:?}", report.totals);
 }

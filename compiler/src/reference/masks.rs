@@ -81,8 +81,8 @@ fn linear(model: &mut Model, module: &str, mask: &Mask<'_>) -> Result<bool> {
     let [reader] = readers[..] else { return Ok(false) };
     let as_stored =
         reader.op_type == "Gemm" && reader.attribute.iter().any(|a| a.name == "transB" && a.i == 1);
-    let Some(Tensor::Real(weight)) = reader.input.get(1).and_then(|name| model.constants.get_mut(name))
-    else {
+    let stored = reader.input.get(1).map(|name| stored(model, name).to_owned());
+    let Some(Tensor::Real(weight)) = stored.and_then(|name| model.constants.get_mut(&name)) else {
         return Ok(false);
     };
     let mut weight = weight.view_mut().into_dyn();
@@ -91,6 +91,14 @@ fn linear(model: &mut Model, module: &str, mask: &Mask<'_>) -> Result<bool> {
     }
     multiply(weight, mask, &mask.data)?;
     Ok(true)
+}
+
+/// The constant behind a value: itself, or what a `Cast` widens to it.
+fn stored<'a>(model: &'a Model, name: &'a str) -> &'a str {
+    let widens = |node: &&NodeProto| {
+        node.op_type == "Cast" && node.output.first().is_some_and(|output| output == name)
+    };
+    model.nodes.iter().find(widens).and_then(|cast| cast.input.first()).map_or(name, |input| input)
 }
 
 /// One direction of input `input` of the LSTM node that is the module's layer.
@@ -109,8 +117,8 @@ fn lstm(
         (b"forward", false) | (b"reverse", true) => 0,
         _ => return Ok(false),
     };
-    let Some(Tensor::Real(weight)) = reader.input.get(input).and_then(|name| model.constants.get_mut(name))
-    else {
+    let stored = reader.input.get(input).map(|name| stored(model, name).to_owned());
+    let Some(Tensor::Real(weight)) = stored.and_then(|name| model.constants.get_mut(&name)) else {
         return Ok(false);
     };
     let mut weight = weight.view_mut().into_dyn();

@@ -30,6 +30,32 @@ fn open(bytes: &[u8]) -> Result<*mut far_model, far_status> {
     }
 }
 
+#[test]
+fn a_file_that_is_read_may_go() {
+    let path = std::env::temp_dir().join(format!("far-copy-{}.far", std::process::id()));
+    std::fs::write(&path, common::artifact()).unwrap();
+    let text = CString::new(path.to_str().unwrap()).unwrap();
+    let options = far_model_options {
+        struct_size: size_of::<far_model_options>(),
+        abi_version: FAR_ABI_VERSION,
+        flags: FAR_MODEL_COPY,
+        logger: null(),
+    };
+    let mut model = UNTOUCHED;
+    assert_eq!(unsafe { far_model_open(text.as_ptr(), &options, &mut model) }, FAR_OK);
+    std::fs::remove_file(&path).unwrap();
+    unsafe { far_model_free(model) };
+    let (bytes, mut model) = (common::artifact(), UNTOUCHED);
+    for open in [far_model_open_memory, far_model_open_static] {
+        assert_eq!(
+            unsafe { open(bytes.as_ptr().cast(), bytes.len(), &options, &mut model) },
+            FAR_ERROR_OPTION
+        );
+    }
+    assert_eq!(model, UNTOUCHED);
+    assert!(last_error().contains("`options.flags`"), "{}", last_error());
+}
+
 fn open_file(path: &Path) -> Result<*mut far_model, far_status> {
     let path = CString::new(path.to_str().unwrap()).unwrap();
     let mut model = UNTOUCHED;

@@ -37,6 +37,30 @@ fn other_architectures_are_refused_by_name() {
     }
 }
 
+/// Mapped or read, a file is the same model; what isn't one is refused the same way.
+#[test]
+fn from_files() {
+    let path = std::env::temp_dir().join(format!("far-machine-{}.far", std::process::id()));
+    let (x, artifact) = (noise(9, 64), everything().artifact());
+    let expected = run(&mut Session::new(everything().model(), &SessionOptions::default()).unwrap(), &[&x]);
+    for open in [Model::open, Model::read] {
+        std::fs::write(&path, &artifact).unwrap();
+        let model = open(&path).unwrap();
+        assert_eq!(model.weight_bytes(), everything().model().weight_bytes());
+        assert_eq!(run(&mut Session::new(model, &SessionOptions::default()).unwrap(), &[&x]), expected);
+        std::fs::write(&path, &artifact[..artifact.len() - 1]).unwrap();
+        assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::Corrupt);
+        std::fs::write(&path, []).unwrap();
+        assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::NotAnArtifact);
+        std::fs::remove_file(&path).unwrap();
+        let folder = std::env::temp_dir();
+        for missing in [path.as_path(), folder.as_path()] {
+            let error = open(missing).unwrap_err();
+            assert!(matches!(&error, Error::Io { path, .. } if path == missing), "{error}");
+        }
+    }
+}
+
 /// Memory at every address is as good as a file; memory that is used in place begins at a multiple of 64.
 #[test]
 fn at_every_address() {

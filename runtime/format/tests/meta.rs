@@ -3,8 +3,9 @@
 mod common;
 
 use common::{WEIGHTS_BYTES, described, file, parts, plan, repair, section, text, weights};
-use far_format::cpu::Arch;
-use far_format::meta::{ImageColor, ImageLayout, Info, Labels, MAX_SIDE, Resize};
+use far_format::cpu::{Arch, Features};
+use far_format::layout::Precision;
+use far_format::meta::{Filter, ImageColor, ImageLayout, Info, Labels, MAX_SIDE, Resize};
 use far_format::plan::{Dim, Dtype, Plan};
 use far_format::{CheckedPlan, Error, Section, read, write};
 
@@ -13,6 +14,35 @@ fn refusal(plan: Plan) -> String {
         Err(error) => error.to_string(),
         Ok(_) => "accepted".into(),
     }
+}
+
+/// As `farc compile --meta` and the commands' JSON have them.
+#[test]
+fn names() {
+    assert_eq!(
+        [ImageColor::Rgb, ImageColor::Bgr, ImageColor::Gray].map(ImageColor::name),
+        ["rgb", "bgr", "gray"]
+    );
+    assert_eq!([ImageLayout::Nchw, ImageLayout::Nhwc].map(ImageLayout::name), ["nchw", "nhwc"]);
+    assert_eq!([Filter::Bilinear, Filter::Bicubic].map(Filter::name), ["bilinear", "bicubic"]);
+    let resize = [Resize::Stretch, Resize::Crop { shorter: 9 }, Resize::Pad { value: 0 }];
+    assert_eq!(resize.map(Resize::name), ["stretch", "crop", "pad"]);
+    let labels = described().meta.labels.unwrap();
+    assert_eq!((labels.name(1), labels.name(4)), (Some("dog"), None));
+    let dims = [Dim::Fixed(7), Dim::Batch, Dim::Tokens].map(|dim| dim.to_string());
+    assert_eq!(dims, ["7", "batch", "tokens"]);
+    for arch in Arch::ALL {
+        assert_eq!(Arch::from_name(arch.name()), Some(arch));
+    }
+    for (feature, arch, name) in Features::ALL.iter().copied() {
+        assert_eq!(Features::from_name(arch, name), Some(feature));
+        assert_eq!(Features::from_name(arch, &name.to_uppercase()), None);
+    }
+    for precision in Precision::ALL {
+        assert_eq!(Precision::from_name(&precision.to_string()), Some(precision));
+        assert_eq!(Precision::from_u8(precision as u8), Some(precision));
+    }
+    assert_eq!(Precision::from_name("f8"), None);
 }
 
 #[test]

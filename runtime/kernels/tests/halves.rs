@@ -3,11 +3,12 @@
 
 mod common;
 
+use common::recurrence::Recurrence;
 use common::{Fenced, Matrix, Random, gemm_oracle, half_gemms, half_lstms, lstm_oracle};
-use far_format::layout::{Precision, gemm_weight_len, lstm_weight_len, padded_hidden};
+use far_format::layout::{Precision, gemm_weight_len};
 use far_kernels::matrix::MatMut;
 use far_kernels::pack::{self, HOST};
-use far_kernels::{Activation, Gemm, GemmArgs, Lstm, LstmArgs, lstm_state_len};
+use far_kernels::{Activation, Gemm, GemmArgs};
 
 /// What the numbers of a case are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,41 +135,8 @@ fn a_deep_product_gives_the_scalar_bits() {
     }
 }
 
-struct Unit {
-    hidden: usize,
-    gates: Matrix,
-    weights: Fenced,
-}
-
-impl Unit {
-    fn new(precision: Precision, steps: usize, hidden: usize, sort: Sort) -> Self {
-        let mut random = Random::new((steps * 1009 + hidden) as u64);
-        let mut r = vec![0.0; 4 * hidden * hidden];
-        sort.fill(&mut random, &mut r, 0.4);
-        let mut weights = Fenced::new(lstm_weight_len(precision, HOST, hidden));
-        pack::lstm(precision, HOST, hidden, &r, &mut weights);
-        let gates = Matrix::filled(steps, 4 * padded_hidden(hidden), 4, |row| {
-            sort.fill(&mut random, row, 2.0);
-            for (x, column) in row.iter_mut().zip(pack::gate_columns(hidden)) {
-                *x = column.map_or(0.0, |_| *x);
-            }
-        });
-        Self { hidden, gates, weights }
-    }
-
-    fn run(&self, lstm: Lstm, reverse: bool) -> Matrix {
-        let mut out = Matrix::new(self.gates.rows, self.hidden, 3);
-        let mut state = Fenced::new(lstm_state_len(lstm.precision(), self.hidden));
-        state.fill(f32::NAN);
-        lstm.run(LstmArgs {
-            gates: self.gates.view(),
-            weights: &self.weights,
-            reverse,
-            state: &mut state,
-            out: out.view_mut(),
-        });
-        out
-    }
+fn unit(precision: Precision, steps: usize, hidden: usize, sort: Sort) -> Recurrence {
+    Recurrence::new(precision, steps, hidden, |random, row, scale| sort.fill(random, row, scale))
 }
 
 #[test]
@@ -179,7 +147,7 @@ fn every_recurrence_gives_the_scalar_bits() {
             for steps in [0, 1, 4] {
                 for sort in SORTS {
                     let reverse = (hidden + steps) % 2 == 0;
-                    let unit = Unit::new(lstm.precision(), steps, hidden, sort);
+                    let unit = unit(lstm.precision(), steps, hidden, sort);
                     let what = format!("{} T={steps} H={hidden} {sort:?}", lstm.name());
                     unit.run(lstm, reverse).assert_same(&unit.run(scalar, reverse), &what);
                 }
@@ -260,9 +228,9 @@ fn rounding_costs_no_more_than_it_must() {
 fn a_recurrence_in_16_bits_is_close_to_f32() {
     for (precision, most) in [(Precision::F16, 2e-4), (Precision::Bf16, 3e-3), (Precision::F16Arith, 1e-3)] {
         let (steps, hidden) = (40, 27);
-        let single = Unit::new(Precision::F32, steps, hidden, Sort::Plain);
+        let single = unit(Precision::F32, steps, hidden, Sort::Plain);
         let single = single.run(lstm_oracle(Precision::F32), true);
-        let half = Unit::new(precision, steps, hidden, Sort::Plain).run(lstm_oracle(precision), true);
+        let half = unit(precision, steps, hidden, Sort::Plain).run(lstm_oracle(precision), true);
         let rows = |m: &Matrix| (0..steps).flat_map(|t| m.row(t).to_vec()).map(f64::from).collect::<Vec<_>>();
         let error = relative_error(rows(&half).into_iter(), &rows(&single));
         assert!(error <= most && error > most / 20.0, "{precision}: {error:e}");

@@ -2,53 +2,20 @@
 
 mod common;
 
-use common::{Fenced, Matrix, Random, lstm_oracle, lstms};
+use common::recurrence::Recurrence;
+use common::{Matrix, Random, lstm_oracle, lstms};
 use far_format::layout::{lstm_weight_len, padded_hidden};
 use far_kernels::pack::{self, Gate, HOST};
-use far_kernels::{Lstm, LstmArgs, Precision, lstm_state_len};
+use far_kernels::{LstmArgs, Precision, lstm_state_len};
 
 const HIDDEN: [usize; 17] = [1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 27, 32, 33, 40, 48, 57, 64];
 
-struct Case {
-    hidden: usize,
-    gates: Matrix,
-    weights: Fenced,
-}
-
-impl Case {
-    /// Plain or wild numbers, laid out as the kernels want them: padding is zero.
-    fn new(precision: Precision, steps: usize, hidden: usize, wild: bool) -> Self {
-        let mut random = Random::new((steps * 1009 + hidden) as u64);
-        let mut fill = |row: &mut [f32], scale: f32| match wild {
-            true => random.fill_wild(row, scale, 150),
-            false => random.fill(row, scale),
-        };
-        let mut r = vec![0.0; 4 * hidden * hidden];
-        fill(&mut r, 0.4);
-        let mut weights = Fenced::new(lstm_weight_len(precision, HOST, hidden));
-        pack::lstm(precision, HOST, hidden, &r, &mut weights);
-        let gates = Matrix::filled(steps, 4 * padded_hidden(hidden), 4, |row| {
-            fill(row, 2.0);
-            for (x, column) in row.iter_mut().zip(pack::gate_columns(hidden)) {
-                *x = column.map_or(0.0, |_| *x);
-            }
-        });
-        Self { hidden, gates, weights }
-    }
-
-    fn run(&self, lstm: Lstm, reverse: bool) -> Matrix {
-        let mut out = Matrix::new(self.gates.rows, self.hidden, 3);
-        let mut state = Fenced::new(lstm_state_len(lstm.precision(), self.hidden));
-        state.fill(f32::NAN);
-        lstm.run(LstmArgs {
-            gates: self.gates.view(),
-            weights: &self.weights,
-            reverse,
-            state: &mut state,
-            out: out.view_mut(),
-        });
-        out
-    }
+/// Plain or wild numbers.
+fn case(precision: Precision, steps: usize, hidden: usize, wild: bool) -> Recurrence {
+    Recurrence::new(precision, steps, hidden, |random, row, scale| match wild {
+        true => random.fill_wild(row, scale, 150),
+        false => random.fill(row, scale),
+    })
 }
 
 #[test]
@@ -57,7 +24,7 @@ fn every_variant_gives_the_scalar_bits() {
         for hidden in HIDDEN {
             for steps in [0, 1, 2, 5] {
                 for (wild, reverse) in [(false, false), (false, true), (true, false), (true, true)] {
-                    let case = Case::new(lstm.precision(), steps, hidden, wild);
+                    let case = case(lstm.precision(), steps, hidden, wild);
                     let what = format!("{} T={steps} H={hidden} reverse={reverse}", lstm.name());
                     let expected = case.run(lstm_oracle(lstm.precision()), reverse);
                     case.run(lstm, reverse).assert_same(&expected, &what);
@@ -75,7 +42,7 @@ fn int8_sums_of_any_size_are_exact() {
             [8, 16, 17, 31, 32, 46, 64, 65, 90, 127].into_iter().flat_map(|w| [7, 24, 64].map(|h| (w, h)))
         {
             let (steps, sign) = (8, |unit: usize| if unit.is_multiple_of(3) { -1.0 } else { 1.0 });
-            let mut case = Case::new(Precision::Int8, steps, hidden, false);
+            let mut case = case(Precision::Int8, steps, hidden, false);
             let r: Vec<f32> = (0..4 * hidden * hidden)
                 .map(|at| sign(at % hidden) * 1e-4 * if at % hidden == 3 { 127.0 } else { size as f32 })
                 .collect();
@@ -174,7 +141,7 @@ fn the_scalar_recurrence_is_the_recurrence() {
 #[test]
 #[should_panic(expected = "state for 9 hidden units")]
 fn a_short_state_is_refused() {
-    let case = Case::new(Precision::F32, 2, 9, false);
+    let case = case(Precision::F32, 2, 9, false);
     let mut out = Matrix::new(2, 9, 0);
     lstm_oracle(Precision::F32).run(LstmArgs {
         gates: case.gates.view(),

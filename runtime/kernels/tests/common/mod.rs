@@ -2,6 +2,7 @@
 #![allow(dead_code, unsafe_code)] // each test file uses its part; fenced memory needs mmap
 
 pub(crate) mod erf;
+pub(crate) mod recurrence;
 
 use std::ops::{Deref, DerefMut};
 

@@ -89,7 +89,8 @@ fn of_input(input: &Input, image: bool, options: &ImportOptions) -> Result<Axes>
     // An axis in front that is neither open nor of an image or ids runs over tokens, unless a batch is asked for.
     let first = input.dims.first().copied();
     let asked = input.dims.len() > 2 && first.flatten().is_some_and(|size| options.batch == Some(size));
-    let batch = (image || ids || first == Some(None) || asked).then_some(0);
+    // One without axes has no batch; who takes it for an image refuses it.
+    let batch = (first.is_some() && (image || ids || first == Some(None) || asked)).then_some(0);
     let mut open = (0..input.dims.len()).filter(|axis| batch != Some(*axis) && input.dims[*axis].is_none());
     let tokens = open.next();
     if let Some(axis) = open.next().or(tokens.filter(|axis| image || *axis + 1 == input.dims.len() && !ids)) {

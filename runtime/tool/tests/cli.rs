@@ -356,8 +356,8 @@ fn usage() {
     let folder = folder();
     let hint = "hint: `far --help` lists commands and options\n";
     let cases = [
-        ("", "command: expected `info`, `run`, `bench`, `verify` or `doctor`, got none"),
-        ("play", "command: expected `info`, `run`, `bench`, `verify` or `doctor`, got `play`"),
+        ("", "command: expected `info`, `run`, `bench`, `verify`, `doctor` or `install`, got none"),
+        ("play", "command: expected `info`, `run`, `bench`, `verify`, `doctor` or `install`, got `play`"),
         ("info", "no MODEL.far given"),
         ("info model.far other.far", "unexpected argument \"other.far\""),
         ("info model.far --threads 2", "invalid option '--threads'"),

@@ -46,9 +46,17 @@ fn an_output_that_is_listed_twice() {
 
 #[test]
 fn an_output_that_is_empty() {
+    let constant = relu().noise("z", &[0]).output("z");
+    assert_error(&constant.refused(), ErrorKind::ShapeMismatch, None, Some("z"));
     let model = Model::new().input("x", &[1, 5, 6]).i64s("three", &[3]).i64s("axis", &[2]);
-    let model = model.node("Slice", "x three three axis", "y").output("y");
-    assert_error(&model.refused(), ErrorKind::ShapeMismatch, None, Some("y"));
+    let slice = model.node("Slice", "x three three axis", "y").output("y");
+    assert_error(&slice.refused(), ErrorKind::UnsupportedOp, Some("n1"), None);
+}
+
+#[test]
+fn an_image_without_axes() {
+    let model = Model::new().input("x", &[]).noise("w", &[2, 3, 2, 2]).node("Conv", "x w", "y").output("y");
+    assert_error(&model.refused(), ErrorKind::ShapeMismatch, None, Some("x"));
 }
 
 #[test]

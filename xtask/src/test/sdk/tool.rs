@@ -38,7 +38,7 @@ pub(super) fn check(cross: &Cross, linker: &Linker<'_>, model: &Path) -> Result<
     }
     say(&["verify", "--json"])?;
     let classes = run["images"][0]["top"].to_string();
-    match classes.contains("sneaker") {
+    match classes.contains("ankle boot") {
         true => Ok(classes),
         false => Err(Error::Unexpected(format!("far on `{arch}` sees {run}"))),
     }
@@ -52,7 +52,7 @@ pub(super) fn rust(linker: &Linker<'_>, model: &Path) -> Result<()> {
     cargo.arg(linker.sdk.join("Cargo.toml")).arg("--target-dir").arg(&target);
     command::run(&mut cargo)?;
     let said = command::stdout(Command::new(target.join("debug/classify")).arg(model).arg(picture(linker)?))?;
-    match said.contains("sneaker") {
+    match said.contains("ankle boot") {
         true => Ok(()),
         false => Err(Error::Unexpected(format!("classify sees {said}"))),
     }

@@ -107,6 +107,24 @@
  *   attention mask each row is ones, at least one, then zeros: the element has as many tokens as ones,
  *   and rows of outputs past them are zeros. A run with fewer tokens takes less time.
  *
+ * SIGNATURES
+ *
+ *   Checksums find damage, not malice. A program that may only run what its maker signed gives the
+ *   maker's public key, which `farc keygen` made, and the model is refused unless `farc sign` signed
+ *   these very bytes with the private key that belongs to it:
+ *
+ *         static const uint8_t key[FAR_PUBLIC_KEY_SIZE] = { ... };
+ *         far_model_options options = FAR_MODEL_OPTIONS_INIT;
+ *         options.public_key = key;
+ *         status = far_model_open("model.far", &options, &model);
+ *
+ *   Signatures (Ed25519, of the whole file) lie in a file beside the artifact's, of its name and .sig;
+ *   those of an artifact in memory are given in `signature`. They are checked before anything else of the
+ *   artifact is looked at. A file is read into memory then, as with FAR_MODEL_COPY, so that what was checked is
+ *   what runs. Altered bytes are FAR_ERROR_SIGNATURE, a file that was cut or grew
+ *   FAR_ERROR_CORRUPT, a signature by another key FAR_ERROR_OTHER_KEY, none FAR_ERROR_UNSIGNED. Without a
+ *   key nothing of this costs anything.
+ *
  * STRUCTS
  *
  *   Structs begin with their size, which tells the library what the program was compiled with. Start
@@ -172,9 +190,10 @@ enum {
     FAR_ERROR_CORRUPT = 302,          /**< shortened, lengthened or altered after it was written */
     FAR_ERROR_INVALID_ARTIFACT = 303, /**< breaks the specification of the format */
 
-    /* 4xx: the artifact is good, but not for this machine. */
+    /* 4xx: the artifact is good, but not for this machine or program. */
     FAR_ERROR_ARCH = 400,     /**< compiled for another architecture */
     FAR_ERROR_FEATURES = 401, /**< needs CPU features that are not here */
+    FAR_ERROR_LIMIT = 402,    /**< more than far_model_options accepts */
 
     /* 5xx: the machine is short of something. */
     FAR_ERROR_OUT_OF_MEMORY = 500, /**< memory could not be had */
@@ -182,6 +201,12 @@ enum {
 
     /* 6xx: the caller ended it. */
     FAR_ERROR_CANCELLED = 600, /**< far_session_cancel() ended the run */
+
+    /* 7xx: who made the artifact is not as demanded; see SIGNATURES. */
+    FAR_ERROR_UNSIGNED = 700,       /**< there is no signature */
+    FAR_ERROR_SIGNATURE_FILE = 701, /**< the signatures are not written as they should be */
+    FAR_ERROR_OTHER_KEY = 702,      /**< signed, but not by the key that is demanded */
+    FAR_ERROR_SIGNATURE = 703,      /**< altered after it was signed */
 
     /* 9xx: a bug in libfar; please report it with its message. */
     FAR_ERROR_INTERNAL = 900, /**< a panic was caught */
@@ -271,12 +296,29 @@ typedef struct far_logger {
 /** A validated artifact. Never changes; may be shared by all threads. */
 typedef struct far_model far_model;
 
-/** How a model is opened. Start from FAR_MODEL_OPTIONS_INIT. */
+/** Bytes of a public key. */
+#define FAR_PUBLIC_KEY_SIZE 32
+
+/**
+ * How a model is opened. Start from FAR_MODEL_OPTIONS_INIT. What is more than max_* say is
+ * FAR_ERROR_LIMIT, whose message names the limit; the format's own limits hold besides (an arena of at most
+ * 4 GiB, at most 65536 tensors, steps and elements of a batch). A public key that is none, and a signature
+ * without a key, are FAR_ERROR_OPTION.
+ */
 typedef struct far_model_options {
     size_t struct_size;   /**< sizeof(far_model_options) */
     uint32_t abi_version; /**< FAR_ABI_VERSION; checked against the library's */
     uint32_t flags;       /**< FAR_MODEL_* */
     const far_logger *logger; /**< who hears of it; NULL: nobody */
+    const uint8_t *public_key; /**< FAR_PUBLIC_KEY_SIZE bytes: who must have signed it; NULL: nobody */
+    const void *signature;     /**< contents of the file of signatures; NULL: those of the file beside it */
+    size_t signature_size;     /**< how many bytes are at signature */
+    uint64_t max_file_size;    /**< most bytes of the artifact that are accepted; 0: any */
+    uint64_t max_arena_size;   /**< most bytes of the arena, of which each session has one; 0: any */
+    uint32_t max_tensors;      /**< most tensors, which the proof of the artifact takes time for; 0: any */
+    uint32_t max_steps;        /**< most steps, likewise; 0: any */
+    uint32_t max_tokens;       /**< most tokens of a call, where their number varies; 0: any */
+    uint32_t max_batch;        /**< most elements of a batch; 0: any */
 } far_model_options;
 
 /**
@@ -286,7 +328,8 @@ typedef struct far_model_options {
  */
 #define FAR_MODEL_COPY (1u << 0)
 
-#define FAR_MODEL_OPTIONS_INIT { sizeof(far_model_options), FAR_ABI_VERSION, 0, NULL }
+#define FAR_MODEL_OPTIONS_INIT                                                                     \
+    { sizeof(far_model_options), FAR_ABI_VERSION, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Opens the artifact in file `path` and validates all of it. The file is mapped, so its weights are
@@ -294,7 +337,7 @@ typedef struct far_model_options {
  * open (to replace it by renaming another over it is fine): a file that is shortened ends the process with
  * SIGBUS. Whoever can't guarantee that sets FAR_MODEL_COPY. `options` may be NULL.
  *
- * Statuses: 1xx, 2xx, 3xx, 4xx, 5xx, 9xx.
+ * Statuses: 1xx, 2xx, 3xx, 4xx, 5xx, 7xx, 9xx.
  */
 far_status far_model_open(const char *path, const far_model_options *options, far_model **model);
 
@@ -302,7 +345,7 @@ far_status far_model_open(const char *path, const far_model_options *options, fa
  * Opens the artifact in the `size` bytes at `data`, at any alignment, and validates all of it. They
  * are copied: the caller's memory may be reused at once. `options` may be NULL.
  *
- * Statuses: 1xx, 3xx, 4xx, 5xx, 9xx.
+ * Statuses: 1xx, 3xx, 4xx, 5xx, 7xx, 9xx.
  */
 far_status far_model_open_memory(const void *data, size_t size, const far_model_options *options,
                                  far_model **model);
@@ -313,7 +356,7 @@ far_status far_model_open_memory(const void *data, size_t size, const far_model_
  * constants that `farc compile --emit obj` and `--emit c` make: a program that holds its model needs
  * no file.
  *
- * Statuses: 1xx, 3xx, 4xx, 5xx, 9xx.
+ * Statuses: 1xx, 3xx, 4xx, 5xx, 7xx, 9xx.
  */
 far_status far_model_open_static(const void *data, size_t size, const far_model_options *options,
                                  far_model **model);

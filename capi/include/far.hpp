@@ -218,6 +218,18 @@ private:
 /** How a model is opened: the fields of far.h, as if started from its macro. */
 struct ModelOptions : far_model_options {
     ModelOptions() noexcept : far_model_options FAR_MODEL_OPTIONS_INIT {}
+
+    /** Demands a signature of this key, which must outlive the call, in the file beside the artifact's. */
+    ModelOptions &signed_by(const std::uint8_t (&key)[FAR_PUBLIC_KEY_SIZE]) noexcept {
+        public_key = key;
+        return *this;
+    }
+    /** The same in the contents of a file of signatures, which must outlive the call too. */
+    ModelOptions &signed_by(const std::uint8_t (&key)[FAR_PUBLIC_KEY_SIZE], span<const std::byte> signatures) noexcept {
+        signature = signatures.data();
+        signature_size = signatures.size();
+        return signed_by(key);
+    }
 };
 
 /** How a session runs: the fields of far.h, as if started from its macro. */

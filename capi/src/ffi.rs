@@ -257,7 +257,9 @@ pub(crate) unsafe fn struct_size<T: Versioned>(pointer: *const T, what: &str) ->
     present(pointer, what)?;
     // SAFETY: not NULL and aligned, checked above; readable by the contract.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size < T::FIRST_SIZE || size > MAX_STRUCT_SIZE {
+    // No version of a struct ends inside a field: half a pointer must not be read.
+    let cut = size < size_of::<T>() && !size.is_multiple_of(align_of::<T>());
+    if size < T::FIRST_SIZE || size > MAX_STRUCT_SIZE || cut {
         return Err(Failure::new(
             FAR_ERROR_STRUCT_SIZE,
             format_args!(

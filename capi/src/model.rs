@@ -5,7 +5,8 @@ use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use far_engine::{Counted, Model};
+use far_engine::signature::PublicKey;
+use far_engine::{Counted, Limits, Model, ModelOptions, Signed};
 use far_format::meta::Meta;
 
 use crate::extent::Extents;
@@ -91,6 +92,9 @@ fn ports(ports: &[far_engine::Port], extents: &Extents) -> Result<Vec<Port>, Fai
     Ok(described)
 }
 
+/// Bytes of a public key.
+pub const FAR_PUBLIC_KEY_SIZE: usize = PublicKey::BYTES;
+
 /// Flag of [`far_model_options`]: the file is read into memory, not mapped.
 pub const FAR_MODEL_COPY: u32 = 1 << 0;
 
@@ -106,9 +110,27 @@ pub struct far_model_options {
     pub flags: u32,
     /// Who hears of it; NULL: nobody.
     pub logger: *const far_logger,
+    /// [`FAR_PUBLIC_KEY_SIZE`] bytes, whose signature is demanded; NULL: nobody's.
+    pub public_key: *const u8,
+    /// Contents of the file of signatures; NULL: those of the file beside the artifact's.
+    pub signature: *const c_void,
+    /// Bytes at `signature`.
+    pub signature_size: usize,
+    /// Most bytes of the artifact; 0: any.
+    pub max_file_size: u64,
+    /// Most bytes of the arena; 0: what the format allows, as for those that follow.
+    pub max_arena_size: u64,
+    /// Most tensors of the plan.
+    pub max_tensors: u32,
+    /// Most steps of the plan.
+    pub max_steps: u32,
+    /// Most tokens of a call.
+    pub max_tokens: u32,
+    /// Most elements of a batch.
+    pub max_batch: u32,
 }
 
-// SAFETY: `repr(C)`, `struct_size` first, integers and a raw pointer only, 8 + 4 + 4 + 8 bytes.
+// SAFETY: `repr(C)`, `struct_size` first, integers and raw pointers only: 8 + 4 + 4 + 8, then 3 × 8, 2 × 8 and 4 × 4 bytes.
 unsafe impl Versioned for far_model_options {
     const FIRST_SIZE: usize = 24;
     const DEFAULT: Self = far_model_options {
@@ -116,37 +138,101 @@ unsafe impl Versioned for far_model_options {
         abi_version: FAR_ABI_VERSION,
         flags: 0,
         logger: std::ptr::null(),
+        public_key: std::ptr::null(),
+        signature: std::ptr::null(),
+        signature_size: 0,
+        max_file_size: 0,
+        max_arena_size: 0,
+        max_tensors: 0,
+        max_steps: 0,
+        max_tokens: 0,
+        max_batch: 0,
     };
 }
 
-/// Checks options, of whose flags only those of `known` may be set: they, and who hears of the opening.
+impl Default for far_model_options {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Checks options, of whose flags only those of `known` may be set: what the engine makes of them, and who hears of the opening.
 ///
 /// # Safety
 ///
-/// `options` is as [`read_struct`] wants it, its logger as [`Logger::read`] wants it.
-unsafe fn check_options(options: *const far_model_options, known: u32) -> Result<(u32, Logger), Failure> {
+/// `options` is as [`read_struct`] wants it, its logger as [`Logger::read`] wants it; its key and signature are NULL or as
+/// many bytes as the header says, which nobody changes during `'a`.
+unsafe fn check_options<'a>(
+    options: *const far_model_options,
+    known: u32,
+) -> Result<(ModelOptions<'a>, Logger), Failure> {
     if options.is_null() {
-        return Ok((0, Logger::NONE));
+        return Ok((ModelOptions::default(), Logger::NONE));
     }
     // SAFETY: the same contract.
-    let far_model_options { abi_version, flags, logger, .. } = unsafe { read_struct(options, "options") }?;
-    if abi_version != FAR_ABI_VERSION {
+    let options = unsafe { read_struct(options, "options") }?;
+    if options.abi_version != FAR_ABI_VERSION {
         return Err(Failure::new(
             FAR_ERROR_ABI_VERSION,
             format_args!(
-                "the program was compiled for version `{abi_version}` of the binary interface, this libfar has \
-                 version `{FAR_ABI_VERSION}`; hint: link it against the far.h that came with this library"
+                "the program was compiled for version `{}` of the binary interface, this libfar has version \
+                 `{FAR_ABI_VERSION}`; hint: link it against the far.h that came with this library",
+                options.abi_version
             ),
         ));
     }
-    if flags & !known != 0 {
+    if options.flags & !known != 0 {
         return Err(Failure::new(
             FAR_ERROR_OPTION,
-            format_args!("`options.flags`: expected none but `{known:#x}`, got `{flags:#x}`"),
+            format_args!("`options.flags`: expected none but `{known:#x}`, got `{:#x}`", options.flags),
         ));
     }
     // SAFETY: the same contract.
-    Ok((flags, unsafe { Logger::read(logger) }?))
+    let (signed, logger) = unsafe { (signed(&options)?, Logger::read(options.logger)?) };
+    let copy = options.flags & FAR_MODEL_COPY != 0;
+    Ok((ModelOptions { copy, signed, limits: limits(&options) }, logger))
+}
+
+/// By whom the artifact must be signed.
+///
+/// # Safety
+///
+/// As for [`check_options`].
+unsafe fn signed<'a>(options: &far_model_options) -> Result<Option<Signed<'a>>, Failure> {
+    let mut key = None;
+    if !options.public_key.is_null() {
+        // SAFETY: the same contract; bytes are aligned everywhere.
+        let bytes = unsafe { reference(options.public_key.cast(), "options.public_key") }?;
+        key = Some(PublicKey::new(*bytes)?);
+    }
+    let mut signatures = None;
+    if !options.signature.is_null() {
+        // SAFETY: the same contract.
+        signatures = Some(unsafe { bytes(options.signature, options.signature_size, "options.signature") }?);
+    }
+    match (key, signatures) {
+        (None, None) => Ok(None),
+        (Some(key), signatures) => Ok(Some(Signed { key, signatures })),
+        // Whoever gives one believes that it is looked at.
+        (None, Some(_)) => Err(Failure::new(
+            FAR_ERROR_OPTION,
+            format_args!("`options.signature`: expected `options.public_key` with it, got NULL"),
+        )),
+    }
+}
+
+/// The most that is accepted; 0 leaves it to the format.
+fn limits(options: &far_model_options) -> Limits {
+    let any = Limits::default();
+    let most = |given: u64, any| if given == 0 { any } else { given };
+    Limits {
+        file_bytes: most(options.max_file_size, any.file_bytes),
+        arena_bytes: most(options.max_arena_size, any.arena_bytes),
+        tensors: most(options.max_tensors.into(), any.tensors),
+        steps: most(options.max_steps.into(), any.steps),
+        tokens: most(options.max_tokens.into(), any.tokens),
+        batch: most(options.max_batch.into(), any.batch),
+    }
 }
 
 /// Hands a model out, and says what it is.
@@ -199,15 +285,11 @@ pub unsafe extern "C" fn far_model_open(
         // SAFETY: the caller's promise.
         let (path, model) = unsafe { (reference(path, "path")?, Out::new(model, "model")?) };
         // SAFETY: the caller's promise.
-        let (flags, logger) = unsafe { check_options(options, FAR_MODEL_COPY) }?;
+        let (options, logger) = unsafe { check_options(options, FAR_MODEL_COPY) }?;
         // SAFETY: not NULL, so a string by the caller's promise.
         let path = unsafe { CStr::from_ptr(path) };
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-        opened(
-            logger,
-            model,
-            || if flags & FAR_MODEL_COPY == 0 { Model::open(path) } else { Model::read(path) },
-        )
+        opened(logger, model, || Model::open_with(path, &options))
     })
 }
 
@@ -225,7 +307,7 @@ pub unsafe extern "C" fn far_model_open_memory(
     model: *mut *mut far_model,
 ) -> far_status {
     // SAFETY: the caller's promise.
-    unsafe { open_bytes(data, size, options, model, Model::from_bytes) }
+    unsafe { open_bytes(data, size, options, model, Model::from_bytes_with) }
 }
 
 /// Opens the artifact in memory that stays, and uses it in place.
@@ -242,7 +324,7 @@ pub unsafe extern "C" fn far_model_open_static(
     model: *mut *mut far_model,
 ) -> far_status {
     // SAFETY: the caller's promise: as long as anything looks at the bytes, they are as good as static.
-    unsafe { open_bytes(data, size, options, model, Model::from_static) }
+    unsafe { open_bytes(data, size, options, model, Model::from_static_with) }
 }
 
 /// Body of the functions that open memory.
@@ -255,14 +337,14 @@ unsafe fn open_bytes<'a>(
     size: usize,
     options: *const far_model_options,
     model: *mut *mut far_model,
-    open: impl FnOnce(&'a [u8]) -> far_engine::Result<Counted<Model>>,
+    open: impl FnOnce(&'a [u8], &ModelOptions<'a>) -> far_engine::Result<Counted<Model>>,
 ) -> far_status {
     guard(|| {
         // SAFETY: this function's own contract.
         let (data, model) = unsafe { (bytes(data, size, "data")?, Out::new(model, "model")?) };
         // SAFETY: as above.
-        let (_, logger) = unsafe { check_options(options, 0) }?;
-        opened(logger, model, || open(data))
+        let (options, logger) = unsafe { check_options(options, 0) }?;
+        opened(logger, model, || open(data, &options))
     })
 }
 

@@ -57,11 +57,17 @@ statuses! {
 
     FAR_ERROR_ARCH = 400, "Compiled for another architecture.";
     FAR_ERROR_FEATURES = 401, "Needs CPU features that are not here.";
+    FAR_ERROR_LIMIT = 402, "More than the options accept.";
 
     FAR_ERROR_OUT_OF_MEMORY = 500, "Memory could not be had.";
     FAR_ERROR_THREAD = 501, "A thread could not be started.";
 
     FAR_ERROR_CANCELLED = 600, "The caller ended the run.";
+
+    FAR_ERROR_UNSIGNED = 700, "There is no signature.";
+    FAR_ERROR_SIGNATURE_FILE = 701, "The signatures are not written as they should be.";
+    FAR_ERROR_OTHER_KEY = 702, "Signed, but not by the key that is demanded.";
+    FAR_ERROR_SIGNATURE = 703, "Altered after it was signed.";
 
     FAR_ERROR_INTERNAL = 900, "A panic was caught.";
     FAR_ERROR_POISONED = 901, "An earlier run of this session panicked.";
@@ -86,6 +92,11 @@ impl From<far_engine::Error> for Failure {
             ErrorKind::Version => FAR_ERROR_FORMAT_VERSION,
             ErrorKind::Corrupt => FAR_ERROR_CORRUPT,
             ErrorKind::InvalidArtifact => FAR_ERROR_INVALID_ARTIFACT,
+            ErrorKind::Exceeded => FAR_ERROR_LIMIT,
+            ErrorKind::Unsigned => FAR_ERROR_UNSIGNED,
+            ErrorKind::SignatureFile => FAR_ERROR_SIGNATURE_FILE,
+            ErrorKind::OtherKey => FAR_ERROR_OTHER_KEY,
+            ErrorKind::Signature => FAR_ERROR_SIGNATURE,
             ErrorKind::Architecture => FAR_ERROR_ARCH,
             ErrorKind::Features => FAR_ERROR_FEATURES,
             ErrorKind::OutOfMemory => FAR_ERROR_OUT_OF_MEMORY,
@@ -102,6 +113,36 @@ impl From<far_engine::Error> for Failure {
             ErrorKind::Thread => FAR_ERROR_THREAD,
             _ => return Failure::panicked(format_args!("{error}")),
         };
-        Failure::new(status, format_args!("{error}"))
+        match hint(&error) {
+            "" => Failure::new(status, format_args!("{error}")),
+            hint => Failure::new(status, format_args!("{error}; hint: {hint}")),
+        }
+    }
+}
+
+/// What to try, in terms of the header.
+fn hint(error: &far_engine::Error) -> &'static str {
+    use far_engine::Error;
+    use far_format::{Error::Exceeded, Limit};
+    match error {
+        Error::Artifact(Exceeded { limit, .. }) => match limit {
+            Limit::FileBytes => "raise `options.max_file_size`",
+            Limit::ArenaBytes => "raise `options.max_arena_size`",
+            Limit::Tensors => "raise `options.max_tensors`",
+            Limit::Steps => "raise `options.max_steps`",
+            Limit::Tokens => "raise `options.max_tokens`",
+            Limit::Batch => "raise `options.max_batch`",
+        },
+        Error::Unsigned { path: None } => {
+            "give the contents of the file of signatures in `options.signature`"
+        }
+        Error::Unsigned { .. } => "sign it with `farc sign`, and copy the file of signatures too",
+        Error::SignatureFile { .. } => "copy the file of signatures again",
+        Error::OtherKey { .. } => "sign it with the key that belongs to `options.public_key`",
+        Error::Signature { .. } => {
+            "copy artifact and signatures again; if that doesn't help, somebody changed one"
+        }
+        Error::PublicKey => "`options.public_key` takes the 32 bytes that `farc keygen` shows",
+        _ => "",
     }
 }

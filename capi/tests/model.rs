@@ -39,7 +39,7 @@ fn a_file_that_is_read_may_go() {
         struct_size: size_of::<far_model_options>(),
         abi_version: FAR_ABI_VERSION,
         flags: FAR_MODEL_COPY,
-        logger: null(),
+        ..far_model_options::default()
     };
     let mut model = UNTOUCHED;
     assert_eq!(unsafe { far_model_open(text.as_ptr(), &options, &mut model) }, FAR_OK);
@@ -282,19 +282,16 @@ fn options_of_other_versions() {
         unsafe { far_model_free(model) };
         status
     };
-    let good = far_model_options {
-        struct_size: size_of::<far_model_options>(),
-        abi_version: FAR_ABI_VERSION,
-        flags: 0,
-        logger: null(),
-    };
+    let good = far_model_options::default();
     assert_eq!(open_with(&good), FAR_OK);
     assert_eq!(
         open_with(&far_model_options { abi_version: FAR_ABI_VERSION + 1, ..good }),
         FAR_ERROR_ABI_VERSION
     );
     assert_eq!(open_with(&far_model_options { flags: 1, ..good }), FAR_ERROR_OPTION);
-    for struct_size in [0, 8, 15, 5000, usize::MAX] {
+    // The first version's; one that ends inside of a pointer; and what no struct is.
+    assert_eq!(open_with(&far_model_options { struct_size: 24, ..good }), FAR_OK);
+    for struct_size in [0, 8, 15, 23, 28, 79, 5000, usize::MAX] {
         assert_eq!(
             open_with(&far_model_options { struct_size, ..good }),
             FAR_ERROR_STRUCT_SIZE,

@@ -227,12 +227,7 @@ fn logger(heard: &mut Heard, level: far_log_level) -> far_logger {
 fn a_logger_hears_what_was_opened_made_and_refused() {
     let mut heard = Heard::new();
     let listening = logger(&mut heard, FAR_LOG_DEBUG);
-    let options = far_model_options {
-        struct_size: size_of::<far_model_options>(),
-        abi_version: FAR_ABI_VERSION,
-        flags: 0,
-        logger: &listening,
-    };
+    let options = far_model_options { logger: &listening, ..far_model_options::default() };
     let (bytes, mut model) = (common::wide_artifact(), null_mut());
     let (data, size) = (bytes.as_ptr().cast(), bytes.len());
     assert_eq!(unsafe { far_model_open_memory(data, size - 1, &options, &mut model) }, FAR_ERROR_CORRUPT);

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     BadTarget,
     /// The metadata are broken, or don't fit the model.
     BadMeta,
+    /// A key, or a file of signatures, is broken or of another kind.
+    BadKey,
     /// The artifact is broken, or not for this machine.
     BadArtifact,
     /// An input tensor has the wrong name, shape or type.

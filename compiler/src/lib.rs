@@ -20,6 +20,7 @@ pub mod prune;
 pub mod reference;
 pub mod report;
 pub mod schedule;
+pub mod sign;
 pub mod target;
 pub mod verify;
 mod wire;

@@ -75,6 +75,11 @@ static void lazily(void *context, size_t count, far_lane_function lane, void *jo
     (void)context, (void)count, (void)lane, (void)job;
 }
 
+/* A public key of nobody's. */
+static const uint8_t POINT[FAR_PUBLIC_KEY_SIZE] = { 0x58, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
+                                                    0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
+                                                    0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66 };
+
 static void model_options(far_model_options *options, far_logger *logger) {
     const far_logger good_logger = FAR_LOGGER_INIT(quiet, NULL, FAR_LOG_DEBUG);
     const far_model_options good = FAR_MODEL_OPTIONS_INIT;
@@ -84,6 +89,14 @@ static void model_options(far_model_options *options, far_logger *logger) {
     if (rarely()) options->struct_size = odd_number() % (sizeof *options + 1); /* no more than there is */
     if (rarely()) options->abi_version = (uint32_t)odd_number();
     if (rarely()) options->flags = (uint32_t)odd_number();
+    if (rarely()) options->public_key = below(3) ? POINT : (const uint8_t *)files[0].data;
+    if (rarely()) options->signature = files[0].data, options->signature_size = below(2) ? below(files[0].size) : SIZE_MAX - below(3);
+    if (rarely()) options->max_file_size = odd_number();
+    if (rarely()) options->max_arena_size = odd_number();
+    if (rarely()) options->max_tensors = (uint32_t)odd_number();
+    if (rarely()) options->max_steps = (uint32_t)odd_number();
+    if (rarely()) options->max_tokens = (uint32_t)odd_number();
+    if (rarely()) options->max_batch = (uint32_t)odd_number();
     if (rarely()) logger->level = (far_log_level)odd_number();
     if (rarely()) logger->reserved = (uint32_t)odd_number();
     if (rarely()) logger->struct_size = odd_number() % (sizeof *logger + 1);

@@ -1,5 +1,5 @@
 /*
- * Fails each allocation in turn: `memory TEXT.far WIDE.far`. Linked with --wrap for malloc and its kin, so that those of libfar and of
+ * Fails each allocation in turn: `memory TEXT.far WIDE.far MAKER.pub`, with the maker's signature in WIDE.far.sig. Linked with --wrap for malloc and its kin, so that those of libfar and of
  * the standard library in it are seen. A process of its own for each: it opens, makes sessions, runs and frees, one allocation
  * fails, and what called it must answer that there is no memory, with nothing left behind. Twice: in a process that has used libfar before
  * (what is left behind is counted), and in a new one (what is allocated once only is failed too). Then with address space that is
@@ -61,6 +61,7 @@ static char *data;
 static size_t size;
 /* A path longer than what the standard library keeps on the stack. */
 static char path[1024];
+static uint8_t key[FAR_PUBLIC_KEY_SIZE];
 
 /* Whether a call may have failed for want of memory. Of the room for a stack the system says only that there is no thread. */
 static int short_of_memory(far_status status) {
@@ -91,12 +92,14 @@ static int everything(const char *text) {
     far_session *session = NULL;
     far_thread_pool pool = FAR_THREAD_POOL_INIT(lanes, NULL);
     int way, failed = 0;
-    for (way = 0; way < 6 && !failed; way++) {
+    for (way = 0; way < 7 && !failed; way++) {
         far_session_options options = FAR_SESSION_OPTIONS_INIT;
         far_model_options copied = FAR_MODEL_OPTIONS_INIT;
+        if (way == 6) copied.public_key = key;
         far_status status = way == 0   ? far_model_open(path, NULL, &model)
                             : way == 1 ? far_model_open(text, NULL, &model)
                             : way == 5 ? (copied.flags = FAR_MODEL_COPY, far_model_open(path, &copied, &model))
+                            : way == 6 ? far_model_open(path, &copied, &model)
                                        : far_model_open_memory(data, size, NULL, &model);
         if (status != FAR_OK) return short_of_memory(status);
         options.threads = way == 2 ? 3 : way == 3 ? 0 : 1;
@@ -190,11 +193,14 @@ static int within(const char *text, long room) {
 int main(int argc, char **argv) {
     long cold, warm, i, room;
     FILE *file;
-    if (argc != 3) return 2;
+    if (argc != 4) return 2;
     file = fopen(argv[2], "rb");
     data = (char *)malloc(1 << 20);
     if (file == NULL || data == NULL) return 2;
     size = fread(data, 1, 1 << 20, file);
+    fclose(file);
+    file = fopen(argv[3], "rb");
+    if (file == NULL || fread(key, 1, sizeof key, file) != sizeof key) return 2;
     fclose(file);
     for (i = 0; i < 300; i++) strcat(path, "./");
     strcat(path, argv[2]);

@@ -1,4 +1,4 @@
-// Uses all of far.hpp with any model: `any MODEL.far`. Every way to run it must give the same bits; what is wrong must be refused.
+// Uses all of far.hpp with any model: `any MODEL.far [MAKER.pub]`, with a key where the model is signed. Every way to run it must give the same bits; what is wrong must be refused.
 // Ends with 0 and "all as expected", or says what was not.
 
 #include <far.hpp>
@@ -119,7 +119,36 @@ void lent_things(const far::Model &model, const std::vector<std::vector<float>> 
     HOLD(run(model, session) == expected);
 }
 
-void check(const char *path) {
+std::vector<char> read(const char *path) {
+    std::ifstream file(path, std::ios::binary);
+    return std::vector<char>((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+}
+
+// Who made it, and how large it is.
+void demands(const char *path, const char *key_path, const std::vector<char> &bytes) {
+    std::uint8_t key[FAR_PUBLIC_KEY_SIZE] = { 0x58 };
+    std::memset(key + 1, 0x66, sizeof key - 1); // a key of nobody's
+    far::ModelOptions options;
+    options.signed_by(key);
+    const far_status status = status_of([&] { return far::Model::open(path, options); });
+    HOLD(status == (key_path != nullptr ? FAR_ERROR_OTHER_KEY : FAR_ERROR_UNSIGNED));
+    const std::byte rubbish[3] = {};
+    options.signed_by(key, rubbish);
+    HOLD(status_of([&] { return far::Model::open(path, options); }) == FAR_ERROR_SIGNATURE_FILE);
+    if (key_path != nullptr) {
+        const std::vector<char> maker = read(key_path), signatures = read((std::string(path) + ".sig").c_str());
+        std::memcpy(key, maker.data(), sizeof key);
+        HOLD(take(far::Model::open(path, far::ModelOptions().signed_by(key))).input_count() > 0);
+        const auto *data = reinterpret_cast<const std::byte *>(signatures.data());
+        options.signed_by(key, { data, signatures.size() });
+        HOLD(take(far::Model::from_memory(bytes.data(), bytes.size(), options)).input_count() > 0);
+    }
+    far::ModelOptions small;
+    small.max_file_size = bytes.size() - 1;
+    HOLD(status_of([&] { return far::Model::open(path, small); }) == FAR_ERROR_LIMIT);
+}
+
+void check(const char *path, const char *key_path) {
     far::Model first = take(far::Model::open(path));
     far::Model model = std::move(first);
     HOLD(first.get() == nullptr && first.input_count() == 0 && std::strlen(first.name()) == 0);
@@ -142,8 +171,7 @@ void check(const char *path) {
     for (const char *kernel : session.kernels()) HOLD(std::strlen(kernel) > 0);
 
     // The bytes, copied and in place.
-    std::ifstream file(path, std::ios::binary);
-    std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    const std::vector<char> bytes = read(path);
     far::Model copied = take(far::Model::from_memory(bytes.data(), bytes.size()));
     std::vector<char> room(bytes.size() + 64);
     char *const aligned = room.data() + (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64;
@@ -154,6 +182,7 @@ void check(const char *path) {
     other = take(far::Session::make(in_place));
     HOLD(run(in_place, other) == expected);
     lent_things(model, expected);
+    demands(path, key_path, bytes);
 
     // What is wrong.
     HOLD(status_of([&] { return far::Model::open("/no/such/file"); }) == FAR_ERROR_FILE_NOT_FOUND);
@@ -174,12 +203,13 @@ void check(const char *path) {
 } // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 2) return 2;
+    if (argc != 2 && argc != 3) return 2;
+    const char *const key = argc == 3 ? argv[2] : nullptr;
 #ifdef FAR_NO_EXCEPTIONS
-    check(argv[1]);
+    check(argv[1], key);
 #else
     try {
-        check(argv[1]);
+        check(argv[1], key);
     } catch (const std::exception &error) {
         std::printf("not expected: %s\n", error.what());
         return 1;

@@ -107,6 +107,7 @@ fn a_package_in_python() {
     let mut test = Command::new(&python);
     test.args(["-m", "unittest", "discover", "tests"]).current_dir(examples().join("python"));
     test.env("PYTHONDONTWRITEBYTECODE", "1").env("FAR_LIBRARY", &libraries().shared);
+    test.env("FAR_TEST_KEY", bench.path().join("maker.pub"));
     succeed(test.env("FAR_TEST_MODEL", bench.path().join("image.far")));
 }
 

@@ -30,7 +30,7 @@ uint64_t use_all(const float *in, float *out) {
     far_input integers[2] = { FAR_INPUT_I32(types, 1), FAR_INPUT_I64(ids, 1) };
     return image.struct_size + logger.struct_size + pool.struct_size + step.struct_size + FAR_SESSION_PROFILE + FAR_MAX_THREADS
         + model_options.struct_size + session_options.struct_size + info.struct_size + input.size + output.size
-        + integers[0].size + integers[1].size + FAR_FEATURE_ZVFH + FAR_ABI_VERSION + sizeof FAR_VERSION;
+        + integers[0].size + integers[1].size + FAR_PUBLIC_KEY_SIZE + FAR_FEATURE_ZVFH + FAR_ABI_VERSION + sizeof FAR_VERSION;
 }
 "#;
 

@@ -11,8 +11,11 @@ fn silent(output: &Output) {
 }
 
 /// Each program with the artifacts that it wants.
-const PROGRAMS: [(&str, &[&str]); 2] =
-    [("misuse", &["fixture.far", "text.far", "image.far"]), ("options", &["wide.far"])];
+const PROGRAMS: [(&str, &[&str]); 3] = [
+    ("misuse", &["fixture.far", "text.far", "image.far"]),
+    ("options", &["wide.far"]),
+    ("signed", &["fixture.far", "maker.pub", "other.pub", "other.sig", "text.far"]),
+];
 
 fn linked(link: &[&str]) {
     let bench = Bench::new();

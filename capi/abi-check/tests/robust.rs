@@ -183,7 +183,7 @@ const WRAPPED: [&str; 5] = [
 fn every_allocation_may_fail() {
     let bench = Bench::new();
     let program = bench.build_static("memory", &[&["-std=c11"][..], &WRAPPED].concat());
-    run(&bench, Command::new(program).args(["text.far", "wide.far"]));
+    run(&bench, Command::new(program).args(["text.far", "wide.far", "maker.pub"]));
 }
 
 #[test]

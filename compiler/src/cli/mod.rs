@@ -9,6 +9,7 @@ mod calibrate;
 mod compile;
 mod foreign;
 mod inspect;
+mod keygen;
 mod model;
 mod profile;
 mod progress;
@@ -16,6 +17,7 @@ mod prune;
 mod render;
 mod run;
 mod show;
+mod sign;
 mod summary;
 mod targets;
 mod verify;
@@ -48,6 +50,8 @@ enum Command {
     Bench(bench::Args),
     Prune(prune::Args),
     Targets(targets::Args),
+    Keygen(keygen::Args),
+    Sign(sign::Args),
 }
 
 /// What a command has to say.
@@ -81,6 +85,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args, json),
         Command::Prune(args) => prune::run(&args, json),
         Command::Targets(args) => targets::run(&args, json),
+        Command::Keygen(args) => keygen::run(&args, json),
+        Command::Sign(args) => sign::run(&args, json),
     };
     match reply {
         Ok(Reply::Exit(status)) => ExitCode::from(status),

@@ -24,6 +24,7 @@ __all__ = ["FarError", "Image", "Model", "Port", "Session"]
 _ABI = 1
 _RANK = 8
 _CHANNELS = 4
+_KEY_SIZE = 32
 _DTYPES = {1: np.dtype(np.float32), 2: np.dtype(np.int32), 3: np.dtype(np.int64)}
 _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 _ABSENT = 115
@@ -35,6 +36,9 @@ class _ModelOptions(ctypes.Structure):
         ("abi_version", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
         ("logger", ctypes.c_void_p),
+        ("public_key", ctypes.c_char_p),
+        ("signature", ctypes.c_char_p),
+        ("signature_size", ctypes.c_size_t),
     ]
 
 
@@ -170,10 +174,18 @@ class Image:
 
 
 class Model:
-    """A validated artifact, from a file or from bytes."""
+    """A validated artifact, from a file or from bytes.
 
-    def __init__(self, source: str | os.PathLike | bytes):
-        options = _ModelOptions(ctypes.sizeof(_ModelOptions), _ABI, 0, None)
+    With `key`, the 32 bytes of a public key, it must be signed by that key: by the contents of a file of signatures in
+    `signature`, or by the file beside the artifact's, of its name and .sig.
+    """
+
+    def __init__(self, source: str | os.PathLike | bytes, *, key: bytes | None = None, signature: bytes | None = None):
+        if key is not None and len(key) != _KEY_SIZE:
+            raise ValueError(f"key: expected {_KEY_SIZE} bytes, got {len(key)}")
+        signature_size = 0 if signature is None else len(signature)
+        size = ctypes.sizeof(_ModelOptions)
+        options = _ModelOptions(size, _ABI, 0, None, key, signature, signature_size)
         self._handle = ctypes.c_void_p()
         if isinstance(source, bytes):
             size = ctypes.c_size_t(len(source))

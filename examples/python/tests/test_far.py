@@ -1,5 +1,6 @@
 """`python -m unittest discover tests`, with FAR_LIBRARY naming libfar.so and FAR_TEST_MODEL an artifact.
 
+With FAR_TEST_KEY, the 32 bytes of a public key in a file, the artifact must be signed by it in the file beside it.
 With FAR_TEST_IMAGES and FAR_TEST_LOGITS (.npy) the answers are compared with a reference's; for the model in
 `examples/models/far-fashion` those are its images.npy and far-pruned-dense.logits.npy.
 """
@@ -63,6 +64,28 @@ class Tests(unittest.TestCase):
         with self.assertRaises(far.FarError) as caught:
             session.run(np.zeros((9,) * len(self.model.inputs[0].shape), np.float32))
         self.assertIn(caught.exception.status, (108, 109))
+
+    @unittest.skipUnless("FAR_TEST_KEY" in os.environ, "no key")
+    def test_signatures_are_demanded(self):
+        key = Path(os.environ["FAR_TEST_KEY"]).read_bytes()
+        self.assertEqual(far.Model(PATH, key=key).name, self.model.name)
+        artifact, signature = Path(PATH).read_bytes(), Path(PATH + ".sig").read_bytes()
+        self.assertEqual(far.Model(artifact, key=key, signature=signature).name, self.model.name)
+        altered = artifact[:-1] + bytes([artifact[-1] ^ 1])
+        nobodys = bytes([0x58] + [0x66] * 31)
+        for status, arguments in (
+            (700, (artifact, key, None)),
+            (701, (artifact, key, signature[:-1])),
+            (702, (artifact, nobodys, signature)),
+            (703, (altered, key, signature)),
+            (103, (artifact, bytes(32), signature)),
+            (103, (artifact, None, signature)),
+        ):
+            with self.assertRaises(far.FarError) as caught:
+                far.Model(arguments[0], key=arguments[1], signature=arguments[2])
+            self.assertEqual(caught.exception.status, status)
+        with self.assertRaises(ValueError):
+            far.Model(artifact, key=key[:-1])
 
     def test_threads_have_sessions_of_their_own(self):
         inputs = zeros(self.model)

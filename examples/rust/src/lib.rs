@@ -13,8 +13,9 @@
 
 use std::path::Path;
 
+use far_engine::signature::PublicKey;
 pub use far_engine::{Counted, Error, Extent, Input, Port};
-use far_engine::{Session as Engine, SessionOptions};
+use far_engine::{ModelOptions, Session as Engine, SessionOptions, Signed};
 pub use far_tool::image::{Picture, decode};
 
 /// What can fail here.
@@ -31,6 +32,16 @@ impl Model {
     /// It can't be read, isn't sound, or isn't for this machine.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
         far_engine::Model::open(path.as_ref()).map(Model)
+    }
+
+    /// Reads a file that the owner of a public key must have signed (`farc sign`), and proves it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); the key is none; there is no signature of it beside the file, or it doesn't fit.
+    pub fn open_signed(path: impl AsRef<Path>, key: [u8; PublicKey::BYTES]) -> Result<Model> {
+        let signed = Some(Signed { key: PublicKey::new(key)?, signatures: None });
+        let options = ModelOptions { signed, ..ModelOptions::default() };
+        far_engine::Model::open_with(path.as_ref(), &options).map(Model)
     }
 
     /// Proves an artifact in memory, of which it keeps a copy.

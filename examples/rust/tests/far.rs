@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use ed25519_compact::{KeyPair, Seed};
+use far_engine::signature::{Signature, beside, encode};
 use far_format::cpu::{Arch, Features};
 use far_format::meta::{Filter, Image, ImageColor, ImageLayout, Labels, Meta, Normalization, Resize};
 use far_format::plan::{Batch, Dim, Dtype, Operand, Place, Plan, Port, Step, StepOp, Tensor};
@@ -88,4 +90,19 @@ fn the_program_names_what_it_sees() {
     let (status, said) = run(&["model.far", "none.pgm"]);
     assert!(status == Some(1) && said.starts_with("error: "), "{said}");
     assert_eq!(run(&["model.far"]).0, Some(2));
+}
+
+#[test]
+fn only_what_its_maker_signed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.far");
+    let artifact = artifact(Batch::default(), meta());
+    let [maker, other] = [1, 2].map(|seed| KeyPair::from_seed(Seed::new([seed; 32])));
+    fs::write(&path, &artifact).expect("a file");
+    assert!(Model::open_signed(&path, *maker.pk).unwrap_err().to_string().contains("no signature"));
+    let signature = Signature { key: *maker.pk, bytes: *maker.sk.sign(&artifact, None) };
+    fs::write(beside(&path).expect("a path"), encode(&[signature])).expect("a file");
+    assert_eq!(Model::open_signed(&path, *maker.pk).expect("a signed model").name(), "corners");
+    assert!(Model::open_signed(&path, *other.pk).unwrap_err().to_string().contains("another key"));
+    assert!(Model::open_signed(&path, [0; 32]).is_err());
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between a file and its answers. May import: `counted`.
+//! What can go wrong between a file and its answers. May import: `counted`, `signature` (keys).
 
 use std::fmt;
 use std::io;
@@ -8,6 +8,7 @@ use far_format::cpu::{Arch, Features};
 use far_format::plan::Dtype;
 
 use crate::counted::Counted;
+use crate::signature::{Hex, MAX_SIGNATURES, PublicKey};
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,6 +27,16 @@ pub enum ErrorKind {
     Corrupt,
     /// Breaks the specification of the format.
     InvalidArtifact,
+    /// More than the caller accepts.
+    Exceeded,
+    /// Not signed, where a signature is demanded.
+    Unsigned,
+    /// Signatures that aren't as they should be written.
+    SignatureFile,
+    /// Signed by others only.
+    OtherKey,
+    /// Altered after it was signed.
+    Signature,
     /// Compiled for another architecture.
     Architecture,
     /// Needs features that this CPU lacks.
@@ -107,6 +118,30 @@ pub enum Error {
     },
     /// The artifact is refused.
     Artifact(far_format::Error),
+    /// There is no signature, where one is demanded.
+    Unsigned {
+        /// Where it would be; `None` for memory.
+        path: Option<PathBuf>,
+    },
+    /// A file of signatures that isn't one.
+    SignatureFile {
+        /// Its bytes.
+        found: usize,
+    },
+    /// Signed, but not by the key that is demanded.
+    OtherKey {
+        /// That key.
+        expected: PublicKey,
+        /// The key of the first signature, as it says.
+        found: [u8; PublicKey::BYTES],
+    },
+    /// The key's signature doesn't fit the artifact.
+    Signature {
+        /// The key.
+        key: PublicKey,
+    },
+    /// Bytes that are no public key.
+    PublicKey,
     /// The artifact was compiled for another architecture.
     Architecture {
         /// What it is for.
@@ -274,9 +309,14 @@ impl Error {
                 Format::NotAnArtifact => ErrorKind::NotAnArtifact,
                 Format::Version => ErrorKind::Version,
                 Format::Corrupt => ErrorKind::Corrupt,
+                Format::Exceeded => ErrorKind::Exceeded,
                 Format::OutOfMemory => ErrorKind::OutOfMemory,
                 _ => ErrorKind::InvalidArtifact,
             },
+            Error::Unsigned { .. } => ErrorKind::Unsigned,
+            Error::SignatureFile { .. } => ErrorKind::SignatureFile,
+            Error::OtherKey { .. } => ErrorKind::OtherKey,
+            Error::Signature { .. } => ErrorKind::Signature,
             Error::Architecture { .. } => ErrorKind::Architecture,
             Error::Features { .. } => ErrorKind::Features,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
@@ -285,7 +325,8 @@ impl Error {
             | Error::Threads { .. }
             | Error::Cpus { .. }
             | Error::Cpu { .. }
-            | Error::CpusOfPool => ErrorKind::Option,
+            | Error::CpusOfPool
+            | Error::PublicKey => ErrorKind::Option,
             Error::MemorySize { .. } => ErrorKind::MemorySize,
             Error::Cancelled => ErrorKind::Cancelled,
             Error::Spawn { .. } => ErrorKind::Thread,
@@ -305,6 +346,23 @@ impl fmt::Display for Error {
         match self {
             Error::Io { path, source } => write!(f, "can't read `{}`: {source}", path.display()),
             Error::Artifact(error) => write!(f, "{error}"),
+            Error::Unsigned { path: Some(path) } => {
+                write!(f, "no signature: expected one in `{}`, got no such file", path.display())
+            }
+            Error::Unsigned { path: None } => {
+                f.write_str("no signature: expected one with the artifact in memory, got none")
+            }
+            Error::SignatureFile { found } => write!(
+                f,
+                "not a file of signatures: expected 1 to {MAX_SIGNATURES} behind `FARSIG`, got `{found}` other bytes"
+            ),
+            Error::OtherKey { expected, found } => {
+                write!(f, "signed by another key: expected `{expected}`, got `{}`", Hex(found))
+            }
+            Error::Signature { key } => {
+                write!(f, "the signature doesn't fit: expected the bytes that key `{key}` signed, got others")
+            }
+            Error::PublicKey => f.write_str("public key: expected a key of Ed25519, got bytes that are none"),
             Error::Architecture { artifact, host: Some(host) } => {
                 write!(
                     f,

@@ -1,16 +1,19 @@
-//! An artifact that was proved and fits this machine. May import: `call`, `counted`, `storage`, `error`.
+//! An artifact that was proved and fits this machine. May import: `call`, `counted`, `signature`, `storage`,
+//! `error`.
 
+use std::io;
 use std::path::Path;
 
 use far_format::cpu::{Arch, Features};
 use far_format::meta::Meta;
 use far_format::plan::Port;
-use far_format::{CheckedPlan, Header, SECTION_ALIGNMENT};
+use far_format::{Artifact, CheckedPlan, Header, Limits, SECTION_ALIGNMENT};
 
 use crate::call::Extent;
 use crate::counted::Counted;
 use crate::error::{Error, Result};
-use crate::storage::{Weights, map, read};
+use crate::signature::{self, PublicKey};
+use crate::storage::{self, Weights, map, read};
 
 /// A model: immutable, shared by any number of [sessions](crate::Session) and threads.
 #[derive(Debug)]
@@ -28,26 +31,30 @@ impl Model {
     /// The file can't be read, isn't a sound artifact, is for another architecture, or needs features that this CPU
     /// lacks.
     pub fn open(path: &Path) -> Result<Counted<Model>> {
-        let file = map(path)?;
-        let artifact = far_format::read(&file)?;
-        check_machine(&artifact.header)?;
+        Model::open_with(path, &ModelOptions::default())
+    }
+
+    /// As [`open`](Model::open), as the options say.
+    ///
+    /// # Errors
+    /// As [`open`](Model::open); there is no memory for the file; it is more than its limits allow, or not signed as it must be.
+    pub fn open_with(path: &Path, options: &ModelOptions<'_>) -> Result<Counted<Model>> {
+        // What was verified must be what runs, and a mapped file may change.
+        if options.copy || options.signed.is_some() {
+            let file = read(path, &options.limits)?;
+            if let Some(signed) = &options.signed {
+                signed.verify_file(file.bytes(), path)?;
+            }
+            let artifact = prove(file.bytes(), &options.limits)?;
+            let (header, plan) = (artifact.header, artifact.plan);
+            let bytes = file.bytes().len() - artifact.weights.len()..file.bytes().len(); // the last section
+            return Counted::new(Model { header, plan, weights: Weights::Read { file, bytes } });
+        }
+        let file = map(path, &options.limits)?;
+        let artifact = prove(&file, &options.limits)?;
         let (header, plan) = (artifact.header, artifact.plan);
         let bytes = file.len() - artifact.weights.len()..file.len(); // the last section
         Counted::new(Model { header, plan, weights: Weights::Mapped { file, bytes } })
-    }
-
-    /// As [`open`](Model::open), but the file is read into memory: it may be changed or shortened afterwards. It takes the
-    /// memory that a map would share with other processes, and the time to read all of it.
-    ///
-    /// # Errors
-    /// As [`open`](Model::open), and where there is no memory for the file.
-    pub fn read(path: &Path) -> Result<Counted<Model>> {
-        let file = read(path)?;
-        let artifact = far_format::read(file.bytes())?;
-        check_machine(&artifact.header)?;
-        let (header, plan) = (artifact.header, artifact.plan);
-        let bytes = file.bytes().len() - artifact.weights.len()..file.bytes().len(); // the last section
-        Counted::new(Model { header, plan, weights: Weights::Read { file, bytes } })
     }
 
     /// Proves an artifact in memory. Its weights are copied: `bytes` may go afterwards.
@@ -55,8 +62,16 @@ impl Model {
     /// # Errors
     /// As [`open`](Model::open), and where there is no memory for the copy.
     pub fn from_bytes(bytes: &[u8]) -> Result<Counted<Model>> {
-        let artifact = far_format::read(bytes)?;
-        check_machine(&artifact.header)?;
+        Model::from_bytes_with(bytes, &ModelOptions::default())
+    }
+
+    /// As [`from_bytes`](Model::from_bytes), as the options say.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Model::from_bytes); the artifact is more than its limits allow, or not signed as it must be.
+    pub fn from_bytes_with(bytes: &[u8], options: &ModelOptions<'_>) -> Result<Counted<Model>> {
+        options.verify(bytes)?;
+        let artifact = prove(bytes, &options.limits)?;
         let weights = Weights::copy(artifact.weights)?;
         Counted::new(Model { header: artifact.header, plan: artifact.plan, weights })
     }
@@ -66,8 +81,16 @@ impl Model {
     /// # Errors
     /// As [`open`](Model::open), and where `bytes` don't begin on a multiple of 64.
     pub fn from_static(bytes: &'static [u8]) -> Result<Counted<Model>> {
-        let artifact = far_format::read(bytes)?;
-        check_machine(&artifact.header)?;
+        Model::from_static_with(bytes, &ModelOptions::default())
+    }
+
+    /// As [`from_static`](Model::from_static), as the options say.
+    ///
+    /// # Errors
+    /// As [`from_static`](Model::from_static); the artifact is more than its limits allow, or not signed as it must be.
+    pub fn from_static_with(bytes: &'static [u8], options: &ModelOptions<'_>) -> Result<Counted<Model>> {
+        options.verify(bytes)?;
+        let artifact = prove(bytes, &options.limits)?;
         check_alignment(bytes)?;
         let weights = Weights::Static(artifact.weights);
         Counted::new(Model { header: artifact.header, plan: artifact.plan, weights })
@@ -117,6 +140,73 @@ impl Model {
     pub(crate) fn weights(&self) -> &[f32] {
         self.weights.as_slice()
     }
+}
+
+/// How a model is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ModelOptions<'a> {
+    /// A file is read into memory instead of mapped: it may be changed or shortened afterwards. It takes the memory that a map
+    /// would share with other processes, and the time to read all of it.
+    pub copy: bool,
+    /// Who must have signed the artifact; `None`: nobody. A file is then copied too, so that what was verified is what runs.
+    pub signed: Option<Signed<'a>>,
+    /// The most that is accepted.
+    pub limits: Limits,
+}
+
+impl ModelOptions<'_> {
+    /// Whether bytes in memory are signed as they must be.
+    fn verify(&self, bytes: &[u8]) -> Result<()> {
+        let Some(signed) = &self.signed else { return Ok(()) };
+        self.limits.check_file(bytes.len() as u64)?;
+        signed.verify(bytes)
+    }
+}
+
+/// By whom an artifact must be signed, and where the signatures are.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    /// Whose signature is demanded.
+    pub key: PublicKey,
+    /// The contents of the file of signatures; `None`: those of the file beside the artifact's, of its name and `.sig`.
+    pub signatures: Option<&'a [u8]>,
+}
+
+impl Signed<'_> {
+    /// Whether these bytes are signed so.
+    ///
+    /// # Errors
+    /// [`Error::Unsigned`] without signatures, and as [`signature::verify`].
+    pub fn verify(&self, artifact: &[u8]) -> Result<()> {
+        let signatures = self.signatures.ok_or(Error::Unsigned { path: None })?;
+        signature::verify(artifact, signatures, &self.key)
+    }
+
+    /// Whether the bytes that were read from a file are signed so.
+    ///
+    /// # Errors
+    /// [`Error::Unsigned`] without a file of signatures, [`Error::Io`] where it can't be read, and as [`signature::verify`].
+    pub fn verify_file(&self, artifact: &[u8], path: &Path) -> Result<()> {
+        if self.signatures.is_some() {
+            return self.verify(artifact);
+        }
+        let path = signature::beside(path)?;
+        // One more than there may be, so that a longer file is told from one that ends there.
+        match storage::read_first::<{ signature::MAX_FILE_BYTES + 1 }>(&path) {
+            Ok((bytes, len)) => signature::verify(artifact, &bytes[..len], &self.key),
+            Err(Error::Io { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(Error::Unsigned { path: Some(path) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A whole artifact, proved, that this machine may run.
+fn prove<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Artifact<'a>> {
+    let artifact = far_format::read_within(bytes, limits)?;
+    check_machine(&artifact.header)?;
+    Ok(artifact)
 }
 
 /// Whether sections begin where the format's own alignment puts them.

@@ -6,15 +6,17 @@ use std::io::{ErrorKind, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
+use far_format::Limits;
 use memmap2::Mmap;
 
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::system;
 
-/// A whole file in memory.
-pub(crate) fn map(path: &Path) -> Result<Mmap> {
+/// A whole file in memory, within limits.
+pub(crate) fn map(path: &Path, limits: &Limits) -> Result<Mmap> {
     let file = system::open(path)?;
+    limits.check_file(file.metadata().map_or(0, |metadata| metadata.len()))?;
     // SAFETY: the map is read only; that nobody changes the file while it is mapped is the caller's duty, stated at
     // `Model::open`, as with every program and shared library that the system maps.
     unsafe { Mmap::map(&file) }.or_else(|source| {
@@ -26,19 +28,35 @@ pub(crate) fn map(path: &Path) -> Result<Mmap> {
     })
 }
 
-/// A whole file, read into memory of our own, and its length.
-pub(crate) fn read(path: &Path) -> Result<Whole> {
+/// A whole file within limits, read into memory of our own.
+pub(crate) fn read(path: &Path, limits: &Limits) -> Result<Whole> {
     let mut file = system::open(path)?;
     let error = |source| Ok::<_, Error>(Error::Io { path: system::copy(path)?, source });
     let len = match file.metadata() {
         Ok(metadata) => usize::try_from(metadata.len()).unwrap_or(usize::MAX),
         Err(source) => return Err(error(source)?),
     };
+    limits.check_file(len as u64)?;
     let mut memory = Buffer::new(len.div_ceil(size_of::<f32>()), "the file")?;
     match file.read_exact(&mut as_bytes_mut(memory.as_mut_slice())[..len]) {
         Ok(()) => Ok(Whole { memory, len }),
         Err(source) => Err(error(source)?), // shortened meanwhile, for example
     }
+}
+
+/// The first `N` bytes of a file, and how many there are.
+pub(crate) fn read_first<const N: usize>(path: &Path) -> Result<([u8; N], usize)> {
+    let mut file = system::open(path)?;
+    let (mut bytes, mut len) = ([0; N], 0);
+    while len < N {
+        match file.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(count) => len += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::Io { path: system::copy(path)?, source }),
+        }
+    }
+    Ok((bytes, len))
 }
 
 /// A file in memory of our own.

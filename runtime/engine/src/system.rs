@@ -63,11 +63,17 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 
 /// A path's copy.
 pub(crate) fn copy(path: &Path) -> Result<PathBuf> {
+    copy_with(path, "")
+}
+
+/// A path's copy with something behind its name.
+pub(crate) fn copy_with(path: &Path, suffix: &str) -> Result<PathBuf> {
     let bytes = path.as_os_str().as_bytes();
     let mut copy = Vec::new();
     // One more, for the NUL that C wants.
-    copy.try_reserve_exact(bytes.len() + 1).map_err(|_| out_of_memory(path))?;
+    copy.try_reserve_exact(bytes.len() + suffix.len() + 1).map_err(|_| out_of_memory(path))?;
     copy.extend_from_slice(bytes);
+    copy.extend_from_slice(suffix.as_bytes());
     Ok(PathBuf::from(OsString::from_vec(copy)))
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{everything, host, noise, run};
-use far_engine::{Error, ErrorKind, Model, Session, SessionOptions};
+use far_engine::{Error, ErrorKind, Model, ModelOptions, Session, SessionOptions};
 use far_format::cpu::{Arch, Features};
 
 #[test]
@@ -43,7 +43,8 @@ fn from_files() {
     let path = std::env::temp_dir().join(format!("far-machine-{}.far", std::process::id()));
     let (x, artifact) = (noise(9, 64), everything().artifact());
     let expected = run(&mut Session::new(everything().model(), &SessionOptions::default()).unwrap(), &[&x]);
-    for open in [Model::open, Model::read] {
+    for copy in [false, true] {
+        let open = |path: &_| Model::open_with(path, &ModelOptions { copy, ..ModelOptions::default() });
         std::fs::write(&path, &artifact).unwrap();
         let model = open(&path).unwrap();
         assert_eq!(model.weight_bytes(), everything().model().weight_bytes());

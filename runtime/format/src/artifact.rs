@@ -9,6 +9,7 @@ use crate::check::{self, CheckedPlan};
 use crate::cpu::{Arch, Features};
 use crate::error::{Error, Result, Section};
 use crate::layout::{Activation, Precision};
+use crate::limits::Limits;
 use crate::meta::{Filter, Image, ImageColor, ImageLayout, Info, Labels, Meta, Normalization, Resize};
 use crate::plan::{
     Attention, Batch, Dim, Dtype, Embed, Gemm, GemmGroup, LayerNorm, Lstm, LstmUnit, Operand, Patches, Place,
@@ -36,6 +37,9 @@ const SECTIONS: [(Section, u32, usize); 3] = [
 
 /// Bytes of the header: fixed fields, table, checksum.
 const HEADER_BYTES: usize = 32 + SECTIONS.len() * 24 + 4;
+
+/// Where in the header the file's length is.
+const LENGTH_OFFSET: usize = 24;
 
 /// What [`write()`] needs.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +132,15 @@ pub fn write(parts: &ArtifactParts<'_>) -> Result<Vec<u8>> {
 /// # Errors
 /// Anything that breaks the specification; nothing is taken on trust.
 pub fn read(file: &[u8]) -> Result<Artifact<'_>> {
+    read_within(file, &Limits::default())
+}
+
+/// As [`read`], and refuses what is more than the caller accepts before it is proved.
+///
+/// # Errors
+/// As [`read`], and [`Error::Exceeded`].
+pub fn read_within<'a>(file: &'a [u8], limits: &Limits) -> Result<Artifact<'a>> {
+    limits.check_file(file.len() as u64)?;
     if !file.starts_with(&MAGIC) {
         return Err(Error::Magic);
     }
@@ -207,9 +220,25 @@ pub fn read(file: &[u8]) -> Result<Artifact<'_>> {
     let mut from = Decoder::new(Section::Plan, plan);
     let plan = Plan { model, meta, ..Plan::take(&mut from)? };
     from.finish()?;
+    limits.check_plan(&plan)?;
     let plan = CheckedPlan::new(plan, arch, weights.len())?;
     check_needs(&plan, arch, features)?;
     Ok(Artifact { header: Header { version, arch, features, target }, plan, weights })
+}
+
+/// Whether a file is as long as its header says, as far as the header is whole: tells a file that was cut from one that was
+/// altered otherwise.
+///
+/// # Errors
+/// [`Error::Length`].
+pub fn check_length(file: &[u8]) -> Result<()> {
+    let length = |expected: u64| Error::Length { expected, found: file.len() as u64 };
+    let head = file.get(..HEADER_BYTES).ok_or_else(|| length(HEADER_BYTES as u64))?;
+    let (covered, checksum) = head.split_at(HEADER_BYTES - 4);
+    let mut from = Decoder::new(Section::Header, &covered[LENGTH_OFFSET..]);
+    let stated = u64::take(&mut from)?;
+    let whole = crc32fast::hash(covered) == u32::take(&mut Decoder::new(Section::Header, checksum))?;
+    if whole && stated != file.len() as u64 { Err(length(stated)) } else { Ok(()) }
 }
 
 /// Offsets of sections of these lengths; `None` where they can't be counted.

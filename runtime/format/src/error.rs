@@ -1,9 +1,10 @@
-//! What can be wrong with an artifact, with the values that say so. May import: `cpu`, `plan`, `region`.
+//! What can be wrong with an artifact, with the values that say so. May import: `cpu`, `limits`, `plan`, `region`.
 
 use alloc::string::String;
 use core::fmt;
 
 use crate::artifact::VERSION;
+use crate::limits::Limit;
 use crate::plan::Dtype;
 use crate::region::Region;
 
@@ -46,6 +47,8 @@ pub enum ErrorKind {
     Corrupt,
     /// Breaks the specification, though its checksums hold.
     Invalid,
+    /// More than the caller accepts.
+    Exceeded,
     /// Memory is short.
     OutOfMemory,
 }
@@ -127,6 +130,15 @@ pub enum Error {
         field: &'static str,
         /// What is wrong with it.
         problem: Problem,
+    },
+    /// Sound so far, but more than the caller accepts.
+    Exceeded {
+        /// Of what.
+        limit: Limit,
+        /// The caller's most.
+        most: u64,
+        /// The artifact's.
+        found: u64,
     },
     /// An allocation failed.
     OutOfMemory {
@@ -235,6 +247,7 @@ impl Error {
             Error::Magic => ErrorKind::NotAnArtifact,
             Error::Version { .. } => ErrorKind::Version,
             Error::Length { .. } | Error::Checksum { .. } => ErrorKind::Corrupt,
+            Error::Exceeded { .. } => ErrorKind::Exceeded,
             Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             _ => ErrorKind::Invalid,
         }
@@ -274,6 +287,9 @@ impl fmt::Display for Error {
                 write!(f, "{section}: `{field}`: expected UTF-8 text without control characters")
             }
             Error::Plan { subject, field, problem } => write!(f, "{subject}: `{field}` {problem}"),
+            Error::Exceeded { limit, most, found } => {
+                write!(f, "more {limit} than accepted: expected at most `{most}`, got `{found}`")
+            }
             Error::OutOfMemory { bytes } => write!(f, "out of memory: can't allocate `{bytes}` bytes"),
         }
     }

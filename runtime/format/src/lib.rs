@@ -12,13 +12,16 @@ mod check;
 pub mod cpu;
 mod error;
 pub mod layout;
+mod limits;
 pub mod meta;
 pub mod plan;
 mod region;
 
 pub use artifact::{
-    Artifact, ArtifactParts, Header, MAGIC, SECTION_ALIGNMENT, VERSION, WEIGHTS_ALIGNMENT, read, write,
+    Artifact, ArtifactParts, Header, MAGIC, SECTION_ALIGNMENT, VERSION, WEIGHTS_ALIGNMENT, check_length,
+    read, read_within, write,
 };
 pub use check::{ALIGNMENT, CheckedPlan, MAX_ARENA_BYTES, MAX_BATCH, MAX_PORT_ELEMENTS};
 pub use error::{Error, ErrorKind, Problem, Result, Section, Subject};
+pub use limits::{Limit, Limits};
 pub use region::{Region, Space};

@@ -31,6 +31,13 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A file that holds no public key.
+    Key {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: &'static str,
+    },
     /// An array doesn't fit its port.
     Shape {
         /// The port.
@@ -93,6 +100,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Usage(_) => Some("`far --help` lists commands and options"),
+            Error::Key { .. } => Some("give the `.pub` file that `farc keygen` wrote"),
             Error::NoImage => Some(
                 "compile it with `--meta`, whose `image` says so, or give `--input` numbers in a .npy file",
             ),
@@ -102,6 +110,12 @@ impl Error {
                     Some("compile the model for a target that this CPU satisfies; see `far doctor`")
                 }
                 ErrorKind::Corrupt => Some("copy the file again"),
+                ErrorKind::Unsigned => Some("sign it with `farc sign`, and copy the file of signatures too"),
+                ErrorKind::SignatureFile => Some("copy the file of signatures again"),
+                ErrorKind::OtherKey => Some("use the key of who signed it, or sign it with `farc sign`"),
+                ErrorKind::Signature => {
+                    Some("copy artifact and signatures again; if that doesn't help, somebody changed one")
+                }
                 _ => None,
             },
             _ => None,
@@ -117,6 +131,7 @@ impl fmt::Display for Error {
                 write!(f, "can't {} `{}`: {source}", if *write { "write" } else { "read" }, path.display())
             }
             Error::Array { path, message } => write!(f, "`{}`: {message}", path.display()),
+            Error::Key { path, message } => write!(f, "`{}`: {message}", path.display()),
             Error::Shape { port, expected, found } => {
                 write!(f, "input `{port}`: expected shape `{expected}`, got `{found}`")
             }

@@ -1,6 +1,6 @@
 //! What `far`, the board's own command, is made of; the compiler's command shares it: arrays in files ([`npy`]), runs
 //! over a batch ([`batch`]), from files to files ([`mod@run`]), photographs ([`image`]) and classes ([`classify`]), timing
-//! ([`mod@bench`]), what an artifact says ([`info`]) and whether it is right ([`verify`]), and what this machine is
+//! ([`mod@bench`]), what an artifact says ([`info`]), whether it is right ([`verify`]) and who made it ([`signature`]), and what this machine is
 //! ([`machine`], [`doctor`]).
 //! May import: `far_engine`, `far_format`, `far_kernels`.
 
@@ -16,6 +16,7 @@ pub mod json;
 pub mod machine;
 pub mod npy;
 pub mod run;
+pub mod signature;
 pub mod verify;
 
 pub use error::{Error, Result};

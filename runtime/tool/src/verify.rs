@@ -1,6 +1,7 @@
 //! Whether an artifact is sound, and whether it answers what it should. May import: `batch`, `json`, `npy`, `error`.
 
 use far_engine::Session;
+use far_engine::signature::PublicKey;
 use far_format::Artifact;
 
 use crate::batch::{self, Size};
@@ -40,6 +41,8 @@ pub struct Comparison {
 /// All that `far verify` found.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// Who signed the file, where that was demanded.
+    pub signed: Option<PublicKey>,
     /// Of the file.
     pub sound: Sound,
     /// Of its outputs, where there is a reference.
@@ -128,6 +131,7 @@ impl Report {
             ])
         });
         Json::Object(vec![
+            ("signed_by", self.signed.map_or(Json::Null, |key| Json::Text(key.to_string()))),
             ("sound", true.into()),
             ("bytes", self.sound.bytes.into()),
             ("steps", self.sound.steps.into()),
@@ -141,7 +145,11 @@ impl Report {
     /// For people.
     pub fn text(&self) -> String {
         let Sound { bytes, steps, tensors } = self.sound;
-        let mut text = format!(
+        let mut text = match self.signed {
+            Some(key) => format!("signed   by {key}: every byte\n"),
+            None => String::new(),
+        };
+        text += &format!(
             "sound    {bytes} bytes, all checksums match; {steps} steps over {tensors} tensors keep every rule of the format\n"
         );
         for comparison in &self.comparisons {

@@ -7,7 +7,9 @@ pub(crate) mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ed25519_compact::{KeyPair, Seed};
 use far_abi_check::{capi, cc, libraries, succeed};
+use far_engine::signature::{Signature, encode};
 use tempfile::TempDir;
 
 pub(crate) const STRICT: &[&str] = &["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -15,7 +17,7 @@ pub(crate) const STRICT: &[&str] = &["-std=c99", "-O1", "-g", "-Wall", "-Wextra"
 /// What a program links that links `libfar.a`, as the header says.
 pub(crate) const SYSTEM: &[&str] = &["-lpthread", "-lm", "-ldl"];
 
-/// A folder with the artifacts, and with the programs that are built in it.
+/// A folder with the artifacts, the public keys of two and their signatures, and with the programs that are built in it.
 pub(crate) struct Bench {
     folder: TempDir,
 }
@@ -30,6 +32,24 @@ impl Bench {
             ("image.far", common::image_artifact()),
         ] {
             std::fs::write(folder.path().join(name), bytes).expect("an artifact can be written");
+        }
+        for (who, seed) in [("maker", 1), ("other", 2)] {
+            let pair = KeyPair::from_seed(Seed::new([seed; 32]));
+            let write = |name: &str, bytes: &[u8]| {
+                std::fs::write(folder.path().join(name), bytes).expect("a file can be written");
+            };
+            let sign = |artifact: Vec<u8>| {
+                encode(&[Signature { key: *pair.pk, bytes: *pair.sk.sign(artifact, None) }])
+            };
+            write(&format!("{who}.pub"), &*pair.pk);
+            match who {
+                "maker" => {
+                    write("fixture.far.sig", &sign(common::artifact()));
+                    write("image.far.sig", &sign(common::image_artifact()));
+                    write("wide.far.sig", &sign(common::wide_artifact()));
+                }
+                _ => write("other.sig", &sign(common::artifact())),
+            }
         }
         Bench { folder }
     }

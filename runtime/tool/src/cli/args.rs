@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use far_engine::{MAX_THREADS, Model, Session, SessionOptions};
+use far_engine::signature::PublicKey;
+use far_engine::{MAX_THREADS, Model, ModelOptions, Session, SessionOptions, Signed};
 use far_tool::bench::{self, Options};
 use far_tool::run::Files;
-use far_tool::{Error, Result};
+use far_tool::{Error, Result, signature};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
@@ -23,6 +24,8 @@ pub(crate) struct Args {
     pub(crate) json: bool,
     pub(crate) golden: Vec<PathBuf>,
     pub(crate) tolerance: f64,
+    /// Who must have signed the model, and its signatures beside it.
+    pub(crate) signed: Option<Signed<'static>>,
     session: SessionOptions,
 }
 
@@ -40,6 +43,7 @@ impl Args {
             json: false,
             golden: Vec::new(),
             tolerance: far_tool::verify::TOLERANCE,
+            signed: None,
             session: SessionOptions::default(),
         };
         while let Some(arg) = parser.next().map_err(usage)? {
@@ -57,6 +61,10 @@ impl Args {
                 Long("output") => args.outputs.push(parser.value().map_err(usage)?),
                 Long("image") => args.images.push(parser.value().map_err(usage)?.into()),
                 Long("top") => args.top = number("--top", parser, 1, 1000)?,
+                Long("key") => {
+                    let key = signature::public_key(Path::new(&parser.value().map_err(usage)?))?;
+                    args.signed = Some(Signed { key, signatures: None });
+                }
                 Long("threads") => args.session.threads = number("--threads", parser, 0, MAX_THREADS)?,
                 Long("batch") => {
                     args.bench.size.batch =
@@ -103,9 +111,20 @@ impl Args {
     pub(crate) fn open(&self) -> Result<(Session, Duration)> {
         bench::keep_caller(&self.session.cpus)?;
         let start = Instant::now();
-        let session = Model::open(self.model()).and_then(|model| Session::new(model, &self.session));
+        let options = ModelOptions { signed: self.signed, ..ModelOptions::default() };
+        let model = Model::open_with(self.model(), &options);
+        let session = model.and_then(|model| Session::new(model, &self.session));
         let session = session.map_err(|error| model_error(self.model(), error))?;
         Ok((session, start.elapsed()))
+    }
+}
+
+impl Args {
+    /// Whether the model's bytes are signed as they must be; by which key, where any is demanded.
+    pub(crate) fn verify(&self, model: &[u8]) -> Result<Option<PublicKey>> {
+        let Some(signed) = &self.signed else { return Ok(None) };
+        signed.verify_file(model, self.model()).map_err(|error| model_error(self.model(), error))?;
+        Ok(Some(signed.key))
     }
 }
 

@@ -10,14 +10,30 @@ use super::args::{Args, model_error};
 
 pub(crate) fn run(args: &Args) -> Result<Reply> {
     let bytes = super::read(args.model())?;
+    let signed = args.verify(&bytes)?;
+    let signatures = install::signatures(args.model())?;
     Model::from_bytes(&bytes).map_err(|error| model_error(args.model(), error))?;
     let place = install::place(args.model(), args.target());
-    install::write(&place, &bytes)?;
+    install::replace(&place, &bytes, &signatures)?;
     let (file, size) = (place.display().to_string(), bytes.len());
-    let json = || Json::Object(vec![("file", file.as_str().into()), ("bytes", size.into())]);
+    let json = || {
+        let signed = signed.map_or(Json::Null, |key| Json::Text(key.to_string()));
+        let count = signatures.len().into();
+        Json::Object(vec![
+            ("file", file.as_str().into()),
+            ("bytes", size.into()),
+            ("signatures", count),
+            ("signed_by", signed),
+        ])
+    };
+    let with = match (signed, signatures.len()) {
+        (Some(key), _) => format!(", signed by {key}"),
+        (None, 0) => String::new(),
+        (None, _) => ", and its signatures, which nobody checked".into(),
+    };
     Ok(Reply::good(if args.json {
         format!("{}\n", json())
     } else {
-        format!("installed `{file}`, {size} bytes\n")
+        format!("installed `{file}`, {size} bytes{with}\n")
     }))
 }

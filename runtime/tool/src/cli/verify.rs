@@ -8,6 +8,7 @@ use super::args::{Args, model_error};
 
 pub(crate) fn run(args: &Args) -> Result<Reply> {
     let file = super::read(args.model())?;
+    let signed = args.verify(&file)?;
     let artifact = far_format::read(&file).map_err(|error| model_error(args.model(), error))?;
     let sound = Sound::of(&artifact, file.len());
     let mut comparisons = Vec::new();
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<Reply> {
         let (mut session, _) = args.open()?;
         comparisons = verify::golden(&mut session, arrays, &golden)?;
     }
-    let report = Report { sound, comparisons, tolerance: args.tolerance };
+    let report = Report { signed, sound, comparisons, tolerance: args.tolerance };
     let text = if args.json { format!("{}\n", report.json()) } else { report.text() };
     Ok(Reply { text, good: report.passed() })
 }

@@ -32,6 +32,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use read::MaskLimits;
+
 /// The masks of a model, by the names in their file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Masks {

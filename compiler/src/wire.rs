@@ -57,8 +57,9 @@ impl Message {
     }
 }
 
-/// Deepest nesting of messages: a graph in a node's attribute is refused later, with a better error.
-const MAX_DEPTH: usize = 24;
+/// Deepest nesting of messages, unless the caller says otherwise: a graph in a node's attribute is refused later, with a better
+/// error.
+pub(crate) const DEPTH: usize = 24;
 
 /// What a file may be made of.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,8 @@ pub(crate) struct Limits {
     pub(crate) parts: usize,
     /// Most numbers that the decoder widens: a byte of the file can become eight of memory.
     pub(crate) numbers: usize,
+    /// Deepest nesting of messages.
+    pub(crate) depth: usize,
 }
 
 /// Refuses a file that exceeds the limits. One that is broken is left to the decoder.
@@ -89,10 +92,11 @@ pub(crate) fn check(bytes: &[u8], limits: Limits) -> Result<()> {
                 take(&mut left.numbers, numbers, limits.numbers, "numbers")?;
             }
             if let Some(inner) = message.field(number) {
-                if depth == MAX_DEPTH {
+                if depth >= limits.depth {
                     return Err(Error::new(ErrorKind::LimitExceeded, "the model is nested too deeply")
-                        .expected(format!("at most {MAX_DEPTH} levels"))
-                        .got("more"));
+                        .expected(format!("at most {} levels", limits.depth))
+                        .got("more")
+                        .hint("`--limit depth=N` accepts more"));
                 }
                 pending.push((inner, depth + 1, content));
             }
@@ -106,6 +110,7 @@ fn take(left: &mut usize, count: usize, max: usize, what: &str) -> Result<()> {
         Error::new(ErrorKind::LimitExceeded, "the model is made of too many parts")
             .expected(format!("at most {max} {what}"))
             .got("more")
+            .hint("`--limit nodes=N` accepts more: the parts of a model are limited in proportion")
     })?;
     Ok(())
 }
@@ -172,7 +177,7 @@ mod tests {
         ModelProto { graph: Some(graph), ..Default::default() }.encode_to_vec()
     }
 
-    const LIMITS: Limits = Limits { parts: 1 << 16, numbers: 1 << 16 };
+    const LIMITS: Limits = Limits { parts: 1 << 16, numbers: 1 << 16, depth: DEPTH };
 
     fn limited(bytes: &[u8], limits: Limits) -> Error {
         let error = check(bytes, limits).unwrap_err();

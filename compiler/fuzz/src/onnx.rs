@@ -10,13 +10,7 @@ use super::protobuf;
 
 /// Small enough that every case is quick.
 fn limits() -> ImportOptions {
-    ImportOptions {
-        max_bytes: 64 << 10,
-        max_nodes: 512,
-        max_elements: 1 << 14,
-        max_tokens: None,
-        batch: None,
-    }
+    ImportOptions { max_bytes: 64 << 10, max_nodes: 512, max_elements: 1 << 14, ..ImportOptions::default() }
 }
 
 /// The same for models that leave sizes open.

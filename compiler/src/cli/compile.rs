@@ -8,7 +8,6 @@ use std::time::Instant;
 use clap::{Arg, ArgAction, ArgMatches};
 use farc::emit::{self, Form, Output};
 use farc::error::{Error, ErrorKind, Result};
-use farc::masks::Masks;
 use farc::meta::Description;
 use farc::onnx::ImportOptions;
 use farc::passes::{PASSES, PassOptions};
@@ -124,8 +123,9 @@ pub(super) fn run(args: Args, matches: Option<&ArgMatches>, json: bool) -> Resul
         }
     }
     let model = args.external.read(&args.model)?;
-    let masks = args.masks.as_deref().map(Masks::read).transpose()?;
-    let import = ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
+    let masks = args.masks.as_deref().map(|path| args.external.masks(path)).transpose()?;
+    let import =
+        ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..args.external.import_options() };
     let f16_arithmetic = if args.no_f16_arithmetic { F16Arithmetic::Never } else { F16Arithmetic::Auto };
     let dtype = DtypeOptions { dtype: args.dtype, dtype_for: args.dtype_for, f16_arithmetic };
     let meta = args.meta.as_deref().map(Description::read).transpose()?;

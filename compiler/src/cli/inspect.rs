@@ -6,7 +6,7 @@ use far_format::layout::Precision;
 use far_format::plan::StepOp;
 use farc::error::{Error, ErrorKind, Result};
 use farc::ir::text::{self, Detail};
-use farc::masks::{MaskReport, Masks};
+use farc::masks::MaskReport;
 use farc::onnx::{self, ImportOptions, Imported, ModelInfo, TensorInfo};
 use farc::report;
 
@@ -106,7 +106,7 @@ fn detail(op: &StepOp) -> String {
 
 fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
     let options =
-        ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..ImportOptions::default() };
+        ImportOptions { max_tokens: args.max_tokens, batch: args.batch, ..args.external.import_options() };
     if args.ir {
         let graph = onnx::import(bytes, &options)?;
         let text = text::print(&graph, Detail::Summary);
@@ -114,11 +114,12 @@ fn model(args: &Args, bytes: &[u8], json: bool) -> Result<String> {
     }
     if args.why {
         let target = args.target.as_deref().unwrap_or("host");
-        return why::run(bytes, options, args.masks.as_deref(), target, json);
+        let masks = args.masks.as_deref().map(|path| Ok((path, args.external.masks(path)?))).transpose()?;
+        return why::run(bytes, options, masks, target, json);
     }
     if let Some(path) = &args.masks {
         let Imported { mut graph, origins } = onnx::import_parameters(bytes, &options)?;
-        let report = Masks::read(path)?.apply(&mut graph, &origins).map_err(|e| e.in_file(path))?;
+        let report = args.external.masks(path)?.apply(&mut graph, &origins).map_err(|e| e.in_file(path))?;
         return Ok(match json {
             true => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
             false => matches(&report),

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use farc::emit;
 use farc::error::{Error, ErrorKind, Result};
-use farc::onnx::ImportOptions;
 use farc::precision::Dtype;
 use farc::prune::{self, Goal, Importance, Options, Part, Report, Row};
 use farc::target::Target;
@@ -114,8 +113,13 @@ pub(super) fn run(args: &Args, json: bool) -> Result<Reply> {
     let target = Target::resolve(args.target.as_deref().unwrap_or("host"))?;
     let model = args.external.read(&args.model)?;
     let importance = if args.absolute { Importance::Absolute } else { Importance::Relative };
-    let options =
-        Options { goal, importance, mlp: args.mlp, dtype: args.dtype, import: ImportOptions::default() };
+    let options = Options {
+        goal,
+        importance,
+        mlp: args.mlp,
+        dtype: args.dtype,
+        import: args.external.import_options(),
+    };
     let progress = Progress::new(json, format!("pruning {} for {}", args.model.display(), target.name));
     let pruned = prune::prune(&model, &target, &options).map_err(|e| e.in_file(&args.model))?;
     drop(progress);

@@ -126,8 +126,9 @@ fn against(
 /// other containers and other names are brought into that form.
 fn masks(args: &Args, path: &Path, model: &[u8]) -> Result<Vec<u8>> {
     let in_masks = |e: Error| e.in_file(path);
-    let bytes = super::read(path, "mask file")?;
-    let masks = Masks::from_bytes(&bytes).map_err(in_masks)?;
+    let limits = args.external.mask_limits();
+    let bytes = limits.read(path)?;
+    let masks = Masks::from_bytes_within(&bytes, &limits).map_err(in_masks)?;
     let Imported { mut graph, origins } =
         onnx::import_parameters(model, &import_options(args)?).map_err(|e| e.in_file(&args.model))?;
     let expanded = masks.expanded(&graph, &origins).map_err(in_masks)?;
@@ -148,7 +149,7 @@ fn import_options(args: &Args) -> Result<ImportOptions> {
         .map_err(|e| Error::new(ErrorKind::BadArtifact, format!("the artifact is refused: {e}")))?
         .plan;
     let max_tokens = (plan.tokens > 0).then_some(plan.tokens as usize);
-    Ok(ImportOptions { max_tokens, ..ImportOptions::default() })
+    Ok(ImportOptions { max_tokens, ..args.external.import_options() })
 }
 
 /// `[NAME=]FILE`; a file of that whole name goes before a name.

@@ -16,16 +16,16 @@ use super::show;
 pub(super) fn run(
     model: &[u8],
     import: ImportOptions,
-    masks: Option<&Path>,
+    masks: Option<(&Path, Masks)>,
     target: &str,
     json: bool,
 ) -> Result<String> {
     let target = Target::resolve(target)?;
-    let read = masks.map(Masks::read).transpose()?;
+    let (path, masks) = masks.unzip();
     let options = Options { import, ..Options::default() };
     let report =
-        compile(model, read.as_ref(), &target, &options).map(|compiled| compiled.report).map_err(|e| {
-            match masks {
+        compile(model, masks.as_ref(), &target, &options).map(|compiled| compiled.report).map_err(|e| {
+            match path {
                 Some(path) if e.kind == ErrorKind::BadMask => e.in_file(path),
                 _ => e,
             }

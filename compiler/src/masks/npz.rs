@@ -17,15 +17,8 @@ const SIGNATURES: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 /// Most arrays of a file.
 const MAX_ENTRIES: usize = 1 << 16;
 
-/// Most bytes of all arrays together, unpacked.
-const MAX_BYTES: u64 = 1 << 30;
-
 pub(super) fn is_npz(bytes: &[u8]) -> bool {
     SIGNATURES.iter().any(|signature| bytes.starts_with(signature))
-}
-
-pub(super) fn read(bytes: &[u8]) -> Result<Masks> {
-    read_within(bytes, MAX_BYTES)
 }
 
 /// Reads a file whose arrays are at most `limit` bytes unpacked.
@@ -48,6 +41,7 @@ pub(super) fn read_within(bytes: &[u8], limit: u64) -> Result<Masks> {
             0 => Error::new(ErrorKind::LimitExceeded, "the arrays of the npz file are too large")
                 .expected(format!("at most `{limit}` bytes unpacked"))
                 .got("more")
+                .hint("`--limit unpacked-mask-bytes=N` accepts more")
                 .at_node(&name),
             _ => error.at_node(&name),
         })?;

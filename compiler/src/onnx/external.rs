@@ -136,6 +136,7 @@ impl Files {
             Error::new(ErrorKind::LimitExceeded, "the model and its external data are too large")
                 .expected(format!("at most {} bytes", self.max))
                 .got("more")
+                .hint("`--limit model-bytes=N` accepts more")
         })?;
         file.seek(SeekFrom::Start(offset)).map_err(io)?;
         let mut data = Vec::with_capacity(needed);

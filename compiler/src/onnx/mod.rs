@@ -33,6 +33,7 @@ pub use info::{ModelInfo, TensorInfo, inspect};
 
 use crate::error::Result;
 use crate::ir::{Graph, Origins};
+use crate::wire;
 
 /// Sizes that the model leaves open, and limits on what is accepted.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct ImportOptions {
     pub max_nodes: usize,
     /// Most elements of all its constants together, and of any tensor that is computed from them.
     pub max_elements: usize,
+    /// Deepest nesting of the file's messages.
+    pub max_depth: usize,
     /// Most tokens of a call, where the model leaves their number open.
     pub max_tokens: Option<usize>,
     /// Elements of a batch: the most where the model leaves their number open, else exactly so many.
@@ -55,6 +58,7 @@ impl Default for ImportOptions {
             max_bytes: i32::MAX as usize,
             max_nodes: 1 << 16,
             max_elements: 1 << 29,
+            max_depth: wire::DEPTH,
             max_tokens: None,
             batch: None,
         }

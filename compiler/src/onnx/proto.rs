@@ -46,9 +46,9 @@ pub(super) struct Model {
 
 /// Parses the file and nothing more.
 pub(super) fn parse(bytes: &[u8], options: &ImportOptions) -> Result<(ModelProto, GraphProto)> {
-    limit("the file is too large", bytes.len(), options.max_bytes, "bytes")?;
+    limit("the file is too large", bytes.len(), options.max_bytes, "bytes", "model-bytes")?;
     let parts = options.max_nodes.saturating_mul(PARTS_PER_NODE);
-    wire::check(bytes, wire::Limits { parts, numbers: NUMBERS })?;
+    wire::check(bytes, wire::Limits { parts, numbers: NUMBERS, depth: options.max_depth })?;
     let mut model = ModelProto::decode(bytes).map_err(|e| {
         Error::new(ErrorKind::BrokenModel, format!("not a readable ONNX model: {e}"))
             .hint("check that the file is a complete `.onnx` file")
@@ -57,7 +57,7 @@ pub(super) fn parse(bytes: &[u8], options: &ImportOptions) -> Result<(ModelProto
         Error::new(ErrorKind::BrokenModel, "the model has no graph")
             .hint("check that the file is a complete `.onnx` file")
     })?;
-    limit("the model has too many nodes", graph.node.len(), options.max_nodes, "nodes")?;
+    limit("the model has too many nodes", graph.node.len(), options.max_nodes, "nodes", "nodes")?;
     Ok((model, graph))
 }
 
@@ -103,13 +103,14 @@ pub(super) fn duplicate(name: &str) -> Error {
     Error::new(ErrorKind::BrokenModel, format!("the name `{name}` is given twice")).at_field(name)
 }
 
-fn limit(what: &str, got: usize, max: usize, unit: &str) -> Result<()> {
+fn limit(what: &str, got: usize, max: usize, unit: &str, name: &str) -> Result<()> {
     if got <= max {
         return Ok(());
     }
     Err(Error::new(ErrorKind::LimitExceeded, what)
         .expected(format!("at most {max} {unit}"))
-        .got(got.to_string()))
+        .got(got.to_string())
+        .hint(format!("`--limit {name}=N` accepts more")))
 }
 
 fn opset(model: &ModelProto) -> Result<i64> {
@@ -133,7 +134,7 @@ fn constants(tensors: Vec<TensorProto>, options: &ImportOptions) -> Result<HashM
     for proto in tensors {
         let elements = tensor::elements(&tensor::shape(&proto.dims)?).map_err(|e| e.at_field(&proto.name))?;
         total = total.saturating_add(elements);
-        limit("the model has too many parameters", total, options.max_elements, "elements")?;
+        limit("the model has too many parameters", total, options.max_elements, "elements", "elements")?;
         if proto.name.is_empty() {
             return Err(Error::new(ErrorKind::BrokenModel, "a constant has no name"));
         }

@@ -312,7 +312,8 @@ pub(super) fn check_size(dims: &[usize], max: usize) -> Result<()> {
     }
     Err(Error::new(ErrorKind::LimitExceeded, "a tensor is too large")
         .expected(format!("at most {max} elements"))
-        .got(format!("{dims:?}")))
+        .got(format!("{dims:?}"))
+        .hint("`--limit elements=N` accepts more"))
 }
 
 /// The indices that a slice of an axis of `size` takes.

@@ -40,7 +40,7 @@ pub use trace::Fused;
 /// Operator sets whose operators are known here.
 const OPSETS: std::ops::RangeInclusive<i64> = 11..=25;
 /// What a file may be made of: more than any exporter writes.
-const LIMITS: wire::Limits = wire::Limits { parts: 1 << 22, numbers: 1 << 27 };
+const LIMITS: wire::Limits = wire::Limits { parts: 1 << 22, numbers: 1 << 27, depth: wire::DEPTH };
 /// Most elements of all values that live at one time, the constants apart.
 const MAX_LIVE: usize = 1 << 29;
 

@@ -323,7 +323,8 @@ impl Importer {
         if self.graph.nodes.len() >= self.max_nodes {
             return Err(Error::new(ErrorKind::LimitExceeded, "the model becomes too many operations")
                 .expected(format!("at most {}", self.max_nodes))
-                .got("more"));
+                .got("more")
+                .hint("`--limit nodes=N` accepts more"));
         }
         let output = self.graph.add_value(&self.path.text, Shape::Matrix { rows, cols });
         self.graph.nodes.push(ir::Node { name: self.path.text.clone(), op, inputs, output });
@@ -356,6 +357,7 @@ impl Importer {
             Error::new(ErrorKind::LimitExceeded, "the constants that the model computes are too large")
                 .expected(format!("at most {} elements", self.max_elements.saturating_mul(BUDGET)))
                 .got("more")
+                .hint("`--limit elements=N` accepts more")
         })?;
         Ok(())
     }

@@ -38,6 +38,8 @@ const TABLE_WORK: f64 = 5.0;
 const RESIDUAL_WORK: f64 = 1.0;
 const TANH_WORK: f64 = 11.0;
 const ERF_WORK: f64 = 12.5;
+/// GELU by its short polynomial.
+const SHORT_WORK: f64 = 6.5;
 /// An element of a row that a product in int8 quantises.
 const QUANTISE_WORK: f64 = 6.0;
 /// An element of its result, which is scaled.
@@ -255,6 +257,7 @@ fn act_work(act: Activation) -> f64 {
         Activation::Relu => 1.0,
         Activation::Tanh => TANH_WORK,
         Activation::Gelu | Activation::GeluTanh => ERF_WORK,
+        Activation::GeluShort => SHORT_WORK,
     }
 }
 

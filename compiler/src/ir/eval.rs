@@ -293,7 +293,7 @@ fn attention(heads: usize, scale: f64, q: &Matrix, k: &Matrix, v: &Matrix) -> Ma
 pub fn activation(act: Activation, x: f64) -> f64 {
     match act {
         Activation::None => x,
-        Activation::Gelu => 0.5 * x * (1.0 + erf(x * FRAC_1_SQRT_2)),
+        Activation::Gelu | Activation::GeluShort => 0.5 * x * (1.0 + erf(x * FRAC_1_SQRT_2)),
         Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh()),
         Activation::Tanh => x.tanh(),
         Activation::Relu => x.max(0.0),

@@ -36,6 +36,12 @@ fn activate(act: Activation, x: f64) -> f64 {
         }
         Activation::Tanh => x.tanh(),
         Activation::Relu => x.max(0.0),
+        Activation::GeluShort => {
+            let s =
+                [-0.49957734, 0.38812, 0.045882534, -0.14174826, 0.058129042, -0.0100156795, 0.00064942415];
+            let b = x.abs().min(3.9);
+            x.max(0.0) + b * s.iter().rev().fold(0.0, |sum, c| sum * b + c)
+        }
     }
 }
 
@@ -247,7 +253,14 @@ fn patches() {
 
 #[test]
 fn map() {
-    let acts = [Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Tanh, Activation::Relu];
+    let acts = [
+        Activation::None,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::GeluShort,
+    ];
     for act in acts {
         let (rows, cols) = (77, 93);
         let mut b = Builder::new();

@@ -389,12 +389,13 @@ choice! { Dim, "0 to 2":
     2 = Tokens;
 }
 
-choice! { Activation, "0 to 4":
+choice! { Activation, "0 to 5":
     0 = None;
     1 = Gelu;
     2 = GeluTanh;
     3 = Tanh;
     4 = Relu;
+    5 = GeluShort;
 }
 
 choice! { ImageLayout, "0 or 1":

@@ -27,6 +27,8 @@ pub enum Activation {
     Tanh = 3,
     /// `max(x, 0)`.
     Relu = 4,
+    /// [`Gelu`](Self::Gelu) by a short polynomial, within 2.2e-4 and 8.6e-4·|x|: for what is rounded to 8 bits, or to bfloat16, next.
+    GeluShort = 5,
 }
 
 /// In what numbers a product or a recurrence holds its weights and multiplies.

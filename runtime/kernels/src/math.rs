@@ -39,6 +39,15 @@ pub(crate) struct GeluTanh {
     pub(crate) cubic: f32,
 }
 
+/// `gelu_short(x) = fma(b, S(b), max(x, 0))` with b = min(|x|, `limit`), since x·Φ(x) = max(x, 0) − |x|·Φ(−|x|). S by Horner's rule
+/// with fused multiply-adds. A NaN stays a NaN; beyond the limit the rest is within 1e-6.
+#[repr(C)]
+pub(crate) struct GeluShort {
+    pub(crate) limit: f32,
+    /// −Φ(−b), lowest power first.
+    pub(crate) s: [f32; 7],
+}
+
 /// All of them. Shared with C: see `rvv/far_rvv.h`.
 #[repr(C)]
 pub(crate) struct Coefficients {
@@ -50,6 +59,8 @@ pub(crate) struct Coefficients {
     pub(crate) exp: Exp,
     /// √(2/π) and √(2/π)·0.044715.
     pub(crate) gelu_tanh: GeluTanh,
+    /// GELU within 2.2e-4 and 8.6e-4·|x|.
+    pub(crate) gelu_short: GeluShort,
 }
 
 pub(crate) const COEFFICIENTS: Coefficients = Coefficients {
@@ -73,4 +84,8 @@ pub(crate) const COEFFICIENTS: Coefficients = Coefficients {
         p: [0.5, 0.16666576, 0.041666552, 0.008363233, 0.001392625],
     },
     gelu_tanh: GeluTanh { linear: 0.797_884_6, cubic: 0.035677407 },
+    gelu_short: GeluShort {
+        limit: 3.9,
+        s: [-0.49957734, 0.38812, 0.045882534, -0.14174826, 0.058129042, -0.0100156795, 0.00064942415],
+    },
 };

@@ -121,6 +121,7 @@ impl Simd for Neon {
         mul(a, b) = vmulq_f32(a, b);
         div(a, b) = vdivq_f32(a, b);
         fma(a, b, c) = vfmaq_f32(c, a, b);
+        abs(x) = vabsq_f32(x);
         greater(a, b) = vbslq_f32(vcgtq_f32(a, b), a, b);
         clamp_above(x, limit) = vminq_f32(x, limit);
         clamp_below(x, limit) = vmaxq_f32(x, limit);

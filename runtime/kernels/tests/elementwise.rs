@@ -8,8 +8,14 @@ use common::{Matrix, Random, oracle, sets};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::{Activation, AddArgs, Kernels, MapArgs};
 
-const ACTIVATIONS: [Activation; 5] =
-    [Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Tanh, Activation::Relu];
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::None,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::GeluShort,
+];
 
 const COLS: [usize; 12] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 33, 64, 100];
 

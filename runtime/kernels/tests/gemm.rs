@@ -8,8 +8,14 @@ use far_kernels::matrix::Mat;
 use far_kernels::pack::{self, HOST};
 use far_kernels::{Activation, Gemm, GemmArgs, Precision};
 
-const ACTIVATIONS: [Activation; 5] =
-    [Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Tanh, Activation::Relu];
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::None,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::GeluShort,
+];
 
 struct Case {
     a: Matrix,

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Derives the coefficients in src/math.rs: fit.py [tanh | half_erf | exp]. Needs numpy and mpmath.
+"""Derives the coefficients in src/math.rs: fit.py [tanh | half_erf | exp | gelu_short]. Needs numpy and mpmath.
 
 tanh and half_erf: the minimax rational function by Remez's exchange, rounded to f32; then a random walk over the
 neighbouring f32 coefficients that looks for the least error of the f32 evaluation, under the condition that no result
-exceeds the saturated value and that the result at the limit is exactly that value. exp: a Chebyshev fit.
+exceeds the saturated value and that the result at the limit is exactly that value. exp: a Chebyshev fit. gelu_short: Lawson's
+algorithm, least squares whose weights grow where the error is large, for a polynomial that is zero at the limit.
 The walk judges by a sample (the coefficients there come from longer and wider ones); the slow tests in tests/elementwise.rs judge by all floats.
 """
 
@@ -115,6 +116,28 @@ def exponential():
     print(f"exp: {float(error * end**2) * 2**24:.2f} · 2⁻²⁴\np:", [str(np.float32(float(v))) for v in c[::-1]])
 
 
+def gelu_short(degree=6, limit=3.9):
+    """S(b) for -Φ(-b) on [0, limit], with the least error of b·S(b), and near zero of S(b)/2."""
+    nodes = 2000
+    b = limit * (1 - np.cos(np.pi * np.arange(nodes + 1) / nodes)) / 2
+    exact = np.array([float(-(1 - erf(mpf(float(v)) / sqrt(mpf(2)))) / 2) for v in b])
+    weight = np.maximum(b, 0.5)
+    basis = (1 - b / limit)[:, None] * np.polynomial.chebyshev.chebvander(2 * b / limit - 1, degree - 1)
+    share = np.ones(nodes + 1)
+    for _ in range(2000):
+        root = np.sqrt(share) * weight
+        c = np.linalg.lstsq(root[:, None] * basis, root * exact, rcond=None)[0]
+        error = np.abs(weight * (basis @ c - exact))
+        share *= error / error.max()
+        share /= share.sum()
+    series = np.polynomial.chebyshev.Chebyshev(c, domain=[0, limit]).convert(kind=np.polynomial.Polynomial)
+    s = (series * np.polynomial.Polynomial([1, -1 / limit])).coef
+    print(f"gelu_short: {error.max():.3g}\nlimit: {limit}\ns:", [str(np.float32(v)) for v in s])
+
+
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ["tanh", "half_erf", "exp"]:
-        exponential() if wanted == "exp" else rational(wanted)
+    for wanted in sys.argv[1:] or ["tanh", "half_erf", "exp", "gelu_short"]:
+        if wanted in FUNCTIONS:
+            rational(wanted)
+        else:
+            {"exp": exponential, "gelu_short": gelu_short}[wanted]()

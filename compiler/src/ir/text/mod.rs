@@ -40,12 +40,13 @@ pub use print::{Detail, print};
 
 use super::{Activation, Direction, Dtype};
 
-const ACTIVATIONS: [(&str, Activation); 5] = [
+const ACTIVATIONS: [(&str, Activation); 6] = [
     ("none", Activation::None),
     ("gelu", Activation::Gelu),
     ("gelu_tanh", Activation::GeluTanh),
     ("tanh", Activation::Tanh),
     ("relu", Activation::Relu),
+    ("gelu_short", Activation::GeluShort),
 ];
 
 const DTYPES: [(&str, Dtype); 3] = [("f32", Dtype::F32), ("i32", Dtype::I32), ("i64", Dtype::I64)];

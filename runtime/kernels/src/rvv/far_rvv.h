@@ -17,7 +17,7 @@
 /* Lanes of a panel and of a reduction; `PANEL` and `LANES` in Rust. */
 #define PANEL ((size_t)16)
 
-enum activation { ACT_NONE = 0, ACT_GELU = 1, ACT_GELU_TANH = 2, ACT_TANH = 3, ACT_RELU = 4 };
+enum activation { ACT_NONE = 0, ACT_GELU = 1, ACT_GELU_TANH = 2, ACT_TANH = 3, ACT_RELU = 4, ACT_GELU_SHORT = 5 };
 
 struct gemm_call {
     size_t m, n, k;
@@ -84,6 +84,7 @@ struct coefficients {
     struct { float limit, p[6], q[6]; } half_erf;
     struct { float low, high, log2e, round, neg_ln2_hi, neg_ln2_lo, p[5]; } exp;
     struct { float linear, cubic; } gelu_tanh;
+    struct { float limit, s[7]; } gelu_short;
 };
 
 /* mod.rs asserts the same sizes. */
@@ -93,7 +94,7 @@ _Static_assert(sizeof(struct layer_norm_call) == 72, "LayerNormCall");
 _Static_assert(sizeof(struct softmax_call) == 40, "SoftmaxCall");
 _Static_assert(sizeof(struct map_call) == 56, "MapCall");
 _Static_assert(sizeof(struct add_call) == 64, "AddCall");
-_Static_assert(sizeof(struct coefficients) == 4 * 37, "Coefficients");
+_Static_assert(sizeof(struct coefficients) == 4 * 45, "Coefficients");
 
 /* The vector types of this FAR_LMUL, the few intrinsics that have no overloaded name, and the name of a function. */
 #if FAR_LMUL == 4

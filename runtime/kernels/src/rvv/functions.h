@@ -86,6 +86,11 @@ static inline vf32 vf32_gelu_tanh(vf32 x, const struct coefficients *c, size_t v
     return __riscv_vfmadd(t, half, half, vl);
 }
 
+static inline vf32 vf32_gelu_short(vf32 x, const struct coefficients *c, size_t vl) {
+    vf32 b = clamp_above(__riscv_vfabs(x, vl), c->gelu_short.limit, vl);
+    return __riscv_vfmadd(polynomial(b, c->gelu_short.s, 7, vl), b, clamp_below(x, 0.0f, vl), vl);
+}
+
 static inline vf32 vf32_activate(uint8_t act, vf32 x, const struct coefficients *c, size_t vl) {
     switch (act) {
     case ACT_GELU:
@@ -96,6 +101,8 @@ static inline vf32 vf32_activate(uint8_t act, vf32 x, const struct coefficients 
         return vf32_tanh(x, c, vl);
     case ACT_RELU:
         return clamp_below(x, 0.0f, vl);
+    case ACT_GELU_SHORT:
+        return vf32_gelu_short(x, c, vl);
     default:
         return x;
     }

@@ -32,7 +32,7 @@ const _: () = {
     assert!(size_of::<SoftmaxCall>() == 40);
     assert!(size_of::<MapCall>() == 56);
     assert!(size_of::<AddCall>() == 64);
-    assert!(size_of::<Coefficients>() == 4 * 37);
+    assert!(size_of::<Coefficients>() == 4 * 45);
 };
 
 /// Declares the three C functions of a kernel and the one that picks among them.

@@ -78,12 +78,19 @@ pub(crate) fn activate(act: Activation, x: f32) -> f32 {
         }
         Activation::Tanh => tanh(x),
         Activation::Relu => clamp_below(x, 0.0),
+        Activation::GeluShort => {
+            let g = &COEFFICIENTS.gelu_short;
+            let b = clamp_above(x.abs(), g.limit);
+            b.mul_add(polynomial(b, &g.s), clamp_below(x, 0.0))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{exp, half_erf};
+    use far_format::layout::Activation;
+
+    use super::{activate, exp, half_erf};
     use crate::erf::erf;
 
     /// The largest error of `f` in ULP over the floats from `from` to `to` (of one sign), every `step`-th.
@@ -145,6 +152,47 @@ mod tests {
     #[ignore = "goes over all floats"]
     fn half_erf_is_accurate_over_all_floats() {
         half_erf_is_accurate(1);
+    }
+
+    /// Over the floats of both signs, every `step`-th.
+    fn gelu_short_is_near(step: usize) {
+        let short = |x| activate(Activation::GeluShort, x);
+        for bits in (0..f32::INFINITY.to_bits()).step_by(step) {
+            for x in [f32::from_bits(bits), -f32::from_bits(bits)] {
+                let wide = f64::from(x);
+                let exact = wide * 0.5 * (1.0 + erf(wide * core::f64::consts::FRAC_1_SQRT_2));
+                let error = (f64::from(short(x)) - exact).abs();
+                // Rounding counts where the result is large.
+                let rounding = 1e-7 * exact.abs();
+                assert!(
+                    error <= 2.2e-4 + rounding && error <= 8.6e-4 * wide.abs(),
+                    "gelu_short({x:e}) is {error:e} off"
+                );
+                if x.abs() > 3.9 {
+                    assert!((short(x) - x.max(0.0)).abs() <= 1e-6 + x.max(0.0) * 1e-7, "gelu_short({x:e})");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gelu_short_is_near_over_a_sample() {
+        gelu_short_is_near(1_009);
+    }
+
+    #[test]
+    #[ignore = "goes over all floats"]
+    fn gelu_short_is_near_over_all_floats() {
+        gelu_short_is_near(1);
+    }
+
+    #[test]
+    fn gelu_short_of_special_values() {
+        let short = |x| activate(Activation::GeluShort, x);
+        assert!(short(f32::NAN).is_nan() && short(-f32::NAN).is_nan());
+        assert_eq!(short(f32::INFINITY), f32::INFINITY);
+        assert!(short(f32::NEG_INFINITY).abs() <= 1e-6);
+        assert_eq!((short(0.0).to_bits(), short(-0.0).to_bits()), (0.0f32.to_bits(), (-0.0f32).to_bits()));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) unsafe fn map<S: Simd>(s: S, call: &MapCall) {
             Activation::GeluTanh => rows(s, call, Activation::GeluTanh),
             Activation::Tanh => rows(s, call, Activation::Tanh),
             Activation::Relu => rows(s, call, Activation::Relu),
+            Activation::GeluShort => rows(s, call, Activation::GeluShort),
         }
     }
 }

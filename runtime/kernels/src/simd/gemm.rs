@@ -379,6 +379,7 @@ pub(crate) unsafe fn finish<S: Simd>(
             Activation::GeluTanh => finish_rows(s, call, place, rows, cols, acc, Activation::GeluTanh),
             Activation::Tanh => finish_rows(s, call, place, rows, cols, acc, Activation::Tanh),
             Activation::Relu => finish_rows(s, call, place, rows, cols, acc, Activation::Relu),
+            Activation::GeluShort => finish_rows(s, call, place, rows, cols, acc, Activation::GeluShort),
         }
     }
 }

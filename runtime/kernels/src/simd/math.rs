@@ -109,6 +109,13 @@ fn gelu_tanh<S: Simd>(s: S, x: S::V) -> S::V {
     s.fma(half, tanh(s, inner), half)
 }
 
+#[inline(always)]
+fn gelu_short<S: Simd>(s: S, x: S::V) -> S::V {
+    let g = &COEFFICIENTS.gelu_short;
+    let b = s.clamp_above(s.abs(x), s.splat(g.limit));
+    s.fma(b, polynomial(s, b, &g.s), s.greater(s.splat(0.0), x))
+}
+
 /// The activation of one vector.
 #[inline(always)]
 pub(super) fn activate<S: Simd>(s: S, act: Activation, x: S::V) -> S::V {
@@ -118,5 +125,6 @@ pub(super) fn activate<S: Simd>(s: S, act: Activation, x: S::V) -> S::V {
         Activation::GeluTanh => gelu_tanh(s, x),
         Activation::Tanh => tanh(s, x),
         Activation::Relu => s.greater(s.splat(0.0), x),
+        Activation::GeluShort => gelu_short(s, x),
     }
 }

@@ -79,6 +79,8 @@ pub(crate) trait Simd: Copy {
     fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a·b + c`, fused.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `x` without its sign.
+    fn abs(self, x: Self::V) -> Self::V;
     /// `if a > b { a } else { b }`.
     fn greater(self, a: Self::V, b: Self::V) -> Self::V;
     /// `if x > limit { limit } else { x }`, for a limit that is neither zero nor NaN.

@@ -125,6 +125,10 @@ impl<S: Simd, const N: usize> Simd for Wide<S, N> {
         r
     }
     #[inline(always)]
+    fn abs(self, x: Self::V) -> Self::V {
+        self.binary(x, x, |s, x, _| s.abs(x))
+    }
+    #[inline(always)]
     fn greater(self, a: Self::V, b: Self::V) -> Self::V {
         self.binary(a, b, S::greater)
     }

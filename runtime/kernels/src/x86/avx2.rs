@@ -76,6 +76,7 @@ impl Simd for Avx2 {
         mul(a, b) = _mm256_mul_ps(a, b);
         div(a, b) = _mm256_div_ps(a, b);
         fma(a, b, c) = _mm256_fmadd_ps(a, b, c);
+        abs(x) = _mm256_andnot_ps(_mm256_set1_ps(-0.0), x);
         greater(a, b) = _mm256_max_ps(a, b);
         clamp_above(x, limit) = _mm256_min_ps(limit, x);
         clamp_below(x, limit) = _mm256_max_ps(limit, x);

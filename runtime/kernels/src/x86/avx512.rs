@@ -76,6 +76,7 @@ impl Simd for Avx512 {
         mul(a, b) = _mm512_mul_ps(a, b);
         div(a, b) = _mm512_div_ps(a, b);
         fma(a, b, c) = _mm512_fmadd_ps(a, b, c);
+        abs(x) = _mm512_abs_ps(x);
         greater(a, b) = _mm512_max_ps(a, b);
         clamp_above(x, limit) = _mm512_min_ps(limit, x);
         clamp_below(x, limit) = _mm512_max_ps(limit, x);

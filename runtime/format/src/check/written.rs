@@ -2,7 +2,7 @@
 //! were written as part of a token, which a run of fewer tokens may not have. May import: `region`, `error`.
 
 use alloc::vec::Vec;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 
 use super::Sizes;
 use super::ports::PortSize;
@@ -178,32 +178,60 @@ impl Bits {
         Ok(Bits(bits))
     }
 
-    /// The words that a range touches, each with the mask of its part.
-    fn words(start: usize, end: usize) -> impl Iterator<Item = (usize, u64)> {
-        (start / 64..end.div_ceil(64)).map(move |word| {
-            let from = start.max(word * 64) - word * 64;
-            let to = end.min(word * 64 + 64) - word * 64;
-            (word, (u64::MAX >> (64 - (to - from))) << from)
-        })
-    }
-
+    /// Whether each is in the set.
     fn all(&self, start: usize, end: usize) -> bool {
-        Self::words(start, end).all(|(word, mask)| self.0[word] & mask == mask)
+        let parts = Parts::of(start, end);
+        parts.ends().all(|(word, mask)| self.0[word] & mask == mask)
+            && self.0[parts.whole()].iter().all(|word| *word == u64::MAX)
     }
 
     /// Whether each is in one of the two; `other` is of the same memory.
     fn all_or(&self, other: &Bits, start: usize, end: usize) -> bool {
-        Self::words(start, end).all(|(word, mask)| (self.0[word] | other.0[word]) & mask == mask)
+        let parts = Parts::of(start, end);
+        parts.ends().all(|(word, mask)| (self.0[word] | other.0[word]) & mask == mask)
+            && self.0[parts.whole()].iter().zip(&other.0[parts.whole()]).all(|(a, b)| a | b == u64::MAX)
     }
 
     fn set(&mut self, start: usize, end: usize, yes: bool) {
-        for (word, mask) in Self::words(start, end) {
+        let parts = Parts::of(start, end);
+        for (word, mask) in parts.ends() {
             if yes {
                 self.0[word] |= mask;
             } else {
                 self.0[word] &= !mask;
             }
         }
+        self.0[parts.whole()].fill(if yes { u64::MAX } else { 0 });
+    }
+}
+
+/// The words of a range of bits: whole ones between two that it may have only parts of. What a load takes is mostly these sets, so
+/// that whole words are compared and filled as slices.
+struct Parts {
+    /// Words and the masks of their parts; a mask of nothing where there is no such word.
+    ends: [(usize, u64); 2],
+    whole: Range<usize>,
+}
+
+impl Parts {
+    fn of(start: usize, end: usize) -> Parts {
+        let (first, last) = (start / 64, end / 64);
+        let (from, below) = (u64::MAX << (start % 64), !(u64::MAX << (end % 64)));
+        if start >= end {
+            Parts { ends: [(0, 0); 2], whole: 0..0 }
+        } else if first == last {
+            Parts { ends: [(first, from & below), (0, 0)], whole: 0..0 }
+        } else {
+            Parts { ends: [(first, from), (last, below)], whole: first + 1..last }
+        }
+    }
+
+    fn ends(&self) -> impl Iterator<Item = (usize, u64)> + use<> {
+        self.ends.into_iter().filter(|(_, mask)| *mask != 0)
+    }
+
+    fn whole(&self) -> Range<usize> {
+        self.whole.clone()
     }
 }
 
@@ -213,15 +241,23 @@ mod tests {
 
     #[test]
     fn bits_agree_with_a_list() {
-        for (start, end) in [(0, 1), (0, 64), (0, 65), (3, 7), (63, 65), (64, 128), (10, 190), (127, 128)] {
+        let ends = [0, 1, 3, 7, 10, 63, 64, 65, 127, 128, 129, 190, 191, 192];
+        let none = Bits::new(192).unwrap();
+        for (start, end) in ends.iter().flat_map(|start| ends.map(|end| (*start, end))) {
             let mut bits = Bits::new(192).unwrap();
             bits.set(start, end, true);
             for i in 0..192 {
                 assert_eq!(bits.all(i, i + 1), (start..end).contains(&i), "{i} of {start}..{end}");
             }
-            assert!(bits.all(start, end) && !bits.all(start, end + 1));
+            for (from, to) in ends.iter().flat_map(|from| ends.map(|to| (*from, to))) {
+                let inside = from >= to || (start <= from && to <= end);
+                assert_eq!(bits.all(from, to), inside, "{from}..{to} of {start}..{end}");
+                assert_eq!(none.all_or(&bits, from, to), inside, "{from}..{to} of none or {start}..{end}");
+            }
+            bits.set(0, 192, true);
             bits.set(start, end, false);
-            assert!(bits.0.iter().all(|word| *word == 0));
+            let left = (0..192).filter(|i| bits.all(*i, *i + 1)).count();
+            assert_eq!(left, 192 - end.saturating_sub(start), "all but {start}..{end}");
         }
     }
 }

@@ -115,7 +115,7 @@ fn gemm(kernel: Gemm, n: usize, k: usize, epilogue: Epilogue) -> Case {
                 a: Mat::new(&a, TOKENS, k, from),
                 weights: &weights,
                 act: match epilogue {
-                    Epilogue::Gelu => Activation::Gelu,
+                    Epilogue::Gelu => Activation::Gelu.in_product_of(kernel.precision()),
                     Epilogue::None | Epilogue::Residual => Activation::None,
                 },
                 residual: match epilogue {

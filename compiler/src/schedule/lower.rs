@@ -281,7 +281,7 @@ impl Lowerer<'_> {
             groups.push(zeros(next, linear.cols, weights)?);
         }
         let residual = linear.residual.then(|| ins[1]);
-        let act = short(linear.act, precision);
+        let act = linear.act.in_product_of(precision);
         self.product(&node.name, Gemm { a: ins[0], out, residual, act, precision, groups })
     }
 
@@ -422,15 +422,6 @@ impl Lowerer<'_> {
         // Scaling is no product of a matrix: it stays exact.
         let (act, precision) = (Activation::None, Precision::F32);
         self.product(&node.name, Gemm { a, out, residual: None, act, precision, groups })
-    }
-}
-
-/// What a product of that precision computes for an activation. Where inputs of products are rounded to 8 bits, or to bfloat16, what the short
-/// form of GELU is off counts for nothing beside it.
-fn short(act: Activation, precision: Precision) -> Activation {
-    match (act, precision) {
-        (Activation::Gelu, Precision::Int8 | Precision::Bf16) => Activation::GeluShort,
-        _ => act,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::ir::{
     Activation, Direction, Graph, Linear, LinearGroup, LstmUnit, MultiHeadLstm, Node, Op, Port, Shape,
     ValueId,
 };
-use crate::precision::DtypeOptions;
+use crate::precision::{Dtype, DtypeOptions};
 use crate::target;
 
 fn matrix(rows: usize, cols: usize) -> Shape {
@@ -246,4 +246,26 @@ fn rows_that_would_share_cache_sets_are_kept_apart() {
     assert_eq!(stride(true).collect::<Vec<_>>(), [528]);
     assert_eq!(stride(false).collect::<Vec<_>>(), [512], "the caller's memory is as dense as its port says");
     assert_eq!(scheduled.plan.arena_bytes, 3 * 528 * 4);
+}
+
+#[test]
+fn only_products_that_round_their_rows_take_the_short_gelu() {
+    let mut b = Builder::default();
+    let x = b.input(matrix(2, 4));
+    let weight = b.weight(4, 4);
+    let groups = vec![LinearGroup { input: 0..4, output: 0..4, weight, bias: None }];
+    let op = Op::Linear(Linear { cols: 4, groups, act: Activation::Gelu, residual: false });
+    let y = b.node(op, &[x], 2, 4);
+    let graph = b.output(&[y]);
+    for (dtype, expected) in [
+        (Dtype::F32, Activation::Gelu),
+        (Dtype::F16, Activation::Gelu),
+        (Dtype::Bf16, Activation::GeluShort),
+        (Dtype::Int8, Activation::GeluShort),
+    ] {
+        let options = DtypeOptions { dtype, ..DtypeOptions::default() };
+        let s = plan(&graph, &target::find("x86_64").unwrap(), &options).unwrap();
+        let StepOp::Gemm(gemm) = &s.plan.steps[0].op else { panic!("{:?}", s.plan.steps[0]) };
+        assert_eq!(gemm.act, expected, "{dtype:?}");
+    }
 }

@@ -31,6 +31,16 @@ pub enum Activation {
     GeluShort = 5,
 }
 
+impl Activation {
+    /// What compilers let a product of that precision compute for this function: where it is off, rounding to 8 bits, or to bfloat16, hides it.
+    pub const fn in_product_of(self, precision: Precision) -> Activation {
+        match (self, precision) {
+            (Activation::Gelu, Precision::Int8 | Precision::Bf16) => Activation::GeluShort,
+            _ => self,
+        }
+    }
+}
+
 /// In what numbers a product or a recurrence holds its weights and multiplies.
 ///
 /// [`F32`](Self::F32), [`F16`](Self::F16) and [`Int8`](Self::Int8) give the same bits on every machine; the others are as the

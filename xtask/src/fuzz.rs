@@ -135,7 +135,12 @@ fn feed(
     workspace::remove_dir(&findings)?;
     workspace::create_dir(&findings)?;
     let mut fuzzer = Command::new(program);
-    fuzzer.arg(&corpus).arg(workspace.root.join(target.package).join("corpus").join(target.name));
+    fuzzer.arg(&corpus);
+    // Where other folders have all that there is to begin with, there may be none of its own.
+    let committed = workspace.root.join(target.package).join("corpus").join(target.name);
+    if committed.is_dir() {
+        fuzzer.arg(&committed);
+    }
     fuzzer.args(target.seeds.iter().map(|seeds| workspace.root.join(seeds)));
     fuzzer.arg("-max_len=16384").arg(format!("-max_total_time={}", minutes * 60));
     fuzzer.args(["-print_final_stats=1", "-timeout=30", "-rss_limit_mb=3000"]);

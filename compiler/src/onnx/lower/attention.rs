@@ -142,6 +142,12 @@ impl Importer {
             inputs.push(self.matrix(&view)?);
         }
         let scale = *scale as f32;
+        if !scale.is_finite() {
+            return Err(Error::new(ErrorKind::UnsupportedAttribute, "unsupported scale of attention scores")
+                .at_field("scale")
+                .expected("a finite number")
+                .got(format!("`{scale}`")));
+        }
         let output = self.emit(Op::Attention { heads, scale }, inputs, q.rows, q.cols.len())?;
         Ok(View { reversed: same_way && q.reversed, ..self.made(output, q) })
     }

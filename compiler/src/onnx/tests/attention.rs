@@ -52,6 +52,15 @@ fn assert_attention(graph: &Graph) {
 }
 
 #[test]
+fn the_scale_is_a_number() {
+    // Each is one, their product is too large for f32.
+    let model = heads().scalar("large", 1e30).node("Mul", "q large", "qs");
+    let model = keys_transposed(model, "k").node("Mul", "kt large", "ks").node("MatMul", "qs ks", "s");
+    let error = finish(model).refused();
+    assert_eq!((error.kind, error.place.field.as_deref()), (ErrorKind::UnsupportedAttribute, Some("scale")));
+}
+
+#[test]
 fn the_scale_may_stand_anywhere() {
     let before = keys_transposed(heads().node("Mul", "q scale", "qs"), "k").node("MatMul", "qs kt", "s");
     let after = keys_transposed(heads(), "k").node("MatMul", "q kt", "s0").node("Mul", "scale s0", "s");

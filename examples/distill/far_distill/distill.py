@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from .answers import Answers, Responses, error_of
+from .bert import Bert
 from .loop import Run, Settings, autocast, fit
 from .masks import Attached
 from .mixer import Mixer
@@ -135,6 +137,7 @@ class Joint:
     logits: float = 1.0  # weight of the divergence from the teacher's logits, or of the cosine to its embedding
     temperature: float = 2.0
     task: float = 1.0  # weight of the task's own loss, where there are labels
+    responses: float = 0.0  # weight of the error of blocks' responses to the teacher's, each model on its own inputs
     hoyer: float = 0.0  # weight of the group regulariser
     mlp: bool = False  # the regulariser looks at MLPs too
 
@@ -142,30 +145,35 @@ class Joint:
 def train_joint(
     stage: str,
     student: nn.Module,
-    teacher: nn.Module | None,
+    teacher: nn.Module | Answers | None,
     source: Source,
     settings: Settings,
     run: Run,
     joint: Joint = Joint(),
     masks: dict[str, torch.Tensor] | None = None,
 ):
-    """Trains all of a model, with a teacher or without; with masks dead weights stay zero."""
+    """Trains all of a model, with a teacher or without; with masks dead weights stay zero. A text model's embeddings stay as
+    they are: most words are too rare to learn from."""
     student.requires_grad_(True)
-    if teacher is not None:
-        teacher.eval().requires_grad_(False)
+    if isinstance(student, Bert):
+        student.embeddings.requires_grad_(False)
+    answers = Answers(teacher, source, joint.responses > 0) if isinstance(teacher, nn.Module) else teacher
     attached = Attached(student, masks)
 
     def loss(module, batch, _epoch):
         x = source.take(batch, augmented=source.augments).to(settings.device)
-        found = module(x).float()
+        with Responses(student) as seen:
+            found = module(x).float()
         parts = {}
         labels = source.labels(batch)
         if labels is not None and joint.task:
             parts["task"] = joint.task * F.cross_entropy(found, labels.to(settings.device))
-        if teacher is not None and joint.logits:
-            with torch.no_grad():
-                wanted = teacher(x).float()
-            parts["teacher"] = joint.logits * _apart(found, wanted, labels is None, joint.temperature)
+        if answers is not None and (joint.logits or joint.responses):
+            wanted, responses = answers(batch, x)
+            if joint.logits:
+                parts["teacher"] = joint.logits * _apart(found, wanted, labels is None, joint.temperature)
+            if joint.responses:
+                parts["responses"] = joint.responses * error_of(seen.last, responses)
         if joint.hoyer:
             parts["hoyer"] = joint.hoyer * hoyer(student, joint.mlp)
         total = torch.stack(list(parts.values())).sum()
@@ -175,10 +183,11 @@ def train_joint(
         return source.batches(epoch, settings.batch, settings.seed)
 
     def evaluate():
-        return source.evaluate(student, teacher)
+        return source.evaluate(student, answers and answers.teacher)
 
     fit(stage, student, batches, loss, settings, run, evaluate=evaluate, after_step=attached.apply)
     attached.detach()
+    student.requires_grad_(True)
 
 
 def _apart(found, wanted, embeddings: bool, temperature: float):

@@ -10,7 +10,7 @@ from conftest import KINDS
 from far_distill import models
 from far_distill.cli import main
 from far_distill.export import export, round_to_half
-from far_distill.masks import Attached, write
+from far_distill.masks import Attached, read, write
 from far_distill.measure import compile_model
 from far_distill.prune import choose
 from far_distill.replace import replace
@@ -86,3 +86,18 @@ def test_measure_takes_masks_and_answers_from_beside_the_model(tmp_path, farc, f
     assert exact["difference"] < reduced["difference"] < 0.2 and reduced["milliseconds"] > 0
     assert main([*command, "--targets", "aarch64"]) == 1
     assert "no runner for `aarch64`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("goal", [["--params", "6k"], ["--latency", "0.022", "--target", "raspberry-pi-5"]])
+def test_goals_that_a_compiler_judges_go_to_it_and_its_masks_are_the_models(goal, tmp_path, farc, capsys):
+    model, _ = KINDS[0]()
+    replace(model, "parallel")
+    models.save(model, tmp_path / "model.safetensors")
+    path = tmp_path / "masks.safetensors"
+    command = ["prune", str(tmp_path / "model.safetensors"), "--farc", farc, "--mlp", "--json", "-o", str(path)]
+    assert main([*command, *goal]) == 0
+    assert json.loads(capsys.readouterr().out)["kept"] > 0
+    masks = read(path, model)
+    assert any((mask == 0).any() for mask in masks.values())
+    assert main([*command, "--params", "1"]) == 1
+    assert "farc prune: " in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pathlib
 
 from .. import masks as masks_of
 from .. import models
+from ..answers import Answers
 from ..distill import Joint, train_blocks, train_joint
 from ..errors import DistillError
 from ..loop import Run, Settings, process_group, rank
@@ -32,6 +33,12 @@ def arguments(parser):
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--decay", type=float, default=0.05, help="of weights (%(default)s)")
     parser.add_argument("--logits", type=float, default=1.0, help="weight of the teacher's logits (%(default)s)")
+    parser.add_argument(
+        "--responses", type=float, default=0.0, metavar="W", help="joint: weight of blocks' errors to the teacher's blocks"
+    )
+    parser.add_argument(
+        "--keep-answers", action="store_true", help="of text: compute the teacher's answers once, hold them in memory (f16)"
+    )
     parser.add_argument("--task", type=float, default=1.0, help="weight of the task's own loss (%(default)s)")
     parser.add_argument("--temperature", type=float, default=2.0, help="of the logits' softmax (%(default)s)")
     parser.add_argument(
@@ -78,7 +85,10 @@ def run(args):
         teacher = models.load(args.teacher).to(device) if args.teacher else None
         source = open_source(args.data, args.tokenizer, args.limit, args.shift)
         masks = masks_of.read(args.masks, model) if args.masks else None
-        joint = Joint(args.logits, args.temperature, args.task, args.hoyer, args.mlp)
+        joint = Joint(args.logits, args.temperature, args.task, args.responses, args.hoyer, args.mlp)
+        answers = None
+        if "joint" in stages:
+            answers = Answers(teacher, source, args.responses > 0, args.keep_answers)
         folder = Run(args.folder, args.quiet)
         for stage, count, rate in zip(stages, epochs, rates):
             settings = Settings(
@@ -93,7 +103,7 @@ def run(args):
             if stage == "blocks":
                 train_blocks(model, teacher, source, settings, folder)
             else:
-                train_joint(stage, model, teacher if stage == "joint" else None, source, settings, folder, joint, masks)
+                train_joint(stage, model, answers if stage == "joint" else None, source, settings, folder, joint, masks)
         if rank() == 0:
             models.save(model, args.output)
             measure = source.evaluate(model.eval(), teacher)

@@ -32,6 +32,9 @@ SPARSE = Settings(epochs=1, batch=64, rate=7e-4)
 TUNE = Settings(epochs=2, batch=64, rate=9e-4)
 HOYER = 20.0
 SPARSITY = 0.5
+# The model whose MLPs are pruned too.
+SLIM_TUNE = Settings(epochs=3, batch=64, rate=9e-4)
+SLIM_SPARSITY = 0.6
 
 
 def train(folder: pathlib.Path, quick: bool = False, data: pathlib.Path = FASHION, seed: int = 0) -> dict[str, float]:
@@ -66,27 +69,26 @@ def train(folder: pathlib.Path, quick: bool = False, data: pathlib.Path = FASHIO
 
     blocks = made("blocks", student)
 
-    def joint():
-        model = models.copy(blocks)
-        train_joint("far", model, deit, source, settings(FAR), run)
-        return model
+    def stage(name: str, start, of: Settings, joint: Joint = Joint(), masks=None):
+        def make():
+            model = models.copy(start)
+            train_joint(name, model, deit, source, settings(of), run, joint, masks)
+            return model
 
-    far = made("far", joint)
+        return made(name, make)
 
-    def regularised():
-        model = models.copy(far)
-        train_joint("sparse", model, deit, source, settings(SPARSE), run, Joint(hoyer=HOYER))
-        return model
+    far = stage("far", blocks, FAR)
+    sparse = stage("sparse", far, SPARSE, Joint(hoyer=HOYER))
+    pruned = stage("pruned", sparse, TUNE, masks=choose(sparse, SPARSITY)[0])
+    sparse = stage("slim-sparse", far, SPARSE, Joint(hoyer=HOYER, mlp=True))
+    slim = stage("slim", sparse, SLIM_TUNE, masks=slim_masks(sparse))
+    found = {"deit": deit, "far": far, "pruned": pruned, "slim": slim}
+    return {name: source.evaluate(model)["top1"] for name, model in found.items()}
 
-    sparse = made("sparse", regularised)
 
-    def tuned():
-        model = models.copy(sparse)
-        train_joint("pruned", model, deit, source, settings(TUNE), run, masks=choose(sparse, SPARSITY)[0])
-        return model
-
-    pruned = made("pruned", tuned)
-    return {name: source.evaluate(model)["top1"] for name, model in (("deit", deit), ("far", far), ("pruned", pruned))}
+def slim_masks(sparse):
+    """Of the model whose MLPs are pruned too."""
+    return choose(sparse, SLIM_SPARSITY, mlp=True)[0]
 
 
 @torch.no_grad()
@@ -111,15 +113,18 @@ def write(folder: pathlib.Path, output: pathlib.Path, data: pathlib.Path = FASHI
     dense, masks = with_dead_weights(folder)
     output.mkdir(parents=True, exist_ok=True)
     masks_of.write(masks, output / "far-pruned-dense.masks.safetensors")
+    deit, far, slim, sparse = (
+        models.load(str(folder / f"{name}.safetensors")) for name in ("deit", "far", "slim", "slim-sparse")
+    )
     found = {}
-    for name, model, form in (
-        ("deit", models.load(str(folder / "deit.safetensors")), None),
-        ("far-parallel", models.load(str(folder / "far.safetensors")), "parallel"),
-        ("far-pruned-dense", dense, "monolithic"),
+    for name, model, form, its in (
+        ("deit", deit, None, None),
+        ("far-parallel", far, "parallel", None),
+        ("far-pruned-dense", dense, "monolithic", masks),
+        ("far-slim", slim, "parallel", slim_masks(sparse)),
     ):
         export(model, output / f"{name}.onnx", form, half=True)
         round_to_half(model)
-        its = masks if model is dense else None
         Attached(model, its)
         logits = model(images)
         np.save(output / f"{name}.logits.npy", logits.numpy())

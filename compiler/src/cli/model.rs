@@ -85,9 +85,7 @@ impl ModelArgs {
         let folder = path.parent().unwrap_or(Path::new(""));
         embed_external_data(bytes, folder, &options).map_err(|e| e.in_file(path))
     }
-}
 
-impl ModelArgs {
     /// The limits on models, with nothing said of tokens and batches.
     pub(super) fn import_options(&self) -> ImportOptions {
         let most = |limit| usize::try_from(self.most(limit)).unwrap_or(usize::MAX);

@@ -253,15 +253,7 @@ fn patches() {
 
 #[test]
 fn map() {
-    let acts = [
-        Activation::None,
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::Tanh,
-        Activation::Relu,
-        Activation::GeluShort,
-    ];
-    for act in acts {
+    for act in Activation::ALL {
         let (rows, cols) = (77, 93);
         let mut b = Builder::new();
         let (x, y, out) = (b.input(rows, cols), b.arena(rows, cols), b.output(rows, cols));

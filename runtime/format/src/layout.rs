@@ -32,6 +32,16 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// All of them.
+    pub const ALL: [Activation; 6] = [
+        Activation::None,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::GeluShort,
+    ];
+
     /// What compilers let a product of that precision compute for this function: where it is off, rounding to 8 bits, or to bfloat16, hides it.
     pub const fn in_product_of(self, precision: Precision) -> Activation {
         match (self, precision) {

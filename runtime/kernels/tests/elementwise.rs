@@ -8,15 +8,6 @@ use common::{Matrix, Random, oracle, sets};
 use far_kernels::matrix::{Mat, MatMut};
 use far_kernels::{Activation, AddArgs, Kernels, MapArgs};
 
-const ACTIVATIONS: [Activation; 6] = [
-    Activation::None,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Tanh,
-    Activation::Relu,
-    Activation::GeluShort,
-];
-
 const COLS: [usize; 12] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 33, 64, 100];
 
 fn input(rows: usize, cols: usize, seed: u64) -> Matrix {
@@ -47,7 +38,7 @@ fn every_map_gives_the_scalar_bits() {
         for cols in COLS {
             for rows in [0, 1, 3] {
                 let x = input(rows, cols, 1 + cols as u64);
-                for act in ACTIVATIONS {
+                for act in Activation::ALL {
                     let what = format!("{} {rows}x{cols} {act:?}", set.map().name());
                     let expected = map(oracle(), act, &x);
                     map(set, act, &x).assert_same(&expected, &what);
@@ -98,7 +89,7 @@ fn map_slice(kernels: Kernels, act: Activation, x: &[f32], out: &mut [f32]) {
 /// Every set against the scalar one, over the floats in steps.
 fn same_bits_over(step: usize) {
     let sets = sets(|k| k.map().name());
-    for act in ACTIVATIONS {
+    for act in Activation::ALL {
         floats(step, |x| {
             let (mut got, mut want) = (vec![0.0; x.len()], vec![0.0; x.len()]);
             map_slice(oracle(), act, x, &mut want);

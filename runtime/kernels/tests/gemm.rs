@@ -8,15 +8,6 @@ use far_kernels::matrix::Mat;
 use far_kernels::pack::{self, HOST};
 use far_kernels::{Activation, Gemm, GemmArgs, Precision};
 
-const ACTIVATIONS: [Activation; 6] = [
-    Activation::None,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Tanh,
-    Activation::Relu,
-    Activation::GeluShort,
-];
-
 struct Case {
     a: Matrix,
     weights: Fenced,
@@ -119,7 +110,7 @@ fn every_number_of_rows_and_activation_gives_the_scalar_bits() {
         for m in 1..=2 * gemm.tile_rows() + 1 {
             let n = [1, 16, 31, 32, 33, 50][m % 6];
             let case = Case::new(gemm.precision(), m, n, 9, m % 2 == 0);
-            for act in ACTIVATIONS {
+            for act in Activation::ALL {
                 check(gemm, &case, act, false);
                 check(gemm, &case, act, true);
             }

@@ -117,9 +117,7 @@ impl Args {
         let session = session.map_err(|error| model_error(self.model(), error))?;
         Ok((session, start.elapsed()))
     }
-}
 
-impl Args {
     /// Whether the model's bytes are signed as they must be; by which key, where any is demanded.
     pub(crate) fn verify(&self, model: &[u8]) -> Result<Option<PublicKey>> {
         let Some(signed) = &self.signed else { return Ok(None) };

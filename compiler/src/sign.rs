@@ -133,7 +133,7 @@ pub struct Signed {
 pub fn sign_file(artifact: &Path, key: &PrivateKey, add: bool) -> Result<Signed> {
     let bytes = fs::read(artifact).map_err(|e| io_error("the artifact can't be read", artifact, &e))?;
     let mut signatures = vec![key.sign(&bytes).map_err(|e| e.in_file(artifact))?];
-    let file = with(artifact, ".sig");
+    let file = signature::beside(artifact).map_err(|e| Error::new(ErrorKind::Io, e.to_string()))?;
     if add {
         signatures.extend(others(&file, &bytes, key)?);
     }

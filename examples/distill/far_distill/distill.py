@@ -1,5 +1,6 @@
 """Distillation as FAR does it: first each block by itself, on the teacher's own input of that block; then all together."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -162,7 +163,7 @@ def train_joint(
 
     def loss(module, batch, _epoch):
         x = source.take(batch, augmented=source.augments).to(settings.device)
-        with Responses(student) as seen:
+        with Responses(student) if joint.responses else contextlib.nullcontext() as seen:
             found = module(x).float()
         parts = {}
         labels = source.labels(batch)

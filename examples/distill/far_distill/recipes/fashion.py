@@ -1,7 +1,6 @@
 """FAR-Fashion: a DeiT-shaped teacher on Fashion-MNIST, its FAR student, and the student half pruned; written as
 `examples/models/far-fashion` has them. What is there already is not trained again."""
 
-import dataclasses
 import json
 import pathlib
 
@@ -10,15 +9,16 @@ import torch
 
 from .. import masks as masks_of
 from .. import models
-from ..distill import Joint, train_blocks, train_joint
+from ..distill import Joint, train_joint
 from ..export import export, round_to_half
 from ..images import FASHION, fashion
-from ..loop import Run, Settings
+from ..loop import Settings
 from ..masks import Attached
 from ..prune import choose
 from ..replace import replace
 from ..source import ImageSource
 from ..vit import Vit, VitConfig
+from .stages import Stages
 
 CONFIG = VitConfig(image=(28, 28), patch=4, channels=1, width=96, heads=3, depth=4, mlp=384, classes=10)
 SHIPPED = 1000  # test images
@@ -43,45 +43,21 @@ def train(folder: pathlib.Path, quick: bool = False, data: pathlib.Path = FASHIO
     if quick:
         training, test = training.first(4096), test.first(1000)
     source = ImageSource(training, test)
-    run = Run(folder)
+    stages = Stages(folder, source, quick, seed)
     torch.manual_seed(seed)
-
-    def settings(of: Settings) -> Settings:
-        return dataclasses.replace(of, seed=seed, epochs=1 if quick else of.epochs)
-
-    def made(name: str, make):
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            models.save(make(), path)
-        return models.load(str(path))
 
     def teacher():
         model = Vit(CONFIG)
-        train_joint("teacher", model, None, source, settings(TEACHER), run)
+        train_joint("teacher", model, None, source, stages.settings(TEACHER), stages.run)
         return model
 
-    deit = made("deit", teacher)
-
-    def student():
-        model = replace(models.copy(deit), "parallel")
-        train_blocks(model, deit, source, settings(BLOCKS), run)
-        return model
-
-    blocks = made("blocks", student)
-
-    def stage(name: str, start, of: Settings, joint: Joint = Joint(), masks=None):
-        def make():
-            model = models.copy(start)
-            train_joint(name, model, deit, source, settings(of), run, joint, masks)
-            return model
-
-        return made(name, make)
-
-    far = stage("far", blocks, FAR)
-    sparse = stage("sparse", far, SPARSE, Joint(hoyer=HOYER))
-    pruned = stage("pruned", sparse, TUNE, masks=choose(sparse, SPARSITY)[0])
-    sparse = stage("slim-sparse", far, SPARSE, Joint(hoyer=HOYER, mlp=True))
-    slim = stage("slim", sparse, SLIM_TUNE, masks=slim_masks(sparse))
+    deit = stages.made("deit", teacher)
+    blocks = stages.blocks(deit, BLOCKS)
+    far = stages.joint("far", blocks, deit, FAR, Joint())
+    sparse = stages.joint("sparse", far, deit, SPARSE, Joint(hoyer=HOYER))
+    pruned = stages.joint("pruned", sparse, deit, TUNE, Joint(), choose(sparse, SPARSITY)[0])
+    sparse = stages.joint("slim-sparse", far, deit, SPARSE, Joint(hoyer=HOYER, mlp=True))
+    slim = stages.joint("slim", sparse, deit, SLIM_TUNE, Joint(), slim_masks(sparse))
     found = {"deit": deit, "far": far, "pruned": pruned, "slim": slim}
     return {name: source.evaluate(model)["top1"] for name, model in found.items()}
 

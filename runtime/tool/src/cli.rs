@@ -21,16 +21,17 @@ const HELP: &str = "\
 far: runs compiled models on this machine
 
 Usage:
-  far info MODEL.far [--json]
+  far info MODEL.far [--limit NAME=N] [--json]
   far run MODEL.far --image FILE ... [--top N] [--output [NAME=]FILE.npy ...] [--batch N] [--threads N]
-          [--key FILE.pub] [--json]
+          [--key FILE.pub] [--limit NAME=N] [--json]
   far run MODEL.far --input [NAME=]FILE ... [--output [NAME=]FILE.npy ...] [--batch N] [--tokens N] [--threads N]
-          [--key FILE.pub] [--json]
+          [--key FILE.pub] [--limit NAME=N] [--json]
   far bench MODEL.far [--batch N] [--tokens N] [--threads N] [--cpu LIST] [--runs N] [--warmup N] [--profile]
-          [--key FILE.pub] [--json]
-  far verify MODEL.far [--key FILE.pub] [--golden INPUT.npy ... OUTPUT.npy ...] [--tolerance N] [--threads N] [--json]
+          [--key FILE.pub] [--limit NAME=N] [--json]
+  far verify MODEL.far [--golden INPUT.npy ... OUTPUT.npy ...] [--tolerance N] [--threads N]
+          [--key FILE.pub] [--limit NAME=N] [--json]
   far doctor [MODEL.far] [--json]
-  far install MODEL.far TARGET [--key FILE.pub] [--json]
+  far install MODEL.far TARGET [--key FILE.pub] [--limit NAME=N] [--json]
 
 Images are JPEG, PNG, PGM or PPM files, each an element of a batch; the model's metadata say which input they are for and how
 they become numbers. Other input files are .npy (f32, i32 or i64, little-endian, C order) or, by any other name, bare little-endian numbers of the
@@ -49,6 +50,8 @@ whose leading dimension is a multiple of the model's, is run part by part, and t
   --golden ...  the model's inputs in order, then what its outputs must be; without it only the file is checked
   --tolerance N largest difference that passes, as a part of the reference's range (default 1e-4); 0: the same numbers
   --key FILE    the public key of who must have signed the model; its signatures are in MODEL.far.sig (`farc sign`)
+  --limit NAME=N refuse a model of more than N: file-size and arena-size (bytes), tensors, steps, tokens, batch; may be
+                repeated
   --json        for programs
   --version     the version of this command
   --help        this text
@@ -80,18 +83,40 @@ pub(crate) fn run(mut parser: Parser) -> Result<Reply> {
     type Command = fn(&Args) -> Result<Reply>;
     let (command, options): (Command, &[&str]) = match parser.next().map_err(usage)? {
         Some(Value(command)) => match command.to_str() {
-            Some("info") => (info::run, &["MODEL.far"]),
+            Some("info") => (info::run, &["MODEL.far", "limit"]),
             Some("run") => (
                 run::run,
-                &["MODEL.far", "input", "image", "top", "output", "batch", "tokens", "threads", "key"],
+                &[
+                    "MODEL.far",
+                    "input",
+                    "image",
+                    "top",
+                    "output",
+                    "batch",
+                    "tokens",
+                    "threads",
+                    "key",
+                    "limit",
+                ],
             ),
             Some("bench") => (
                 bench::run,
-                &["MODEL.far", "batch", "tokens", "threads", "cpu", "runs", "warmup", "profile", "key"],
+                &[
+                    "MODEL.far",
+                    "batch",
+                    "tokens",
+                    "threads",
+                    "cpu",
+                    "runs",
+                    "warmup",
+                    "profile",
+                    "key",
+                    "limit",
+                ],
             ),
-            Some("verify") => (verify::run, &["MODEL.far", "golden", "tolerance", "threads", "key"]),
+            Some("verify") => (verify::run, &["MODEL.far", "golden", "tolerance", "threads", "key", "limit"]),
             Some("doctor") => (doctor::run, &["MODEL.far", "optional"]),
-            Some("install") => (install::run, &["MODEL.far", "TARGET", "key"]),
+            Some("install") => (install::run, &["MODEL.far", "TARGET", "key", "limit"]),
             Some("help") => return Ok(Reply::good(HELP.into())),
             _ => {
                 return Err(Error::Usage(format!("{COMMANDS}, got `{}`", command.display())));

@@ -110,6 +110,7 @@ impl Error {
                     Some("compile the model for a target that this CPU satisfies; see `far doctor`")
                 }
                 ErrorKind::Corrupt => Some("copy the file again"),
+                ErrorKind::Exceeded => Some("raise `--limit`, if the model is from somebody you trust"),
                 ErrorKind::Unsigned => Some("sign it with `farc sign`, and copy the file of signatures too"),
                 ErrorKind::SignatureFile => Some("copy the file of signatures again"),
                 ErrorKind::OtherKey => Some("use the key of who signed it, or sign it with `farc sign`"),

@@ -1,7 +1,7 @@
 //! What `far`, the board's own command, is made of; the compiler's command shares it: arrays in files ([`npy`]), runs
 //! over a batch ([`batch`]), from files to files ([`mod@run`]), photographs ([`image`]) and classes ([`classify`]), timing
-//! ([`mod@bench`]), what an artifact says ([`info`]), whether it is right ([`verify`]) and who made it ([`signature`]), and what this machine is
-//! ([`machine`], [`doctor`]).
+//! ([`mod@bench`]), what an artifact says ([`info`]), whether it is right ([`verify`]), who made it ([`signature`]) and what of it is accepted
+//! ([`limits`]), and what this machine is ([`machine`], [`doctor`]).
 //! May import: `far_engine`, `far_format`, `far_kernels`.
 
 pub mod batch;
@@ -13,6 +13,7 @@ pub mod image;
 pub mod info;
 pub mod install;
 pub mod json;
+pub mod limits;
 pub mod machine;
 pub mod npy;
 pub mod run;

@@ -1,14 +1,15 @@
 //! Options, the same for every command that takes them. May import: `far_tool`, `far_format`.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use far_engine::signature::PublicKey;
-use far_engine::{MAX_THREADS, Model, ModelOptions, Session, SessionOptions, Signed};
+use far_engine::{Limits, MAX_THREADS, Model, ModelOptions, Session, SessionOptions, Signed};
 use far_tool::bench::{self, Options};
 use far_tool::run::Files;
-use far_tool::{Error, Result, signature};
+use far_tool::{Error, Result, limits, signature};
 use lexopt::Parser;
 use lexopt::prelude::*;
 
@@ -26,6 +27,8 @@ pub(crate) struct Args {
     pub(crate) tolerance: f64,
     /// Who must have signed the model, and its signatures beside it.
     pub(crate) signed: Option<Signed<'static>>,
+    /// What is accepted of the model.
+    pub(crate) limits: Limits,
     session: SessionOptions,
 }
 
@@ -44,6 +47,7 @@ impl Args {
             golden: Vec::new(),
             tolerance: far_tool::verify::TOLERANCE,
             signed: None,
+            limits: Limits::default(),
             session: SessionOptions::default(),
         };
         while let Some(arg) = parser.next().map_err(usage)? {
@@ -64,6 +68,11 @@ impl Args {
                 Long("key") => {
                     let key = signature::public_key(Path::new(&parser.value().map_err(usage)?))?;
                     args.signed = Some(Signed { key, signatures: None });
+                }
+                Long("limit") => {
+                    let value = parser.value().map_err(usage)?;
+                    limits::set(&mut args.limits, &value.to_string_lossy())
+                        .map_err(|problem| Error::Usage(format!("`--limit`: {problem}")))?;
                 }
                 Long("threads") => args.session.threads = number("--threads", parser, 0, MAX_THREADS)?,
                 Long("batch") => {
@@ -111,11 +120,20 @@ impl Args {
     pub(crate) fn open(&self) -> Result<(Session, Duration)> {
         bench::keep_caller(&self.session.cpus)?;
         let start = Instant::now();
-        let options = ModelOptions { signed: self.signed, ..ModelOptions::default() };
+        let options = ModelOptions { signed: self.signed, limits: self.limits, ..ModelOptions::default() };
         let model = Model::open_with(self.model(), &options);
         let session = model.and_then(|model| Session::new(model, &self.session));
         let session = session.map_err(|error| model_error(self.model(), error))?;
         Ok((session, start.elapsed()))
+    }
+
+    /// The whole model, if it is no longer than is accepted.
+    pub(crate) fn read_model(&self) -> Result<Vec<u8>> {
+        let path = self.model();
+        if let Ok(metadata) = fs::metadata(path) {
+            self.limits.check_file(metadata.len()).map_err(|error| model_error(path, error))?;
+        }
+        super::read(path)
     }
 
     /// Whether the model's bytes are signed as they must be; by which key, where any is demanded.

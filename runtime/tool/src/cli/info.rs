@@ -6,7 +6,8 @@ use super::Reply;
 use super::args::{Args, model_error};
 
 pub(crate) fn run(args: &Args) -> Result<Reply> {
-    let file = super::read(args.model())?;
-    let artifact = far_format::read(&file).map_err(|error| model_error(args.model(), error))?;
+    let file = args.read_model()?;
+    let artifact =
+        far_format::read_within(&file, &args.limits).map_err(|error| model_error(args.model(), error))?;
     Ok(Reply::good(if args.json { format!("{}\n", info::json(&artifact)) } else { info::text(&artifact) }))
 }

@@ -1,7 +1,7 @@
 //! `far install`: puts a model in its place on the board, so that the place always holds a whole one. May import: `far_tool`,
 //! `far_engine`.
 
-use far_engine::Model;
+use far_engine::{Model, ModelOptions};
 use far_tool::json::Json;
 use far_tool::{Result, install};
 
@@ -9,10 +9,11 @@ use super::Reply;
 use super::args::{Args, model_error};
 
 pub(crate) fn run(args: &Args) -> Result<Reply> {
-    let bytes = super::read(args.model())?;
+    let bytes = args.read_model()?;
     let signed = args.verify(&bytes)?;
     let signatures = install::signatures(args.model())?;
-    Model::from_bytes(&bytes).map_err(|error| model_error(args.model(), error))?;
+    let options = ModelOptions { limits: args.limits, ..ModelOptions::default() };
+    Model::from_bytes_with(&bytes, &options).map_err(|error| model_error(args.model(), error))?;
     let place = install::place(args.model(), args.target());
     install::replace(&place, &bytes, &signatures)?;
     let (file, size) = (place.display().to_string(), bytes.len());

@@ -7,9 +7,10 @@ use super::Reply;
 use super::args::{Args, model_error};
 
 pub(crate) fn run(args: &Args) -> Result<Reply> {
-    let file = super::read(args.model())?;
+    let file = args.read_model()?;
     let signed = args.verify(&file)?;
-    let artifact = far_format::read(&file).map_err(|error| model_error(args.model(), error))?;
+    let artifact =
+        far_format::read_within(&file, &args.limits).map_err(|error| model_error(args.model(), error))?;
     let sound = Sound::of(&artifact, file.len());
     let mut comparisons = Vec::new();
     if !args.golden.is_empty() {

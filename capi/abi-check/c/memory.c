@@ -86,6 +86,51 @@ static void lanes(void *context, size_t count, far_lane_function lane, void *job
     for (i = 0; i < count; i++) lane(job, i);
 }
 
+/* Whether an allocation failed in a call that has to be refused anyway; the answer is one or the other. */
+static int refused(far_status expected, far_status status) {
+    if (status == FAR_ERROR_OUT_OF_MEMORY) return short_of_memory(status);
+    EXPECT(expected, status);
+    return 0;
+}
+
+/* What is refused, and says why; a message that finds no memory is shorter, and that is all. Whether an allocation failed. */
+static int refusals(const char *text) {
+    static const uint32_t twice[] = {0, 0};
+    far_model *model = NULL;
+    far_session *session = NULL;
+    far_model_options limited = FAR_MODEL_OPTIONS_INIT;
+    far_session_options options = FAR_SESSION_OPTIONS_INIT;
+    far_input input = FAR_INPUT_F32(x, 7);
+    far_output output = FAR_OUTPUT_F32(y, sizeof y / sizeof *y);
+    int32_t ids[1] = {0};
+    far_input other = FAR_INPUT_I32(ids, 1);
+    far_status status;
+    int failed;
+    limited.max_steps = 1;
+    if (refused(FAR_ERROR_FILE_NOT_FOUND, far_model_open("/no/such/file.far", NULL, &model))) return 1;
+    if (refused(FAR_ERROR_LIMIT, far_model_open(text, &limited, &model))) return 1;
+    if (refused(FAR_ERROR_CORRUPT, far_model_open_memory(data, size / 2, NULL, &model))) return 1;
+    status = far_model_open_memory(data, size, NULL, &model);
+    if (status != FAR_OK) return short_of_memory(status);
+    options.threads = 2, options.cpus = twice, options.cpu_count = 2;
+    failed = refused(FAR_ERROR_OPTION, far_session_new(model, &options, &session));
+    options.threads = 1, options.cpus = NULL, options.cpu_count = 0;
+    setenv("FAR_ISA", "sse9", 1);
+    if (!failed) failed = refused(FAR_ERROR_OPTION, far_session_new(model, &options, &session));
+    unsetenv("FAR_ISA");
+    if (!failed) {
+        status = far_session_new(model, &options, &session);
+        if (status != FAR_OK) failed = short_of_memory(status);
+    }
+    if (session != NULL) {
+        if (!failed) failed = refused(FAR_ERROR_SIZE, far_session_run(session, &input, 1, &output, 1));
+        if (!failed) failed = refused(FAR_ERROR_DTYPE, far_session_run(session, &other, 1, &output, 1));
+        far_session_free(session);
+    }
+    far_model_free(model);
+    return failed;
+}
+
 /* All that allocates, until something fails. Whether something did. */
 static int everything(const char *text) {
     far_model *model = NULL;
@@ -114,6 +159,7 @@ static int everything(const char *text) {
         }
         far_model_free(model);
     }
+    if (!failed) failed = refusals(text);
     if (!failed) {
         const char *names;
         far_status status = far_cpu_features(NULL, &names);

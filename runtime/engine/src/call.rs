@@ -3,7 +3,7 @@
 use far_format::plan::{Dtype, Plan, Port, StepOp};
 
 use crate::counted::Counted;
-use crate::error::{Axis, Error, Result, Side};
+use crate::error::{Axis, Error, Result, Side, text};
 
 /// How large a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -229,7 +229,7 @@ pub(crate) fn check(
     let len = |side, index, port: &Port, found| match port.elements(extent.batch, extent.tokens) {
         expected if expected == found => Ok(()),
         expected => {
-            let (name, dtype) = (port.name.clone(), port.dtype);
+            let (name, dtype) = (text(&port.name)?, port.dtype);
             Err(Error::PortLength { side, index, name, dtype, expected, found })
         }
     };
@@ -239,7 +239,7 @@ pub(crate) fn check(
     for (index, port) in plan.inputs.iter().enumerate() {
         let (expected, found) = (port.dtype, inputs.get(index).dtype());
         if expected != found {
-            return Err(Error::PortType { index, name: port.name.clone(), expected, found });
+            return Err(Error::PortType { index, name: text(&port.name)?, expected, found });
         }
         len(Side::Input, index, port, inputs.get(index).len())?;
     }

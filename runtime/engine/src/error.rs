@@ -1,4 +1,4 @@
-//! What can go wrong between a file and its answers. May import: `counted`, `signature` (keys).
+//! What can go wrong between a file and its answers. May import: `counted`, `reason`, `signature` (keys), `far_kernels` (ISAs).
 
 use std::fmt;
 use std::io;
@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use far_format::cpu::{Arch, Features};
 use far_format::plan::Dtype;
+use far_kernels::Isa;
 
 use crate::counted::Counted;
+use crate::reason::Reason;
 use crate::signature::{Hex, MAX_SIGNATURES, PublicKey};
 
 /// The result of everything here that can fail.
@@ -178,8 +180,6 @@ pub enum Error {
         origin: &'static str,
         /// What was asked for.
         found: String,
-        /// What there is, best first.
-        known: String,
     },
     /// More threads than can be sensible.
     Threads {
@@ -200,7 +200,7 @@ pub enum Error {
         /// Its number.
         cpu: usize,
         /// Why.
-        source: io::Error,
+        problem: CpuProblem,
     },
     /// CPUs for threads that are a caller's own.
     CpusOfPool,
@@ -299,6 +299,40 @@ pub enum Error {
     },
 }
 
+/// Why a thread can't be kept on a CPU.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CpuProblem {
+    /// The machine has none of that number.
+    Missing {
+        /// The highest number that it has.
+        last: usize,
+    },
+    /// Another thread of the list has it.
+    Twice,
+    /// The system refuses.
+    System(io::Error),
+}
+
+impl fmt::Display for CpuProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CpuProblem::Missing { last } => write!(f, "this machine has CPUs 0 to {last}"),
+            CpuProblem::Twice => f.write_str("it is listed twice"),
+            CpuProblem::System(source) => write!(f, "{}", Reason(source)),
+        }
+    }
+}
+
+/// A copy of what an error is to name; there may be no memory for it.
+pub(crate) fn text(of: &str) -> Result<String> {
+    let mut copy = String::new();
+    let reserved = copy.try_reserve_exact(of.len());
+    reserved.map_err(|_| Error::OutOfMemory { what: "an error's text", bytes: of.len() })?;
+    copy.push_str(of);
+    Ok(copy)
+}
+
 impl Error {
     /// Its class.
     pub fn kind(&self) -> ErrorKind {
@@ -344,7 +378,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Io { path, source } => write!(f, "can't read `{}`: {source}", path.display()),
+            Error::Io { path, source } => write!(f, "can't read `{}`: {}", path.display(), Reason(source)),
             Error::Artifact(error) => write!(f, "{error}"),
             Error::Unsigned { path: Some(path) } => {
                 write!(f, "no signature: expected one in `{}`, got no such file", path.display())
@@ -386,8 +420,12 @@ impl fmt::Display for Error {
                     "{what} must be aligned: expected a multiple of `{expected}`, got one plus `{found}`"
                 )
             }
-            Error::Isa { origin, found, known } => {
-                write!(f, "{origin}: expected one of `{known}`, got `{found}`")
+            Error::Isa { origin, found } => {
+                write!(f, "{origin}: expected one of `")?;
+                for (i, isa) in Isa::of_host().enumerate() {
+                    write!(f, "{}{isa}", if i == 0 { "" } else { ", " })?;
+                }
+                write!(f, "`, got `{found}`")
             }
             Error::Threads { limit, found } => {
                 write!(f, "threads: expected at most `{limit}`, got `{found}`")
@@ -395,7 +433,7 @@ impl fmt::Display for Error {
             Error::Cpus { expected, found } => {
                 write!(f, "cpus: expected at least one for each of `{expected}` threads, got `{found}`")
             }
-            Error::Cpu { cpu, source } => write!(f, "cpus: can't keep a thread on CPU `{cpu}`: {source}"),
+            Error::Cpu { cpu, problem } => write!(f, "cpus: can't keep a thread on CPU `{cpu}`: {problem}"),
             Error::CpusOfPool => {
                 f.write_str("cpus: expected none with a thread pool, whose threads are its owner's to place")
             }
@@ -403,7 +441,9 @@ impl fmt::Display for Error {
                 write!(f, "session's memory: expected at least `{expected}` bytes, got `{found}`")
             }
             Error::Cancelled => f.write_str("the run was cancelled"),
-            Error::Spawn { running, source } => write!(f, "can't start thread `{running}`: {source}"),
+            Error::Spawn { running, source } => {
+                write!(f, "can't start thread `{running}`: {}", Reason(source))
+            }
             Error::PortCount { side, expected, found } => {
                 write!(f, "wrong number of {side}s: expected `{expected}`, got `{found}`")
             }
@@ -442,9 +482,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Io { source, .. } | Error::Spawn { source, .. } | Error::Cpu { source, .. } => {
-                Some(source)
-            }
+            Error::Io { source, .. }
+            | Error::Spawn { source, .. }
+            | Error::Cpu { problem: CpuProblem::System(source), .. } => Some(source),
             Error::Artifact(error) => Some(error),
             _ => None,
         }

@@ -28,7 +28,7 @@ use crate::buffer::{Buffer, Supply};
 use crate::call::{Extent, Inputs, Integers, check};
 use crate::cancel::Cancel;
 use crate::counted::Counted;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, text};
 use crate::model::Model;
 use crate::profile::Profile;
 use crate::program::Program;
@@ -157,7 +157,11 @@ impl Machine {
                 } else {
                     (0..tasks.len()).try_for_each(|i| team.run_here(&|_, scratch| task(i, scratch)))
                 };
-                done.map_err(|_| Error::Panicked { step: model.plan().steps[phase.step].name.clone() })?;
+                if done.is_err() {
+                    // Without memory for its name it is a defect all the same.
+                    let step = text(&model.plan().steps[phase.step].name).unwrap_or_default();
+                    return Err(Error::Panicked { step });
+                }
                 if cancel.is_asked() {
                     return Err(Error::Cancelled);
                 }

@@ -2,10 +2,9 @@
 
 use std::ffi::CStr;
 
-use far_format::cpu::Arch;
 use far_kernels::{Isa, Kernels};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, text};
 use crate::system;
 
 /// The environment variable that limits every session of a process, e.g. `FAR_ISA=scalar`; empty it is none.
@@ -32,7 +31,7 @@ fn below(option: Option<Isa>, variable: Option<&str>) -> Result<Kernels> {
     let mut limit = usize::MAX;
     for (origin, isa) in [(VARIABLE, variable), ("option `isa`", option)] {
         if let Some(isa) = isa {
-            if !is_of_host(isa) {
+            if !Isa::of_host().any(|host| host == isa) {
                 return Err(unknown(origin, isa.name()));
             }
             limit = limit.min(rank(isa));
@@ -41,18 +40,16 @@ fn below(option: Option<Isa>, variable: Option<&str>) -> Result<Kernels> {
     Ok(Kernels::available().find(|kernels| rank(kernels.isa()) <= limit).unwrap_or_else(Kernels::best))
 }
 
-fn is_of_host(isa: Isa) -> bool {
-    isa.arch().is_none_or(|arch| Arch::HOST == Some(arch))
-}
-
 /// Within an architecture [`Isa::ALL`] goes from the least to the best.
 fn rank(isa: Isa) -> usize {
     Isa::ALL.iter().position(|other| *other == isa).unwrap_or(0)
 }
 
 fn unknown(origin: &'static str, found: &str) -> Error {
-    let known: Vec<&str> = Isa::ALL.into_iter().filter(|isa| is_of_host(*isa)).map(Isa::name).collect();
-    Error::Isa { origin, found: found.to_string(), known: known.join(", ") }
+    match text(found) {
+        Ok(found) => Error::Isa { origin, found },
+        Err(error) => error,
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +63,7 @@ mod tests {
         assert_eq!(below(Some(Isa::Scalar), Some(best.name())).unwrap().isa(), Isa::Scalar);
         assert_eq!(below(Some(best), Some("scalar")).unwrap().isa(), Isa::Scalar);
         // One that is of this architecture but not of this CPU is a limit like any other.
-        for isa in Isa::ALL.into_iter().filter(|isa| is_of_host(*isa)) {
+        for isa in Isa::of_host() {
             assert!(rank(below(Some(isa), None).unwrap().isa()) <= rank(isa));
         }
     }
@@ -76,7 +73,7 @@ mod tests {
         let error = below(None, Some("sse9")).unwrap_err().to_string();
         assert!(error.starts_with("environment variable `FAR_ISA`: expected one of `scalar"), "{error}");
         assert!(error.ends_with("got `sse9`"), "{error}");
-        let foreign = Isa::ALL.into_iter().find(|isa| !is_of_host(*isa)).unwrap();
+        let foreign = Isa::ALL.into_iter().find(|isa| Isa::of_host().all(|host| host != *isa)).unwrap();
         assert!(below(Some(foreign), None).is_err());
     }
 }

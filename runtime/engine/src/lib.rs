@@ -20,8 +20,8 @@
 //! Where the batch or the number of tokens varies, or inputs are integers, [`Session::run_extent`] takes a call that says
 //! how large it is.
 //!
-//! May import: `far_format`, `far_kernels`. Unsafe code is in `counted`, `exec`, `storage`, `system` and
-//! `team` only.
+//! May import: `far_format`, `far_kernels`. Unsafe code is in `counted`, `exec`, `reason`, `storage`, `system`
+//! and `team` only.
 
 #[cfg(test)]
 extern crate self as far_engine;
@@ -37,6 +37,7 @@ mod isa;
 mod model;
 mod profile;
 mod program;
+mod reason;
 mod session;
 pub mod signature;
 mod storage;
@@ -49,7 +50,7 @@ mod test;
 pub use call::{Extent, Input};
 pub use cancel::Cancel;
 pub use counted::Counted;
-pub use error::{Axis, Error, ErrorKind, Result, Side};
+pub use error::{Axis, CpuProblem, Error, ErrorKind, Result, Side};
 pub use far_format::plan::{Dim, Dtype, Port};
 pub use far_format::{Limit, Limits};
 pub use far_kernels::Isa;

@@ -25,6 +25,11 @@ impl Isa {
     /// All of them.
     pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::Rvv];
 
+    /// Those of this machine's architecture, whether or not its CPU has them, from the least to the best.
+    pub fn of_host() -> impl Iterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| isa.arch().is_none_or(|arch| Arch::HOST == Some(arch)))
+    }
+
     /// As it stands at the end of a kernel's name.
     pub const fn name(self) -> &'static str {
         match self {

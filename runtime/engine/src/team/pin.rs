@@ -3,7 +3,7 @@
 use std::io;
 
 use super::worker::Worker;
-use crate::error::{Error, Result};
+use crate::error::{CpuProblem, Error, Result};
 
 /// More CPUs than these can't be listed.
 pub const MAX_CPUS: usize = libc::CPU_SETSIZE as usize;
@@ -19,15 +19,12 @@ pub(crate) fn check(cpus: &[usize], threads: usize) -> Result<()> {
     // SAFETY: asks for a number.
     let count = usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) }).unwrap_or(0);
     for (i, cpu) in cpus.iter().copied().enumerate() {
-        let refuse = |source| Err(Error::Cpu { cpu, source });
+        let refuse = |problem| Err(Error::Cpu { cpu, problem });
         if cpu >= count.min(MAX_CPUS) {
-            return refuse(io::Error::other(format!(
-                "this machine has CPUs 0 to {}",
-                count.saturating_sub(1)
-            )));
+            return refuse(CpuProblem::Missing { last: count.saturating_sub(1) });
         }
         if cpus[..i].contains(&cpu) {
-            return refuse(io::Error::other("it is listed twice"));
+            return refuse(CpuProblem::Twice);
         }
     }
     Ok(())
@@ -56,12 +53,16 @@ pub fn pin_caller(cpu: usize) -> Result<()> {
 unsafe fn keep(thread: libc::pthread_t, cpu: usize) -> Result<()> {
     // SAFETY: a set of CPUs is bits, of which none is a valid set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let refuse = |status| {
+        let problem = CpuProblem::System(io::Error::from_raw_os_error(status));
+        Err(Error::Cpu { cpu, problem })
+    };
     if cpu >= MAX_CPUS {
-        return Err(Error::Cpu { cpu, source: io::Error::from_raw_os_error(libc::EINVAL) });
+        return refuse(libc::EINVAL);
     }
     // SAFETY: the set has a bit of that number.
     unsafe { libc::CPU_SET(cpu, &mut set) };
     // SAFETY: the caller's promise makes the thread's number its own; the set is as long as stated.
     let status = unsafe { libc::pthread_setaffinity_np(thread, size_of_val(&set), &set) };
-    if status == 0 { Ok(()) } else { Err(Error::Cpu { cpu, source: io::Error::from_raw_os_error(status) }) }
+    if status == 0 { Ok(()) } else { refuse(status) }
 }

@@ -81,7 +81,7 @@ class Tools:
             print(f"{onnx.stem}: quantising for {quantiser}", file=sys.stderr)
             unfinished = out.with_name(f"unfinished-{out.name}")
             command = [self.python, HERE / "quantise.py", quantiser, onnx, unfinished]
-            made = subprocess.run(command, capture_output=True, text=True)
+            made = subprocess.run(command, capture_output=True, text=True, check=False)
             if made.returncode:
                 said = made.stderr.strip().splitlines()
                 raise PrepareError(f"can't be quantised: {said[-1] if said else made.returncode}")
@@ -113,7 +113,7 @@ class Tools:
             copy.symlink_to(onnx)
             pnnx = next((self.target / "peers-venv").glob("lib/*/site-packages/pnnx/pnnx"))
             arguments = [pnnx, "model.onnx", "inputshape=[1,3,224,224]", "fp16=0"]
-            status = subprocess.run(arguments, cwd=folder, capture_output=True).returncode
+            status = subprocess.run(arguments, cwd=folder, capture_output=True, check=False).returncode
             if status or not converted.exists():
                 raise PrepareError(f"pnnx can't convert it (status {status})")
         return converted
@@ -142,12 +142,12 @@ PEERS = {
 
 
 def _call(command):
-    if subprocess.run(command, cwd=WORKSPACE).returncode:
+    if subprocess.run(command, cwd=WORKSPACE, check=False).returncode:
         raise PrepareError(f"failed: {' '.join(map(str, command))}")
 
 
 def _output(command):
-    result = subprocess.run(command, cwd=WORKSPACE, stdout=subprocess.PIPE, text=True)
+    result = subprocess.run(command, cwd=WORKSPACE, stdout=subprocess.PIPE, text=True, check=False)
     if result.returncode:
         raise PrepareError(f"failed: {' '.join(map(str, command))}")
     return result.stdout

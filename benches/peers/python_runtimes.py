@@ -9,7 +9,7 @@ THREADS = int(sys.argv[4])
 # Read when the libraries are loaded.
 os.environ["OMP_NUM_THREADS"] = str(THREADS)
 
-import numpy  # noqa: E402
+import numpy
 
 
 class OnnxRuntime:

@@ -29,9 +29,7 @@ def openvino(model, out):
     numbers = numpy.random.default_rng(0)
     shape = list(network.inputs[0].shape)
     images = [numbers.standard_normal(shape, dtype=numpy.float32) for _ in range(IMAGES)]
-    quantised = nncf.quantize(
-        network, nncf.Dataset(images), model_type=nncf.ModelType.TRANSFORMER, subset_size=IMAGES
-    )
+    quantised = nncf.quantize(network, nncf.Dataset(images), model_type=nncf.ModelType.TRANSFORMER, subset_size=IMAGES)
     ov.save_model(quantised, out, compress_to_fp16=False)
 
 

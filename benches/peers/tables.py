@@ -114,7 +114,14 @@ def _second_thread(report, pick):
 def _load_and_memory(report):
     precision = report["precision"]
     size_goal = goals.SIZE.get(precision)
-    head = ["model", "far ms", "onnxruntime ms", f"factor (goal {goals.LOAD})", "weights + arena MiB", "peak − that, MiB"]
+    head = [
+        "model",
+        "far ms",
+        "onnxruntime ms",
+        f"factor (goal {goals.LOAD})",
+        "weights + arena MiB",
+        "peak − that, MiB",
+    ]
     head += ["artifact MiB", f"of f32's (goal {size_goal})"] if size_goal else []
     rows = []
     for entry in report["models"]:

@@ -16,10 +16,11 @@ from export import Export, export
 from far import Config, Model
 
 FORMS = ("monolithic", "parallel", "older")
-SMALL = Config(
-    image=(8, 8), patch=(4, 4), channels=3, width=8, heads=2, hidden=3, depth=2, mlp=10, classes=5
-)
+SMALL = Config(image=(8, 8), patch=(4, 4), channels=3, width=8, heads=2, hidden=3, depth=2, mlp=10, classes=5)
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "compiler/tests/data/forms"
+
+
+AS_IT_IS = Export()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,16 +28,16 @@ class Case:
     name: str
     weights: str  # cases with the same text have the same weights and compute the same function
     config: Config
-    how: Export = Export()
+    how: Export = AS_IT_IS
 
 
 def cases() -> list[Case]:
     found = []
 
-    def add(name: str, weights: str, how: Export = Export(), **changes):
+    def add(name: str, weights: str, how: Export = AS_IT_IS, **changes):
         found.append(Case(name, weights, dataclasses.replace(SMALL, **changes), how))
 
-    def add_shallow(name: str, weights: str, how: Export = Export(), **changes):
+    def add_shallow(name: str, weights: str, how: Export = AS_IT_IS, **changes):
         add(name, f"{weights}, one block", how, depth=1, **changes)
 
     # The forms of the recurrence; wide enough that it pays to run heads by themselves.
@@ -78,12 +79,18 @@ def cases() -> list[Case]:
     add_shallow("constants-listed-as-inputs", "head_proj", Export(opset=11, rewrites=("listed",)), form="parallel")
     add_shallow("half-weights", "half", Export(rewrites=("half",)), form="parallel")
     add_shallow("half-weights-monolithic", "half", Export(rewrites=("half",)))
-    add_shallow("half-weights-constant-nodes", "half", Export("dynamo", 20, rewrites=("half", "constant-nodes")), form="older")
+    add_shallow(
+        "half-weights-constant-nodes", "half", Export("dynamo", 20, rewrites=("half", "constant-nodes")), form="older"
+    )
     # Models.
     every = tuple(range(SMALL.depth))
     for exporter, opset, primitives in (
-        ("torchscript", 11, True), ("torchscript", 17, False), ("torchscript", 18, True),
-        ("dynamo", 18, False), ("dynamo", 20, True), ("dynamo", 23, False),
+        ("torchscript", 11, True),
+        ("torchscript", 17, False),
+        ("torchscript", 18, True),
+        ("dynamo", 18, False),
+        ("dynamo", 20, True),
+        ("dynamo", 23, False),
     ):
         kind = "spelled" if primitives else "sdpa"
         how = Export(exporter, opset, dynamic_batch=opset % 2 == 0)

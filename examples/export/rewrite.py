@@ -42,9 +42,7 @@ def pair_directions(model: onnx.ModelProto):
                 inputs.append(part)
             halves.append(f"{node.output[0]}.{direction}")
             attributes["direction"] = direction
-            nodes.append(
-                helper.make_node("LSTM", inputs, [halves[-1]], name=f"{node.name}.{direction}", **attributes)
-            )
+            nodes.append(helper.make_node("LSTM", inputs, [halves[-1]], name=f"{node.name}.{direction}", **attributes))
         nodes.append(helper.make_node("Concat", halves, [node.output[0]], name=f"{node.name}.join", axis=1))
     _replace(model.graph, nodes)
 

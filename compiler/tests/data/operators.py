@@ -68,13 +68,15 @@ def case(op, *inputs, opset=17, outputs=1, **attributes):
         elif isinstance(value, list) and value and isinstance(value[0], bytes):
             value = [v.decode() for v in value]
         packed[a.name] = value
-    cases.append({
-        "op": op,
-        "opset": opset,
-        "attributes": packed,
-        "inputs": [None if x is None else pack(x) for x in inputs],
-        "outputs": [pack(np.asarray(y)) for y in answers],
-    })
+    cases.append(
+        {
+            "op": op,
+            "opset": opset,
+            "attributes": packed,
+            "inputs": [None if x is None else pack(x) for x in inputs],
+            "outputs": [pack(np.asarray(y)) for y in answers],
+        }
+    )
 
 
 def ints(*values):

@@ -5,9 +5,10 @@ import tempfile
 
 import onnx
 import torch
+from torch import nn
+
 from far_export.quiet import quiet
 from far_export.rewrite import halve_weights, strip
-from torch import nn
 
 from . import models
 from .bert import Bert

@@ -1,18 +1,22 @@
 """What is left of a model after farc: answers and times through libfar, here and on a board's CPU under QEMU."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shlex
+import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from .errors import DistillError
 
-RUNS = 200  # timed, after a tenth of that unmeasured
+RUNS = 200  # timed, of each call
+TURN = 5  # of these in a row, after one that isn't
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Measured:
     difference: float | None  # the largest from the reference, in parts of its range
     multiply_adds: int
     artifact_bytes: int
-    milliseconds: float | None  # the least of a run on one thread; none under QEMU
+    milliseconds: float | None  # the median of runs on one thread; none under QEMU
 
 
 def compile_model(
@@ -88,20 +92,21 @@ def answers_under(runner: str, artifact: pathlib.Path, inputs: np.ndarray) -> np
     return np.concatenate(found)
 
 
-def least_time(call, runs: int = RUNS) -> float:
-    """Milliseconds of the fastest call."""
-    for _ in range(runs // 10):
-        call()
-    least = float("inf")
-    for _ in range(runs):
-        begun = time.perf_counter()
-        call()
-        least = min(least, time.perf_counter() - begun)
-    return least * 1e3
+def times_in_turns(calls: dict[str, Callable[[], object]], runs: int = RUNS) -> dict[str, float]:
+    """Each call's median, in milliseconds: a few of one, then of the next, so that whatever else the machine does meets all alike."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(-(-runs // TURN)):
+        for name, call in calls.items():
+            call()  # brings its weights into the caches
+            for _ in range(TURN):
+                begun = time.perf_counter()
+                call()
+                times[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(of) * 1e3 for name, of in times.items()}
 
 
-def onnxruntime_time(onnx: pathlib.Path, x: np.ndarray) -> float | None:
-    """Milliseconds of onnxruntime on one thread; none where it is not installed."""
+def onnxruntime_call(onnx: pathlib.Path, x: np.ndarray) -> Callable[[], object] | None:
+    """A run by onnxruntime on one thread; none where it is not installed."""
     try:
         import onnxruntime
     except ImportError:
@@ -109,8 +114,7 @@ def onnxruntime_time(onnx: pathlib.Path, x: np.ndarray) -> float | None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: x}
-    return least_time(lambda: session.run(None, feed))
+    return functools.partial(session.run, None, {session.get_inputs()[0].name: x})
 
 
 def compare(found: np.ndarray, reference: np.ndarray | None, labels: np.ndarray | None):

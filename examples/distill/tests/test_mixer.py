@@ -135,7 +135,7 @@ def test_heads_are_those_before_the_output_projection():
     for block in blocks_of(model):
         with Heads(block) as heads:
             seen = []
-            handle = block.attention.register_forward_hook(lambda m, i, o: seen.append(o))
+            handle = block.attention.register_forward_hook(lambda m, i, o, seen=seen: seen.append(o))
             model(x)
             handle.remove()
             assert torch.allclose(

@@ -293,7 +293,9 @@ class Session:
             raise ValueError(f"expected the inputs {[port.name for port in ports]}, got {sorted(by_name)}")
         arrays, sizes = [], {}
         for port in ports:
-            array = np.ascontiguousarray(np.asarray(by_name[port.name]).astype(port.dtype, casting="same_kind", copy=False))
+            array = np.ascontiguousarray(
+                np.asarray(by_name[port.name]).astype(port.dtype, casting="same_kind", copy=False)
+            )
             if array.ndim != len(port.shape):
                 raise ValueError(f"input {port.name}: expected {len(port.shape)} dimensions, got {array.ndim}")
             sizes.update((kind, length) for kind, length in zip(port.kinds, array.shape) if kind)

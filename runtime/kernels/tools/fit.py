@@ -85,7 +85,9 @@ def rational(name, rounds=3000):
     sample = np.unique(random.uniform(0.05, high, 60_000).astype(np.float32))
     exact = np.array([float(function(mpf(float(v)))) for v in sample])
     ulp = np.spacing(np.minimum(exact.astype(np.float32), np.nextafter(np.float32(top), np.float32(0)))).astype(float)
-    ends = np.arange(np.float32(low).view(np.int32), np.float32(high).view(np.int32), 7).astype(np.int32).view(np.float32)
+    ends = (
+        np.arange(np.float32(low).view(np.int32), np.float32(high).view(np.int32), 7).astype(np.int32).view(np.float32)
+    )
 
     def score(c):
         p, q = c[: degree + 1], c[degree + 1 :]

@@ -6,6 +6,7 @@ are taken where they lie beside it. Other targets than `host` need a runner, as 
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import tempfile
@@ -19,9 +20,9 @@ from ..measure import (
     answers_under,
     compare,
     compile_model,
-    least_time,
-    onnxruntime_time,
+    onnxruntime_call,
     open_session,
+    times_in_turns,
 )
 
 
@@ -50,22 +51,21 @@ def run(args):
     inputs = _array(args.inputs)
     labels = _array(args.labels) if args.labels else None
     runners = dict(runner.split("=", 1) for runner in args.runner if "=" in runner)
-    found, peers = [], {}
+    found, calls = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for onnx in args.models:
             masks, logits = onnx.with_suffix(".masks.safetensors"), onnx.with_suffix(".logits.npy")
             reference = _array(logits) if logits.exists() else None
-            peers[onnx.stem] = onnxruntime_time(onnx, inputs[:1])
+            calls[f"{onnx.stem} onnxruntime"] = onnxruntime_call(onnx, inputs[:1])
             for target in args.targets.split(","):
                 for dtype in args.dtypes.split(","):
                     made = compile_model(
                         args.farc, onnx, target, dtype, pathlib.Path(folder), masks if masks.exists() else None
                     )
-                    milliseconds = None
                     if target == "host":
                         session = open_session(made.artifact)
                         answered = answers(session, inputs)
-                        milliseconds = least_time(lambda: session.run(inputs[:1]))
+                        calls[f"{onnx.stem} {dtype}"] = functools.partial(session.run, inputs[:1])
                     elif target in runners:
                         answered = answers_under(runners[target], made.artifact, inputs[: args.foreign])
                     else:
@@ -80,9 +80,14 @@ def run(args):
                             *measures,
                             made.multiply_adds,
                             made.artifact_bytes,
-                            milliseconds,
+                            None,
                         )
                     )
+        times = times_in_turns({name: call for name, call in calls.items() if call})
+    peers = {onnx.stem: times.get(f"{onnx.stem} onnxruntime") for onnx in args.models}
+    found = [
+        dataclasses.replace(m, milliseconds=times[f"{m.model} {m.dtype}"]) if m.target == "host" else m for m in found
+    ]
     if args.json:
         print(json.dumps({"libfar": [dataclasses.asdict(m) for m in found], "onnxruntime_ms": peers}))
         return

@@ -34,10 +34,16 @@ def arguments(parser):
     parser.add_argument("--decay", type=float, default=0.05, help="of weights (%(default)s)")
     parser.add_argument("--logits", type=float, default=1.0, help="weight of the teacher's logits (%(default)s)")
     parser.add_argument(
-        "--responses", type=float, default=0.0, metavar="W", help="joint: weight of blocks' errors to the teacher's blocks"
+        "--responses",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="joint: weight of blocks' errors to the teacher's blocks",
     )
     parser.add_argument(
-        "--keep-answers", action="store_true", help="of text: compute the teacher's answers once, hold them in memory (f16)"
+        "--keep-answers",
+        action="store_true",
+        help="of text: compute the teacher's answers once, hold them in memory (f16)",
     )
     parser.add_argument("--task", type=float, default=1.0, help="weight of the task's own loss (%(default)s)")
     parser.add_argument("--temperature", type=float, default=2.0, help="of the logits' softmax (%(default)s)")

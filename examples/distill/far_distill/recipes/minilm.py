@@ -15,7 +15,7 @@ from ..distill import Joint
 from ..errors import DistillError
 from ..export import export
 from ..loop import Settings
-from ..measure import compile_model, least_time, onnxruntime_time, open_session
+from ..measure import compile_model, onnxruntime_call, open_session, times_in_turns
 from ..prune import choose
 from ..source import open_source
 from ..text import MAX_TOKENS, embed, embed_by_libfar, open_tokenizer, probe, read_sentences, similarity
@@ -85,17 +85,19 @@ def measure(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, output: p
     """Writes the models as ONNX (token ids of one sentence in, its embedding out), and judges them through libfar."""
     teacher = models.load(checkpoint)
     judge = Judge(pathlib.Path(checkpoint), data, teacher)
-    found = {}
+    sample = np.array([ids_of_length(judge, MEASURED_TOKENS)])
+    found, calls = {}, {}
     for name in ("teacher", "far", "pruned"):
         onnx = output / f"{name}.onnx"
         export(teacher if name == "teacher" else models.load(str(folder / f"{name}.safetensors")), onnx)
         for dtype in ("f32", "int8"):
             artifact = compile_model(farc, onnx, "host", dtype, output, tokens=MAX_TOKENS).artifact
             session = open_session(artifact)
-            sample = np.array([ids_of_length(judge, MEASURED_TOKENS)])
             found[f"{name} {dtype}"] = judge(functools.partial(embed_by_libfar, session))
-            found[f"{name} {dtype}"]["milliseconds"] = least_time(lambda: session.run(sample), 50)
-        found[f"{name} onnxruntime"] = {"milliseconds": onnxruntime_time(onnx, sample)}
+            calls[f"{name} {dtype}"] = functools.partial(session.run, sample)
+        calls[f"{name} onnxruntime"] = onnxruntime_call(onnx, sample)
+    for name, milliseconds in times_in_turns({name: call for name, call in calls.items() if call}).items():
+        found.setdefault(name, {})["milliseconds"] = milliseconds
     return found
 
 

@@ -241,15 +241,19 @@ mod tests {
 
     #[test]
     fn bits_agree_with_a_list() {
-        let ends = [0, 1, 3, 7, 10, 63, 64, 65, 127, 128, 129, 190, 191, 192];
+        // Miri is slow.
+        let ends: &[usize] = match cfg!(miri) {
+            true => &[0, 1, 63, 64, 129, 192],
+            false => &[0, 1, 3, 7, 10, 63, 64, 65, 127, 128, 129, 190, 191, 192],
+        };
         let none = Bits::new(192).unwrap();
-        for (start, end) in ends.iter().flat_map(|start| ends.map(|end| (*start, end))) {
+        for (start, end) in ends.iter().flat_map(|start| ends.iter().map(|end| (*start, *end))) {
             let mut bits = Bits::new(192).unwrap();
             bits.set(start, end, true);
             for i in 0..192 {
                 assert_eq!(bits.all(i, i + 1), (start..end).contains(&i), "{i} of {start}..{end}");
             }
-            for (from, to) in ends.iter().flat_map(|from| ends.map(|to| (*from, to))) {
+            for (from, to) in ends.iter().flat_map(|from| ends.iter().map(|to| (*from, *to))) {
                 let inside = from >= to || (start <= from && to <= end);
                 assert_eq!(bits.all(from, to), inside, "{from}..{to} of {start}..{end}");
                 assert_eq!(none.all_or(&bits, from, to), inside, "{from}..{to} of none or {start}..{end}");

@@ -93,7 +93,7 @@ static int refused(far_status expected, far_status status) {
     return 0;
 }
 
-/* What is refused, and says why; a message that finds no memory is shorter, and that is all. Whether an allocation failed. */
+/* What is refused, and says why. Whether an allocation failed. */
 static int refusals(const char *text) {
     static const uint32_t twice[] = {0, 0};
     far_model *model = NULL;

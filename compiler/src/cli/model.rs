@@ -1,10 +1,11 @@
 //! Reads the ONNX model that a command is given, with the data that it keeps in other files where the user allows it, and the limits
-//! on models and masks. May import: `farc::{onnx, masks}`.
+//! on models and masks. May import: `farc::{onnx, masks}`, `far_tool`.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use far_tool::limits;
 use farc::error::{Error, ErrorKind, Result};
 use farc::masks::{MaskLimits, Masks};
 use farc::onnx::{ImportOptions, embed_external_data};
@@ -64,13 +65,8 @@ fn limits_help() -> String {
 
 /// `NAME=N`.
 fn limit(text: &str) -> Result<(Limit, u64), String> {
-    let (name, number) = text.split_once('=').ok_or("expected `NAME=N`")?;
-    let Some((limit, ..)) = LIMITS.into_iter().find(|(_, known, _)| *known == name) else {
-        let names = LIMITS.map(|(_, name, _)| format!("`{name}`"));
-        return Err(format!("expected one of {}, got `{name}`", names.join(", ")));
-    };
-    let number = number.parse().map_err(|_| format!("expected a whole number, got `{number}`"))?;
-    Ok((limit, number))
+    let pair = text.split_once('=').ok_or("expected `NAME=N`")?;
+    limits::choose(pair, &LIMITS.map(|(limit, name, _)| (name, limit)))
 }
 
 impl ModelArgs {

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
@@ -92,9 +92,9 @@ def answers_under(runner: str, artifact: pathlib.Path, inputs: np.ndarray) -> np
     return np.concatenate(found)
 
 
-def times_in_turns(calls: dict[str, Callable[[], object]], runs: int = RUNS) -> dict[str, float]:
+def times_in_turns(calls: dict[Hashable, Callable[[], object]], runs: int = RUNS) -> dict[Hashable, float]:
     """Each call's median, in milliseconds: a few of one, then of the next, so that whatever else the machine does meets all alike."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    times: dict[Hashable, list[float]] = {name: [] for name in calls}
     for _ in range(-(-runs // TURN)):
         for name, call in calls.items():
             call()  # brings its weights into the caches

@@ -3,7 +3,7 @@
 use far_format::plan::{Dtype, Plan, Port, StepOp};
 
 use crate::counted::Counted;
-use crate::error::{Axis, Error, Result, Side, text};
+use crate::error::{Axis, Error, Result, Side, copy_text, named};
 
 /// How large a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -193,11 +193,7 @@ impl Integers {
 
 /// A text with counted owners.
 fn shared_text(text: &str) -> Result<Counted<String>> {
-    let mut copy = String::new();
-    copy.try_reserve_exact(text.len())
-        .map_err(|_| Error::OutOfMemory { what: "the session's inputs", bytes: text.len() })?;
-    copy.push_str(text);
-    Counted::new(copy)
+    Counted::new(copy_text(text, "the session's inputs")?)
 }
 
 /// Ones, at least one, then zeros; or where it is something else, and what.
@@ -229,7 +225,7 @@ pub(crate) fn check(
     let len = |side, index, port: &Port, found| match port.elements(extent.batch, extent.tokens) {
         expected if expected == found => Ok(()),
         expected => {
-            let (name, dtype) = (text(&port.name)?, port.dtype);
+            let (name, dtype) = (named(&port.name)?, port.dtype);
             Err(Error::PortLength { side, index, name, dtype, expected, found })
         }
     };
@@ -239,7 +235,7 @@ pub(crate) fn check(
     for (index, port) in plan.inputs.iter().enumerate() {
         let (expected, found) = (port.dtype, inputs.get(index).dtype());
         if expected != found {
-            return Err(Error::PortType { index, name: text(&port.name)?, expected, found });
+            return Err(Error::PortType { index, name: named(&port.name)?, expected, found });
         }
         len(Side::Input, index, port, inputs.get(index).len())?;
     }

@@ -324,13 +324,17 @@ impl fmt::Display for CpuProblem {
     }
 }
 
-/// A copy of what an error is to name; there may be no memory for it.
-pub(crate) fn text(of: &str) -> Result<String> {
+/// A copy of a text, for `what`; there may be no memory for it.
+pub(crate) fn copy_text(text: &str, what: &'static str) -> Result<String> {
     let mut copy = String::new();
-    let reserved = copy.try_reserve_exact(of.len());
-    reserved.map_err(|_| Error::OutOfMemory { what: "an error's text", bytes: of.len() })?;
-    copy.push_str(of);
+    copy.try_reserve_exact(text.len()).map_err(|_| Error::OutOfMemory { what, bytes: text.len() })?;
+    copy.push_str(text);
     Ok(copy)
+}
+
+/// A copy of what an error is to name.
+pub(crate) fn named(text: &str) -> Result<String> {
+    copy_text(text, "an error's text")
 }
 
 impl Error {

@@ -28,7 +28,7 @@ use crate::buffer::{Buffer, Supply};
 use crate::call::{Extent, Inputs, Integers, check};
 use crate::cancel::Cancel;
 use crate::counted::Counted;
-use crate::error::{Error, Result, text};
+use crate::error::{Error, Result, named};
 use crate::model::Model;
 use crate::profile::Profile;
 use crate::program::Program;
@@ -159,7 +159,7 @@ impl Machine {
                 };
                 if done.is_err() {
                     // Without memory for its name it is a defect all the same.
-                    let step = text(&model.plan().steps[phase.step].name).unwrap_or_default();
+                    let step = named(&model.plan().steps[phase.step].name).unwrap_or_default();
                     return Err(Error::Panicked { step });
                 }
                 if cancel.is_asked() {

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use far_kernels::{Isa, Kernels};
 
-use crate::error::{Error, Result, text};
+use crate::error::{Error, Result, named};
 use crate::system;
 
 /// The environment variable that limits every session of a process, e.g. `FAR_ISA=scalar`; empty it is none.
@@ -46,7 +46,7 @@ fn rank(isa: Isa) -> usize {
 }
 
 fn unknown(origin: &'static str, found: &str) -> Error {
-    match text(found) {
+    match named(found) {
         Ok(found) => Error::Isa { origin, found },
         Err(error) => error,
     }

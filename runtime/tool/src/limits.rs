@@ -1,15 +1,18 @@
-//! What is accepted of an artifact, by the names that the command line gives it. May import: nothing of this crate.
+//! Limits as the command line has them, `NAME=N`, and those on what is accepted of an artifact. May import: nothing of this crate.
 
-use far_engine::{Limit, Limits};
+use far_engine::Limits;
 
-/// Each with its name; [`Limit`]'s text says what it counts.
-const NAMES: [(&str, Limit); 6] = [
-    ("file-size", Limit::FileBytes),
-    ("arena-size", Limit::ArenaBytes),
-    ("tensors", Limit::Tensors),
-    ("steps", Limit::Steps),
-    ("tokens", Limit::Tokens),
-    ("batch", Limit::Batch),
+/// One of the limits.
+type Field = fn(&mut Limits) -> &mut u64;
+
+/// The limits on artifacts, each with its name.
+const LIMITS: [(&str, Field); 6] = [
+    ("file-size", |limits| &mut limits.file_bytes),
+    ("arena-size", |limits| &mut limits.arena_bytes),
+    ("tensors", |limits| &mut limits.tensors),
+    ("steps", |limits| &mut limits.steps),
+    ("tokens", |limits| &mut limits.tokens),
+    ("batch", |limits| &mut limits.batch),
 ];
 
 /// Puts `NAME=N` among the limits.
@@ -17,19 +20,21 @@ const NAMES: [(&str, Limit); 6] = [
 /// # Errors
 /// What was expected, where the text is something else.
 pub fn set(limits: &mut Limits, text: &str) -> Result<(), String> {
-    let (name, number) = text.split_once('=').ok_or_else(|| format!("expected `NAME=N`, got `{text}`"))?;
-    let Some((_, limit)) = NAMES.into_iter().find(|(known, _)| *known == name) else {
-        let names = NAMES.map(|(name, _)| format!("`{name}`"));
+    let pair = text.split_once('=').ok_or_else(|| format!("expected `NAME=N`, got `{text}`"))?;
+    let (limit, most) = choose(pair, &LIMITS)?;
+    *limit(limits) = most;
+    Ok(())
+}
+
+/// Which of the known limits is named, and its number.
+///
+/// # Errors
+/// What was expected, where either is something else.
+pub fn choose<T: Copy>((name, number): (&str, &str), known: &[(&str, T)]) -> Result<(T, u64), String> {
+    let Some((_, limit)) = known.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
         return Err(format!("expected one of {}, got `{name}`", names.join(", ")));
     };
-    let most = number.parse().map_err(|_| format!("expected a whole number, got `{number}`"))?;
-    *match limit {
-        Limit::FileBytes => &mut limits.file_bytes,
-        Limit::ArenaBytes => &mut limits.arena_bytes,
-        Limit::Tensors => &mut limits.tensors,
-        Limit::Steps => &mut limits.steps,
-        Limit::Tokens => &mut limits.tokens,
-        Limit::Batch => &mut limits.batch,
-    } = most;
-    Ok(())
+    let number = number.parse().map_err(|_| format!("expected a whole number, got `{number}`"))?;
+    Ok((*limit, number))
 }

@@ -51,12 +51,14 @@ def run(args):
     inputs = _array(args.inputs)
     labels = _array(args.labels) if args.labels else None
     runners = dict(runner.split("=", 1) for runner in args.runner if "=" in runner)
-    found, calls = [], {}
+    found = []
+    calls = {}  # by their place in `found`; onnxruntime's by the model
     with tempfile.TemporaryDirectory() as folder:
         for onnx in args.models:
             masks, logits = onnx.with_suffix(".masks.safetensors"), onnx.with_suffix(".logits.npy")
             reference = _array(logits) if logits.exists() else None
-            calls[f"{onnx.stem} onnxruntime"] = onnxruntime_call(onnx, inputs[:1])
+            if call := onnxruntime_call(onnx, inputs[:1]):
+                calls[onnx] = call
             for target in args.targets.split(","):
                 for dtype in args.dtypes.split(","):
                     made = compile_model(
@@ -65,7 +67,7 @@ def run(args):
                     if target == "host":
                         session = open_session(made.artifact)
                         answered = answers(session, inputs)
-                        calls[f"{onnx.stem} {dtype}"] = functools.partial(session.run, inputs[:1])
+                        calls[len(found)] = functools.partial(session.run, inputs[:1])
                     elif target in runners:
                         answered = answers_under(runners[target], made.artifact, inputs[: args.foreign])
                     else:
@@ -83,11 +85,9 @@ def run(args):
                             None,
                         )
                     )
-        times = times_in_turns({name: call for name, call in calls.items() if call})
-    peers = {onnx.stem: times.get(f"{onnx.stem} onnxruntime") for onnx in args.models}
-    found = [
-        dataclasses.replace(m, milliseconds=times[f"{m.model} {m.dtype}"]) if m.target == "host" else m for m in found
-    ]
+        times = times_in_turns(calls)
+    peers = {onnx.stem: times.get(onnx) for onnx in args.models}
+    found = [dataclasses.replace(m, milliseconds=times.get(i)) for i, m in enumerate(found)]
     if args.json:
         print(json.dumps({"libfar": [dataclasses.asdict(m) for m in found], "onnxruntime_ms": peers}))
         return

@@ -95,8 +95,9 @@ def measure(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, output: p
             session = open_session(artifact)
             found[f"{name} {dtype}"] = judge(functools.partial(embed_by_libfar, session))
             calls[f"{name} {dtype}"] = functools.partial(session.run, sample)
-        calls[f"{name} onnxruntime"] = onnxruntime_call(onnx, sample)
-    for name, milliseconds in times_in_turns({name: call for name, call in calls.items() if call}).items():
+        if call := onnxruntime_call(onnx, sample):
+            calls[f"{name} onnxruntime"] = call
+    for name, milliseconds in times_in_turns(calls).items():
         found.setdefault(name, {})["milliseconds"] = milliseconds
     return found
 

@@ -17,6 +17,7 @@ use crate::gemm::GemmCall;
 use crate::half::{RUN, RUNS};
 use crate::lstm::LstmCall;
 use crate::narrow;
+use crate::simd::ahead::Ahead;
 use crate::simd::gemm::{DEPTH_UNIT, Depth, Place, Tiles};
 use crate::simd::lstm::{Recurrence, Sources};
 use crate::simd::{self, Simd, Wide};
@@ -196,7 +197,7 @@ unsafe fn round_row(from: *const f32, n: usize, to: *mut u16) {
 /// # Safety
 /// As [`simd::gemm::Tile`]; the rows of `a` are halves, two a word.
 #[target_feature(enable = "neon,fp16")]
-unsafe fn tile<const ROWS: usize>(call: &GemmCall, place: Place, depth: Depth) {
+unsafe fn tile<const ROWS: usize>(call: &GemmCall, place: Place, ahead: &mut Ahead, depth: Depth) {
     // SAFETY: as the caller promises; `memory` is a tile of accumulators.
     unsafe {
         let s = Halves::new();
@@ -211,7 +212,13 @@ unsafe fn tile<const ROWS: usize>(call: &GemmCall, place: Place, depth: Depth) {
             *acc.add(r) = *from;
         }
         let (mut k, end) = (2 * depth.start, 2 * depth.end);
+        let mut asked = k;
+        let steps = ahead.steps((end - k).div_ceil(RUNS));
         while k < end {
+            if k == asked {
+                ahead.ask();
+                asked += steps * RUNS;
+            }
             let stop = end.min(k + RUNS);
             let sums = s.runs::<ROWS, 2>(a, 2 * call.a_stride, panel.add(PANEL).cast(), k..stop);
             compiler_fence(Ordering::SeqCst);

@@ -12,6 +12,7 @@ use far_format::layout::{INT8_DEPTH, INT8_HEADER, PANEL};
 use super::int8::dotprod;
 use crate::gemm::GemmCall;
 use crate::quantize::{self, row_bytes, rows_at};
+use crate::simd::ahead::Ahead;
 use crate::simd::gemm::{Place, Tiles, offset, sweep};
 use crate::simd::int8::panel_len;
 use crate::table::variant;
@@ -86,7 +87,12 @@ unsafe fn lay_out(call: &GemmCall, col: usize, to: *mut i8) {
 /// # Safety
 /// As [`Tile`](crate::simd::gemm::Tile), the rows are quantised, and at `weights` is what [`lay_out`] gave for the tile's panel.
 #[target_feature(enable = "neon,dotprod,i8mm")]
-unsafe fn tile<const ROWS: usize, const VECTORS: usize>(call: &GemmCall, place: Place, weights: *const i8) {
+unsafe fn tile<const ROWS: usize, const VECTORS: usize>(
+    call: &GemmCall,
+    place: Place,
+    ahead: &mut Ahead,
+    weights: *const i8,
+) {
     // SAFETY: as the caller promises; rows in the scratch may be read past `k` up to a multiple of 64, and what is there meets
     // weights that are zeros.
     unsafe {
@@ -95,23 +101,28 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(call: &GemmCall, place: 
         let zero = vdupq_n_s32(0);
         // Of a pair of rows and a register of columns: the squares of its two pairs of columns. The last row may have no other.
         let mut acc = [[[zero; 2]; VECTORS]; PAIRS];
-        let mut at = 0;
-        for depth in (0..call.k).step_by(DEPTH) {
-            let mut rows = [vdupq_n_s8(0); PAIRS];
-            for pair in 0..ROWS.div_ceil(2) {
-                let (first, second) = (2 * pair, (2 * pair + 1).min(ROWS - 1));
-                let row = |r: usize| vld1_s8(x.add(r * stride + depth));
-                rows[pair] = vcombine_s8(row(first), row(second));
-            }
-            for v in 0..VECTORS {
-                for half in 0..2 {
-                    let w = vld1q_s8(weights.add(at + (2 * v + half) * 2 * DEPTH));
-                    for pair in 0..ROWS.div_ceil(2) {
-                        acc[pair][v][half] = multiply(acc[pair][v][half], rows[pair], w);
+        let (mut at, mut depth) = (0, 0);
+        let steps = ahead.steps(call.k.div_ceil(DEPTH));
+        while depth < call.k {
+            ahead.ask();
+            let stop = call.k.min(depth + steps * DEPTH);
+            while depth < stop {
+                let mut rows = [vdupq_n_s8(0); PAIRS];
+                for pair in 0..ROWS.div_ceil(2) {
+                    let (first, second) = (2 * pair, (2 * pair + 1).min(ROWS - 1));
+                    let row = |r: usize| vld1_s8(x.add(r * stride + depth));
+                    rows[pair] = vcombine_s8(row(first), row(second));
+                }
+                for v in 0..VECTORS {
+                    for half in 0..2 {
+                        let w = vld1q_s8(weights.add(at + (2 * v + half) * 2 * DEPTH));
+                        for pair in 0..ROWS.div_ceil(2) {
+                            acc[pair][v][half] = multiply(acc[pair][v][half], rows[pair], w);
+                        }
                     }
                 }
+                (at, depth) = (at + PANEL_BYTES, depth + DEPTH);
             }
-            at += PANEL_BYTES;
         }
         let mut sums = [[zero; VECTORS]; ROWS];
         for r in 0..ROWS {

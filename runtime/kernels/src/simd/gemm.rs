@@ -5,6 +5,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use far_format::layout::{Activation, PANEL};
 
+use super::ahead::Ahead;
 use super::math::activate;
 use super::{Product, Simd};
 use crate::gemm::GemmCall;
@@ -32,7 +33,7 @@ pub(crate) struct Depth {
 /// # Safety
 /// The promises of [`GemmCall`]; the CPU has the instructions; the tile's rows are below `m`, the first column of
 /// each of its vectors below `n`; a carry that is used is readable and writable as the whole tile.
-pub(crate) type Tile<D> = unsafe fn(&GemmCall, Place, D);
+pub(crate) type Tile<D> = unsafe fn(&GemmCall, Place, &mut Ahead, D);
 
 /// Activation, residual and store of a tile's accumulators, which lie row by row in memory.
 ///
@@ -90,17 +91,19 @@ pub(crate) unsafe fn sweep<D: Copy, const ROWS: usize, const VECTORS: usize>(
     let start = |i: usize| i * call.m / count;
     for col in (0..call.n).step_by(VECTORS * lanes) {
         let tiles = &tiles[VECTORS.min((call.n - col).div_ceil(lanes)) - 1];
-        // While these columns are computed, the weights of the next come into the second-level cache, a share with
-        // every tile.
+        // While these columns are computed, the weights of the next come nearer.
         let next_col = col + VECTORS * lanes;
-        let next = call.weights.wrapping_add(offset(next_col, panel));
-        let next_len = if next_col < call.n { (VECTORS * lanes).div_ceil(PANEL) * panel } else { 0 };
+        let mut ahead = if next_col < call.n && next_col.is_multiple_of(PANEL) {
+            let panels = (VECTORS * lanes).div_ceil(PANEL);
+            Ahead::of(call.weights.wrapping_add(offset(next_col, panel)), panels * panel, count)
+        } else {
+            Ahead::nothing()
+        };
         let with = begin(col);
         for i in 0..count {
-            prefetch(next, i * next_len / count..(i + 1) * next_len / count);
             let place = Place { row: start(i), col };
             // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`.
-            unsafe { tiles[start(i + 1) - place.row - 1](call, place, with) };
+            unsafe { tiles[start(i + 1) - place.row - 1](call, place, &mut ahead, with) };
         }
     }
 }
@@ -122,19 +125,32 @@ unsafe fn deep<const ROWS: usize, const VECTORS: usize>(
     let cut = |block: usize| {
         if block == blocks { call.k } else { block * call.k / blocks / DEPTH_UNIT * DEPTH_UNIT }
     };
+    let panel = (call.k + 1) * PANEL;
     let mut carry = [MaybeUninit::<f32>::uninit(); CARRY];
     for col in (0..call.n).step_by(VECTORS * lanes) {
         let tiles = &tiles[VECTORS.min((call.n - col).div_ceil(lanes)) - 1];
         for group in 0..groups {
             for block in 0..blocks {
                 let members = group * count / groups..(group + 1) * count / groups;
+                // The next block of these columns, or the first of the next.
+                let (next_col, next) =
+                    if block + 1 < blocks { (col, block + 1) } else { (col + VECTORS * lanes, 0) };
+                let base = call.weights.wrapping_add(offset(next_col, panel) + (cut(next) + 1) * PANEL);
+                let words = (cut(next + 1) - cut(next)) * PANEL;
+                let mut ahead = if next_col >= call.n {
+                    Ahead::nothing()
+                } else if VECTORS * lanes > PANEL {
+                    Ahead::of_two(base, words, panel, members.len())
+                } else {
+                    Ahead::of(base, words, members.len())
+                };
                 for (i, carry) in members.zip(carry.chunks_exact_mut(tile_len)) {
                     let place = Place { row: start(i), col };
                     let depth =
                         Depth { start: cut(block), end: cut(block + 1), carry: carry.as_mut_ptr().cast() };
                     // SAFETY: the rows of a tile are below `m`, the first column of each of its vectors is below `n`; its
                     // carry is a tile long, and was written by the block before unless this is the first.
-                    unsafe { tiles[start(i + 1) - place.row - 1](call, place, depth) };
+                    unsafe { tiles[start(i + 1) - place.row - 1](call, place, &mut ahead, depth) };
                 }
             }
         }
@@ -154,26 +170,6 @@ pub(crate) fn offset(col: usize, panel: usize) -> usize {
     col / PANEL * panel + col % PANEL
 }
 
-/// Asks for the elements `range` from `base` on to come into the second-level cache; no more than a hint.
-#[inline(always)]
-fn prefetch(base: *const f32, range: core::ops::Range<usize>) {
-    const LINE: usize = 64 / size_of::<f32>();
-    for i in range.step_by(LINE) {
-        let line = base.wrapping_add(i);
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: part of the base architecture, and never faults.
-        unsafe {
-            use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T1>(line.cast());
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: part of the base architecture, and never faults.
-        unsafe {
-            core::arch::asm!("prfm pldl2keep, [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
-        }
-    }
-}
-
 /// One tile, with `p` for its products. `s` is a register, so that of the weights no more than one must be held at a time.
 ///
 /// # Safety
@@ -184,6 +180,7 @@ pub(crate) unsafe fn tile<S: Simd, P: Product<S>, const ROWS: usize, const VECTO
     p: P,
     call: &GemmCall,
     place: Place,
+    ahead: &mut Ahead,
     depth: Depth,
     finish: Finish,
 ) {
@@ -208,30 +205,35 @@ pub(crate) unsafe fn tile<S: Simd, P: Product<S>, const ROWS: usize, const VECTO
             }
         }
         let mut k = depth.start;
-        // Two rows of registers a turn, where one holds several depths: the loop's own instructions count. The fence costs
-        // none; it keeps the second row's loads from coming early, for which there are no registers.
-        while S::DEPTH > 1 && k + 2 * S::DEPTH <= depth.end {
-            multiply_row(s, p, a.add(k), call.a_stride, &w, k, &mut acc);
-            compiler_fence(Ordering::SeqCst);
-            multiply_row(s, p, a.add(k + S::DEPTH), call.a_stride, &w, k + S::DEPTH, &mut acc);
-            k += 2 * S::DEPTH;
-        }
-        while S::DEPTH > 1 && k + S::DEPTH <= depth.end {
-            multiply_row(s, p, a.add(k), call.a_stride, &w, k, &mut acc);
-            k += S::DEPTH;
-        }
+        let steps = ahead.steps(depth.end - depth.start).next_multiple_of(2 * S::DEPTH);
         while k < depth.end {
-            let mut weights = [s.load(w.at(k + 1, 0)); VECTORS];
-            for v in 1..VECTORS {
-                weights[v] = s.load(w.at(k + 1, v * S::LANES));
+            ahead.ask();
+            let stop = depth.end.min(k + steps);
+            // Two rows of registers a turn, where one holds several depths: the loop's own instructions count. The fence costs
+            // none; it keeps the second row's loads from coming early, for which there are no registers.
+            while S::DEPTH > 1 && k + 2 * S::DEPTH <= stop {
+                multiply_row(s, p, a.add(k), call.a_stride, &w, k, &mut acc);
+                compiler_fence(Ordering::SeqCst);
+                multiply_row(s, p, a.add(k + S::DEPTH), call.a_stride, &w, k + S::DEPTH, &mut acc);
+                k += 2 * S::DEPTH;
             }
-            for r in 0..ROWS {
-                let x = s.splat(*a.add(r * call.a_stride + k));
-                for v in 0..VECTORS {
-                    acc[r][v] = p.multiply(s, x, weights[v], acc[r][v]);
+            while S::DEPTH > 1 && k + S::DEPTH <= stop {
+                multiply_row(s, p, a.add(k), call.a_stride, &w, k, &mut acc);
+                k += S::DEPTH;
+            }
+            while k < stop {
+                let mut weights = [s.load(w.at(k + 1, 0)); VECTORS];
+                for v in 1..VECTORS {
+                    weights[v] = s.load(w.at(k + 1, v * S::LANES));
                 }
+                for r in 0..ROWS {
+                    let x = s.splat(*a.add(r * call.a_stride + k));
+                    for v in 0..VECTORS {
+                        acc[r][v] = p.multiply(s, x, weights[v], acc[r][v]);
+                    }
+                }
+                k += 1;
             }
-            k += 1;
         }
         if depth.end < call.k {
             for r in 0..ROWS {

@@ -83,11 +83,12 @@ macro_rules! products {
         unsafe fn tile<const ROWS: usize, const VECTORS: usize>(
             call: &$crate::gemm::GemmCall,
             place: $crate::simd::gemm::Place,
+            ahead: &mut $crate::simd::ahead::Ahead,
             depth: $crate::simd::gemm::Depth,
         ) {
             // SAFETY: as the caller promises.
             unsafe {
-                $crate::simd::gemm::tile::<_, _, ROWS, VECTORS>($register, $product, call, place, depth, $finish)
+                $crate::simd::gemm::tile::<_, _, ROWS, VECTORS>($register, $product, call, place, ahead, depth, $finish)
             }
         }
 

@@ -9,6 +9,7 @@
 
 #![allow(clippy::needless_range_loop)] // see above: plain loops stay whole when inlined
 
+pub(crate) mod ahead;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 mod instantiate;

@@ -8,6 +8,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use far_format::layout::{Activation, INT8_DEPTH, INT8_HEADER, PANEL};
 
 use super::super::Simd;
+use super::super::ahead::Ahead;
 use super::super::gemm::{Finish, Place, Tiles, offset, sweep};
 use super::{Dot, starts, steps};
 use crate::gemm::GemmCall;
@@ -71,6 +72,7 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     d: D,
     call: &GemmCall,
     place: Place,
+    ahead: &mut Ahead,
     starts: *const f32,
     finish: Finish,
 ) {
@@ -93,19 +95,26 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
         let mut w = Weights { first: first.add(INT8_HEADER).cast(), panel: 4 * len };
         let mut left = call.k.div_ceil(INT8_DEPTH);
         let mut x = x.cast_const();
-        // Two rows of registers a turn where one holds several groups, as in f32.
-        while D::GROUPS > 1 && left >= 2 * D::GROUPS {
-            whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
-            compiler_fence(Ordering::SeqCst);
-            x = unknown(x.add(D::GROUPS * INT8_DEPTH));
-            whole::<D, ROWS, VECTORS>(d, x, stride, &w, D::GROUPS, &mut acc);
-            (x, left) = (unknown(x.add(D::GROUPS * INT8_DEPTH)), left - 2 * D::GROUPS);
-            w.first = w.first.add(2 * D::GROUPS * INT8_DEPTH * PANEL);
-        }
+        let steps = (ahead.steps(left / D::GROUPS) * D::GROUPS).next_multiple_of(2 * D::GROUPS);
         while left >= D::GROUPS {
-            whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
-            (x, left) = (x.add(D::GROUPS * INT8_DEPTH), left - D::GROUPS);
-            w.first = w.first.add(D::GROUPS * INT8_DEPTH * PANEL);
+            ahead.ask();
+            let mut turn = left.min(steps);
+            left -= turn;
+            // Two rows of registers a turn where one holds several groups, as in f32.
+            while D::GROUPS > 1 && turn >= 2 * D::GROUPS {
+                whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
+                compiler_fence(Ordering::SeqCst);
+                x = unknown(x.add(D::GROUPS * INT8_DEPTH));
+                whole::<D, ROWS, VECTORS>(d, x, stride, &w, D::GROUPS, &mut acc);
+                (x, turn) = (unknown(x.add(D::GROUPS * INT8_DEPTH)), turn - 2 * D::GROUPS);
+                w.first = w.first.add(2 * D::GROUPS * INT8_DEPTH * PANEL);
+            }
+            while turn >= D::GROUPS {
+                whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
+                (x, turn) = (x.add(D::GROUPS * INT8_DEPTH), turn - D::GROUPS);
+                w.first = w.first.add(D::GROUPS * INT8_DEPTH * PANEL);
+            }
+            left += turn;
         }
         if left > 0 {
             let rows = elements::<D, ROWS>(d, x, stride);

@@ -13,6 +13,7 @@ macro_rules! instantiate_int8 {
     ) => {
         use $crate::gemm::GemmCall;
         use $crate::lstm::LstmCall;
+        use $crate::simd::ahead::Ahead;
         use $crate::simd::gemm::{Place, Tiles};
         use $crate::simd::{gemm as single, int8};
 
@@ -26,10 +27,11 @@ macro_rules! instantiate_int8 {
         unsafe fn tile<const ROWS: usize, const VECTORS: usize>(
             call: &GemmCall,
             place: Place,
+            ahead: &mut Ahead,
             starts: *const f32,
         ) {
             // SAFETY: as the caller promises.
-            unsafe { int8::tile::<_, ROWS, VECTORS>($register, call, place, starts, finish) }
+            unsafe { int8::tile::<_, ROWS, VECTORS>($register, call, place, ahead, starts, finish) }
         }
 
         /// # Safety

@@ -73,7 +73,7 @@ def _times(report, options, pick, threads):
         goal = _number(goals.PEER[precision].get(model) if threads == 1 else None, "{:.2f}")
         row = [model, far or "–", *cells, peer or "–", _number(factor, "{:.2f}"), goal]
         row += [_share(entry["multiply_adds"] / 1e6, threads, peak, ours), as_given]
-        rows.append(row + _against_f32(entry, results, pick, precision, threads) * reduced)
+        rows.append(row + (_against_f32(entry, results, pick, precision, threads) if reduced else []))
     title = f"{precision}, {threads} thread{'s' * (threads > 1)}: {what} of {options.runs} runs in ms (times far's)"
     lines = [title, _table([head, *rows])]
     ours = {entry["model"]: _time(entry["threads"][threads]["far"], pick) for entry in report["models"]}

@@ -83,13 +83,10 @@ def answers(session, inputs: np.ndarray) -> np.ndarray:
 def answers_under(runner: str, artifact: pathlib.Path, inputs: np.ndarray) -> np.ndarray:
     """The same by the board's command `far`, run by `qemu-… far`."""
     with tempfile.TemporaryDirectory() as folder:
-        found = []
-        for x in inputs:
-            source, result = pathlib.Path(folder, "x.npy"), pathlib.Path(folder, "y.npy")
-            np.save(source, x[None])
-            _run([*shlex.split(runner), "run", str(artifact), "--input", str(source), "--output", str(result)])
-            found.append(np.load(result))
-    return np.concatenate(found)
+        source, result = pathlib.Path(folder, "x.npy"), pathlib.Path(folder, "y.npy")
+        np.save(source, inputs)
+        _run([*shlex.split(runner), "run", str(artifact), "--input", str(source), "--output", str(result)])
+        return np.load(result)
 
 
 def times_in_turns(calls: dict[Hashable, Callable[[], object]], runs: int = RUNS) -> dict[Hashable, float]:

@@ -7,6 +7,7 @@ use far_format::layout::{Activation, PANEL};
 
 use super::ahead::Ahead;
 use super::math::activate;
+use super::rows::Rows;
 use super::{Product, Simd};
 use crate::gemm::GemmCall;
 
@@ -221,17 +222,20 @@ pub(crate) unsafe fn tile<S: Simd, P: Product<S>, const ROWS: usize, const VECTO
                 multiply_row(s, p, a.add(k), call.a_stride, &w, k, &mut acc);
                 k += S::DEPTH;
             }
+            let mut places = Rows::new(a.add(k).cast(), call.a_stride * size_of::<f32>());
             while k < stop {
                 let mut weights = [s.load(w.at(k + 1, 0)); VECTORS];
                 for v in 1..VECTORS {
                     weights[v] = s.load(w.at(k + 1, v * S::LANES));
                 }
                 for r in 0..ROWS {
-                    let x = s.splat(*a.add(r * call.a_stride + k));
+                    let x = if S::DEPTH == 1 { places.at(r).cast() } else { a.add(r * call.a_stride + k) };
+                    let x = s.splat(*x);
                     for v in 0..VECTORS {
                         acc[r][v] = p.multiply(s, x, weights[v], acc[r][v]);
                     }
                 }
+                places.advance(size_of::<f32>());
                 k += 1;
             }
         }

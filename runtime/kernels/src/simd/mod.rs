@@ -18,6 +18,7 @@ pub(crate) mod layer_norm;
 pub(crate) mod lstm;
 mod math;
 mod product;
+mod rows;
 pub(crate) mod softmax;
 mod wide;
 

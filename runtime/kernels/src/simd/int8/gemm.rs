@@ -1,6 +1,5 @@
 //! Int8 matrix product in register tiles. May import: `simd`, `quantize`, `gemm`, `far_format::layout`.
 
-use core::arch::asm;
 use core::mem::MaybeUninit;
 use core::ptr::null;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -10,6 +9,7 @@ use far_format::layout::{Activation, INT8_DEPTH, INT8_HEADER, PANEL};
 use super::super::Simd;
 use super::super::ahead::Ahead;
 use super::super::gemm::{Finish, Place, Tiles, offset, sweep};
+use super::super::rows::{Rows, unknown_pointer};
 use super::{Dot, starts, steps};
 use crate::gemm::GemmCall;
 use crate::quantize::{row_bytes, rows_at};
@@ -102,15 +102,18 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
             left -= turn;
             // Two rows of registers a turn where one holds several groups, as in f32.
             while D::GROUPS > 1 && turn >= 2 * D::GROUPS {
-                whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
+                whole::<D, ROWS, VECTORS>(d, &elements(d, x, stride), &w, 0, &mut acc);
                 compiler_fence(Ordering::SeqCst);
-                x = unknown(x.add(D::GROUPS * INT8_DEPTH));
-                whole::<D, ROWS, VECTORS>(d, x, stride, &w, D::GROUPS, &mut acc);
-                (x, turn) = (unknown(x.add(D::GROUPS * INT8_DEPTH)), turn - 2 * D::GROUPS);
+                x = unknown_pointer(x.add(D::GROUPS * INT8_DEPTH));
+                whole::<D, ROWS, VECTORS>(d, &elements(d, x, stride), &w, D::GROUPS, &mut acc);
+                (x, turn) = (unknown_pointer(x.add(D::GROUPS * INT8_DEPTH)), turn - 2 * D::GROUPS);
                 w.first = w.first.add(2 * D::GROUPS * INT8_DEPTH * PANEL);
             }
+            let mut places = Rows::new(x, stride);
             while turn >= D::GROUPS {
-                whole::<D, ROWS, VECTORS>(d, x, stride, &w, 0, &mut acc);
+                let rows = if D::GROUPS == 1 { elements_of(d, places) } else { elements(d, x, stride) };
+                whole::<D, ROWS, VECTORS>(d, &rows, &w, 0, &mut acc);
+                places.advance(D::GROUPS * INT8_DEPTH);
                 (x, turn) = (x.add(D::GROUPS * INT8_DEPTH), turn - D::GROUPS);
                 w.first = w.first.add(D::GROUPS * INT8_DEPTH * PANEL);
             }
@@ -270,36 +273,41 @@ unsafe fn elements<D: Dot, const ROWS: usize>(d: D, x: *const u8, stride: usize)
     }
 }
 
-/// The pointer, of which the compiler forgets what it knows: it would keep a pointer for each row, and advance them all.
+/// The same of up to 14 rows.
+///
+/// # Safety
+/// They are there.
 #[inline(always)]
-fn unknown(x: *const u8) -> *const u8 {
-    let mut address = x.expose_provenance();
-    // SAFETY: no instruction.
-    unsafe { asm!("/* {x} */", x = inout(reg) address, options(pure, nomem, nostack, preserves_flags)) };
-    core::ptr::with_exposed_provenance(address)
+unsafe fn elements_of<D: Dot, const ROWS: usize>(d: D, places: Rows) -> [D::X; ROWS] {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let mut rows = [d.elements(places.at(0)); ROWS];
+        for r in 1..ROWS {
+            rows[r] = d.elements(places.at(r));
+        }
+        rows
+    }
 }
 
-/// Adds the products of `GROUPS` groups, whose elements begin at `x`, whose weights at group `g`.
+/// Adds the products of `GROUPS` groups, whose elements are `rows`, whose weights at group `g`.
 ///
 /// # Safety
 /// They are there, and the weights.
 #[inline(always)]
 unsafe fn whole<D: Dot, const ROWS: usize, const VECTORS: usize>(
     d: D,
-    x: *const u8,
-    stride: usize,
+    rows: &[D::X; ROWS],
     w: &Weights,
     g: usize,
     acc: &mut [[D::Sum; VECTORS]; ROWS],
 ) {
     // SAFETY: as the caller promises.
     unsafe {
-        let rows = elements::<D, ROWS>(d, x, stride);
-        multiply::<D, ROWS, VECTORS, 0>(d, &rows, w, g, false, acc);
+        multiply::<D, ROWS, VECTORS, 0>(d, rows, w, g, false, acc);
         if const { steps::<D>() == 4 } {
-            multiply::<D, ROWS, VECTORS, 1>(d, &rows, w, g, false, acc);
-            multiply::<D, ROWS, VECTORS, 2>(d, &rows, w, g, false, acc);
-            multiply::<D, ROWS, VECTORS, 3>(d, &rows, w, g, false, acc);
+            multiply::<D, ROWS, VECTORS, 1>(d, rows, w, g, false, acc);
+            multiply::<D, ROWS, VECTORS, 2>(d, rows, w, g, false, acc);
+            multiply::<D, ROWS, VECTORS, 3>(d, rows, w, g, false, acc);
         }
     }
 }

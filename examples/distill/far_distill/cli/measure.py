@@ -29,7 +29,11 @@ from ..measure import (
 def arguments(parser):
     parser.add_argument("models", nargs="+", type=pathlib.Path, metavar="MODEL.onnx")
     parser.add_argument(
-        "--inputs", type=pathlib.Path, required=True, metavar="X.npy", help="samples along the first axis"
+        "--inputs",
+        type=pathlib.Path,
+        required=True,
+        metavar="X.npy",
+        help="samples along the first axis; token ids make a call of as many tokens",
     )
     parser.add_argument("--labels", type=pathlib.Path, metavar="Y.npy", help="the class of each")
     parser.add_argument("--targets", default="host", help="as farc names them, with commas (%(default)s)")
@@ -50,6 +54,7 @@ def _array(path: pathlib.Path) -> np.ndarray:
 def run(args):
     inputs = _array(args.inputs)
     labels = _array(args.labels) if args.labels else None
+    tokens = inputs.shape[1] if inputs.dtype.kind in "iu" and inputs.ndim == 2 else None
     runners = dict(runner.split("=", 1) for runner in args.runner if "=" in runner)
     found = []
     calls = {}  # by their place in `found`; onnxruntime's by the model
@@ -62,7 +67,13 @@ def run(args):
             for target in args.targets.split(","):
                 for dtype in args.dtypes.split(","):
                     made = compile_model(
-                        args.farc, onnx, target, dtype, pathlib.Path(folder), masks if masks.exists() else None
+                        args.farc,
+                        onnx,
+                        target,
+                        dtype,
+                        pathlib.Path(folder),
+                        masks if masks.exists() else None,
+                        tokens,
                     )
                     if target == "host":
                         session = open_session(made.artifact)

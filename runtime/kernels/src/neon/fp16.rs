@@ -213,10 +213,10 @@ unsafe fn tile<const ROWS: usize>(call: &GemmCall, place: Place, ahead: &mut Ahe
         }
         let (mut k, end) = (2 * depth.start, 2 * depth.end);
         let mut asked = k;
-        let steps = ahead.steps((end - k).div_ceil(RUNS));
+        let steps = ahead.steps::<ROWS>((end - k).div_ceil(RUNS));
         while k < end {
             if k == asked {
-                ahead.ask();
+                ahead.ask::<ROWS>();
                 asked += steps * RUNS;
             }
             let stop = end.min(k + RUNS);

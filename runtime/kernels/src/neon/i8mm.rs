@@ -102,9 +102,9 @@ unsafe fn tile<const ROWS: usize, const VECTORS: usize>(
         // Of a pair of rows and a register of columns: the squares of its two pairs of columns. The last row may have no other.
         let mut acc = [[[zero; 2]; VECTORS]; PAIRS];
         let (mut at, mut depth) = (0, 0);
-        let steps = ahead.steps(call.k.div_ceil(DEPTH));
+        let steps = ahead.steps::<ROWS>(call.k.div_ceil(DEPTH));
         while depth < call.k {
-            ahead.ask();
+            ahead.ask::<ROWS>();
             let stop = call.k.min(depth + steps * DEPTH);
             while depth < stop {
                 let mut rows = [vdupq_n_s8(0); PAIRS];

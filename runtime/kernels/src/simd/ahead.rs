@@ -19,6 +19,8 @@ impl Ahead {
     const LINE: usize = 64;
     /// Lines of each place to ask for at a time.
     const LINES: usize = 2;
+    /// Tiles of fewer rows don't ask: they take no longer than their own weights take to come, one after the other.
+    const FEWEST_ROWS: usize = 4;
 
     /// Nothing.
     pub(super) fn nothing() -> Self {
@@ -38,16 +40,16 @@ impl Ahead {
         Self { next: base.cast(), left, second, others: apart * size_of::<f32>(), turns }
     }
 
-    /// Of a tile's `steps`, how many to compute between one [`ask`](Self::ask) and the next.
+    /// Of the `steps` of a tile of so many rows, how many to compute between one [`ask`](Self::ask) and the next.
     #[inline(always)]
-    pub(crate) fn steps(&self, steps: usize) -> usize {
-        steps.div_ceil(self.turns)
+    pub(crate) fn steps<const ROWS: usize>(&self, steps: usize) -> usize {
+        if ROWS < Self::FEWEST_ROWS { steps } else { steps.div_ceil(self.turns) }
     }
 
     /// Asks for what comes next of what is left; no more than a hint.
     #[inline(always)]
-    pub(crate) fn ask(&mut self) {
-        if self.left > 0 {
+    pub(crate) fn ask<const ROWS: usize>(&mut self) {
+        if ROWS >= Self::FEWEST_ROWS && self.left > 0 {
             self.left -= 1;
             for line in 0..Self::LINES {
                 let first = self.next.wrapping_add(line * Self::LINE);

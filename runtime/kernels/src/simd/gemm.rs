@@ -206,9 +206,9 @@ pub(crate) unsafe fn tile<S: Simd, P: Product<S>, const ROWS: usize, const VECTO
             }
         }
         let mut k = depth.start;
-        let steps = ahead.steps(depth.end - depth.start).next_multiple_of(2 * S::DEPTH);
+        let steps = ahead.steps::<ROWS>(depth.end - depth.start).next_multiple_of(2 * S::DEPTH);
         while k < depth.end {
-            ahead.ask();
+            ahead.ask::<ROWS>();
             let stop = depth.end.min(k + steps);
             // Two rows of registers a turn, where one holds several depths: the loop's own instructions count. The fence costs
             // none; it keeps the second row's loads from coming early, for which there are no registers.

@@ -95,9 +95,9 @@ pub(crate) unsafe fn tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
         let mut w = Weights { first: first.add(INT8_HEADER).cast(), panel: 4 * len };
         let mut left = call.k.div_ceil(INT8_DEPTH);
         let mut x = x.cast_const();
-        let steps = (ahead.steps(left / D::GROUPS) * D::GROUPS).next_multiple_of(2 * D::GROUPS);
+        let steps = (ahead.steps::<ROWS>(left / D::GROUPS) * D::GROUPS).next_multiple_of(2 * D::GROUPS);
         while left >= D::GROUPS {
-            ahead.ask();
+            ahead.ask::<ROWS>();
             let mut turn = left.min(steps);
             left -= turn;
             // Two rows of registers a turn where one holds several groups, as in f32.

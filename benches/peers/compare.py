@@ -56,7 +56,7 @@ def compare(tools, name, threads, options):
     results, workers = {}, {}
     with tempfile.TemporaryDirectory() as logs:
         try:
-            for runtime in runtimes(options):
+            for runtime in [tables.PEAK, *runtimes(options)]:
                 log = open(os.path.join(logs, runtime), "w+")
                 try:
                     command, model = tools.worker(runtime, name)
@@ -65,6 +65,8 @@ def compare(tools, name, threads, options):
                 except (PrepareError, WorkerError) as error:
                     results[runtime] = {"error": str(error)}
             take_turns(workers, results, options.runs)
+            if tables.PEAK in workers:
+                workers.pop(tables.PEAK).close()
             truth = reference(tools, name, options, logs) if options.precision != "f32" else None
             judge(workers, results, options.precision, truth)
             for runtime, worker in workers.items():
@@ -82,7 +84,7 @@ def compare(tools, name, threads, options):
 
 def take_turns(workers, results, runs):
     """Each runtime a few runs, then the next, in another order each round: what slows the machine down for a while
-    hits all of them."""
+    hits all of them, and the cores' peak too."""
     order = random.Random(0)
     names = list(workers)
     while names and len(results[names[0]]["ms"]) < runs:

@@ -51,8 +51,11 @@ class Tools:
         return json.loads(_output(["taskset", "-c", str(cpu), peak, "--json"]))
 
     def worker(self, runtime, name):
-        """The command line of a worker, and the model file it is to load. `far-f32` is libfar without reduced precision."""
+        """The command line of a worker, and the model file it is to load. `far-f32` is libfar without reduced precision,
+        `peak` no runtime but the multiply-adds that the cores can do."""
         onnx = self.files / f"{name}.onnx"
+        if runtime == "peak":
+            return [self.target / "release" / "far-peak-worker"], self.precision
         if runtime in ("far", "far-f32"):
             precision = self.precision if runtime == "far" else "f32"
             return [self.target / "board" / "far-bench-worker"], self.files / f"{name}.{precision}.far"

@@ -4,7 +4,10 @@ import goals
 
 # Medians this far above the fastest run were disturbed.
 QUIET = 1.05
-OURS = ("far", "far-f32")
+# What takes its turns beside the runtimes: the cores' multiply-adds at their peak.
+PEAK = "peak"
+# Of those that take turns, who is no other runtime.
+NO_PEERS = ("far", "far-f32", PEAK)
 # What far-peak calls the rate of multiply-adds.
 RATES = {"f32": "fma_g_per_s", "int8": "int8_g_per_s", "bf16": "bf16_g_per_s"}
 
@@ -30,7 +33,7 @@ def fastest(results, pick):
     times = {
         runtime: pick(result["ms"])
         for runtime, result in results.items()
-        if runtime not in OURS and result.get("ms") and not result["wrong"]
+        if runtime not in NO_PEERS and result.get("ms") and not result["wrong"]
     }
     return min(times.items(), key=lambda item: item[1], default=(None, None))
 
@@ -47,32 +50,33 @@ def _limits(report):
     return "\n".join(lines)
 
 
-def _peak(report):
-    """Most multiply-adds a second of one core in the report's precision; none where nothing measured it."""
-    rates = (limit["arithmetic"][0].get(RATES[report["precision"]]) for limit in report["limits"])
-    return max(filter(None, rates), default=None)
+def _peak(results, pick):
+    """Multiply-adds a second, in 10⁹, of all cores in use, in the report's precision and in turns with the runtimes; none where no
+    instruction does them."""
+    peak = results.get(PEAK, {})
+    return peak["multiply_adds"] / pick(peak["ms"]) / 1e6 if peak.get("ms") else None
 
 
 def _times(report, options, pick, threads):
-    precision, peak = report["precision"], _peak(report)
+    precision = report["precision"]
     reduced = precision != "f32"
     what = "fastest" if options.least else "median"
-    head = ["model", "far", *options.peers, "fastest peer", "factor", "goal", "of limit", "as given"]
+    head = ["model", "far", *options.peers, "fastest peer", "factor", "goal", "peak", "of limit", "as given"]
     head += ["own f32", "factor", "goal", "cosine"] * reduced
     rows, best = [], {}
     for entry in report["models"]:
         results, model = entry["threads"][threads], entry["model"]
-        ours = _time(results["far"], pick)
+        ours, peak = _time(results["far"], pick), _peak(results, pick)
         peer, time = best[model] = fastest(results, pick)
         cells = [_cell(results[peer], ours, pick) for peer in options.peers]
         factor = time / ours if time and ours else None
         limit_goal = goals.LIMIT[precision].get(model) if threads == 1 else None
-        as_given = _share(goals.AS_GIVEN.get(model), threads, peak, ours)
+        as_given = _share(goals.AS_GIVEN.get(model), peak, ours)
         as_given += f" (goal {limit_goal:.0%})" if limit_goal else ""
         far = _number(ours, "{:.2f}") + (" ✗" if results["far"].get("wrong") else "")
         goal = _number(goals.PEER[precision].get(model) if threads == 1 else None, "{:.2f}")
-        row = [model, far or "–", *cells, peer or "–", _number(factor, "{:.2f}"), goal]
-        row += [_share(entry["multiply_adds"] / 1e6, threads, peak, ours), as_given]
+        row = [model, far or "–", *cells, peer or "–", _number(factor, "{:.2f}"), goal, _number(peak, "{:.1f}")]
+        row += [_share(entry["multiply_adds"] / 1e6, peak, ours), as_given]
         rows.append(row + (_against_f32(entry, results, pick, precision, threads) if reduced else []))
     title = f"{precision}, {threads} thread{'s' * (threads > 1)}: {what} of {options.runs} runs in ms (times far's)"
     lines = [title, _table([head, *rows])]
@@ -87,9 +91,9 @@ def _times(report, options, pick, threads):
     return "\n".join(lines)
 
 
-def _share(millions, threads, peak, ms):
-    """Part of the time that so many multiply-adds take at the peak of so many cores."""
-    return f"{millions / (threads * peak) / ms:.0%}" if millions and peak and ms else ""
+def _share(millions, peak, ms):
+    """Part of the time that so many multiply-adds take at the peak of the cores."""
+    return f"{millions / peak / ms:.0%}" if millions and peak and ms else ""
 
 
 def _against_f32(entry, results, pick, precision, threads):

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use far_bench::kernels::{Case, Work, cases};
-use far_bench::machine::{Limits, least_seconds, multiply_adds_per_second};
-use far_kernels::{Isa, Kernels, Variant};
+use far_bench::machine::{Limits, Peak, least_seconds, part_of};
+use far_kernels::{Isa, Kernels};
 use serde::Serialize;
 
 /// Measure the limits of the core that this runs on: multiply-adds from registers, bytes from each level of memory.
@@ -42,23 +42,9 @@ struct Row {
     microseconds: f64,
     /// 10⁹ multiply-adds or elements per second.
     g_per_s: f64,
+    /// Part of the core's peak, measured in turns with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     of_limit: Option<f64>,
-}
-
-/// The limits of the variants so far: each is measured once.
-#[derive(Default)]
-struct Limited(Vec<(&'static str, Option<f64>)>);
-
-impl Limited {
-    fn of(&mut self, variant: &'static Variant) -> Option<f64> {
-        if let Some((_, limit)) = self.0.iter().find(|(name, _)| *name == variant.gemm) {
-            return *limit;
-        }
-        let limit = multiply_adds_per_second(variant);
-        self.0.push((variant.gemm, limit));
-        limit
-    }
 }
 
 fn rows(cli: &Cli) -> Vec<Row> {
@@ -68,18 +54,19 @@ fn rows(cli: &Cli) -> Vec<Row> {
     };
     let mut rows = Vec::new();
     for kernels in Kernels::available().filter(wanted) {
-        let mut limits = Limited::default();
-        for case in cases(kernels).filter(|case| case.name.contains(&cli.filter)) {
-            rows.push(row(case, &mut limits));
-        }
+        rows.extend(cases(kernels).filter(|case| case.name.contains(&cli.filter)).map(row));
     }
     rows
 }
 
-fn row(mut case: Case, limits: &mut Limited) -> Row {
+fn row(mut case: Case) -> Row {
     let seconds = least_seconds(|| case.run());
     let (amount, of_limit) = match case.work {
-        Work::MultiplyAdds(n, variant) => (n, limits.of(variant).map(|limit| n as f64 / seconds / limit)),
+        Work::MultiplyAdds(n, variant) => {
+            let part =
+                |peak: Peak| part_of((peak.multiply_adds() as f64, || peak.run()), (n as f64, || case.run()));
+            (n, Peak::of(variant).map(part))
+        }
         Work::Elements(n) => (n, None),
     };
     Row { kernel: case.name, microseconds: seconds * 1e6, g_per_s: amount as f64 / seconds / 1e9, of_limit }

@@ -9,13 +9,47 @@ use far_kernels::{Isa, Kernels, Precision, Variant};
 use super::clock::least_seconds;
 
 /// Rounds over all chains of one timed call.
-const ROUNDS: usize = 100_000;
+const ROUNDS: usize = 20_000;
 
-/// Multiply-adds of one round, and what does so many rounds.
-type Chains = (usize, fn(usize));
+/// The most multiply-adds that a core does with the instructions of a kernel's variant.
+#[derive(Clone, Copy, Debug)]
+pub struct Peak {
+    /// Multiply-adds of one round.
+    each: usize,
+    /// Does so many rounds.
+    chains: fn(usize),
+}
 
-pub(super) fn fma_per_second(kernels: Kernels) -> f64 {
-    rate(match kernels.isa() {
+impl Peak {
+    /// Of a variant; `None` where this CPU lacks its instructions, or where no single instruction does its multiply-adds.
+    pub fn of(variant: &Variant) -> Option<Self> {
+        let kernels = Kernels::of(variant.isa)?;
+        match variant.precision {
+            Precision::F32 | Precision::F16 => Some(fma(kernels)),
+            Precision::Int8 | Precision::Bf16 => dots(variant),
+            Precision::F16Arith => None,
+        }
+    }
+
+    /// Multiply-adds of a [`run`](Self::run).
+    pub fn multiply_adds(&self) -> usize {
+        self.each * ROUNDS
+    }
+
+    /// Does them, some 100 to 200 µs long where a core does 16 to 32 in a cycle.
+    pub fn run(&self) {
+        (self.chains)(ROUNDS);
+    }
+
+    /// Multiply-adds per second.
+    pub fn per_second(&self) -> f64 {
+        self.multiply_adds() as f64 / least_seconds(|| self.run())
+    }
+}
+
+/// Of f32, fused.
+pub(super) fn fma(kernels: Kernels) -> Peak {
+    let (each, chains): (usize, fn(usize)) = match kernels.isa() {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => (16 * x86::CHAINS_512, |rounds| {
             // SAFETY: kernels of this instruction set exist only where AVX-512F does.
@@ -29,16 +63,17 @@ pub(super) fn fma_per_second(kernels: Kernels) -> f64 {
         #[cfg(target_arch = "aarch64")]
         Isa::Neon => (4 * neon::CHAINS, neon::fma),
         _ => (SCALAR_CHAINS, scalar_fma),
-    })
+    };
+    Peak { each, chains }
 }
 
-/// Multiply-adds by dot products, of int8 or bfloat16; `None` where the variant takes no such instruction, or this CPU lacks it.
-pub(super) fn dots_per_second(variant: &Variant) -> Option<f64> {
+/// By dot products, of int8 or bfloat16; `None` where the variant takes no such instruction, or this CPU lacks it.
+pub(super) fn dots(variant: &Variant) -> Option<Peak> {
     if !far_kernels::cpu::detect().contains(variant.features()) {
         return None;
     }
     let needs = |feature| variant.needs.contains(feature);
-    let chains: Chains = match variant.precision {
+    let (each, chains): (usize, fn(usize)) = match variant.precision {
         #[cfg(target_arch = "x86_64")]
         Precision::Int8 if needs(Features::AVX512_VNNI) => (64 * x86::CHAINS_512, |rounds| {
             // SAFETY: the CPU has all that the variant needs.
@@ -66,11 +101,7 @@ pub(super) fn dots_per_second(variant: &Variant) -> Option<f64> {
         }),
         _ => return None,
     };
-    Some(rate(chains))
-}
-
-fn rate((each, chains): Chains) -> f64 {
-    (each * ROUNDS) as f64 / least_seconds(|| chains(ROUNDS))
+    Some(Peak { each, chains })
 }
 
 const SCALAR_CHAINS: usize = 16;

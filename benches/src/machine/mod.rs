@@ -9,10 +9,11 @@ mod arithmetic;
 mod clock;
 mod memory;
 
-use far_kernels::{Kernels, Precision, Variant};
+use far_kernels::{Kernels, Precision};
 use serde::Serialize;
 
-pub use clock::{cpu_seconds, least_seconds};
+pub use arithmetic::Peak;
+pub use clock::{cpu_seconds, least_seconds, part_of};
 pub use memory::caches;
 
 /// Limits of one core.
@@ -57,26 +58,15 @@ impl Limits {
     pub fn measure() -> Self {
         let best = Kernels::best();
         let arithmetic = Kernels::available().map(|kernels| {
-            let dots = |precision| arithmetic::dots_per_second(kernels.gemm(precision).variant());
+            let dots = |precision| arithmetic::dots(kernels.gemm(precision).variant());
             Arithmetic {
                 isa: kernels.isa().name(),
-                fma_g_per_s: arithmetic::fma_per_second(kernels) / 1e9,
-                int8_g_per_s: dots(Precision::Int8).map(|rate| rate / 1e9),
-                bf16_g_per_s: dots(Precision::Bf16).map(|rate| rate / 1e9),
+                fma_g_per_s: arithmetic::fma(kernels).per_second() / 1e9,
+                int8_g_per_s: dots(Precision::Int8).map(|peak| peak.per_second() / 1e9),
+                bf16_g_per_s: dots(Precision::Bf16).map(|peak| peak.per_second() / 1e9),
             }
         });
         Self { cpu: cpu_name(), arithmetic: arithmetic.collect(), read: memory::levels(best) }
-    }
-}
-
-/// Multiply-adds per second that one core does with the instructions of that variant; `None` where this CPU lacks them, or where no
-/// single instruction does them.
-pub fn multiply_adds_per_second(variant: &Variant) -> Option<f64> {
-    let kernels = Kernels::of(variant.isa)?;
-    match variant.precision {
-        Precision::F32 | Precision::F16 => Some(arithmetic::fma_per_second(kernels)),
-        Precision::Int8 | Precision::Bf16 => arithmetic::dots_per_second(variant),
-        Precision::F16Arith => None,
     }
 }
 

@@ -1,4 +1,6 @@
-//! Weights on their way to the caches while others are multiplied. May import: nothing of this crate.
+//! Weights and gates on their way to the caches while others are computed. May import: `lstm`.
+
+use crate::lstm::LstmCall;
 
 /// Memory that is read after some tiles: they ask for it to come into the second-level cache, each for a share, bit by bit while it
 /// computes, since a core waits where it is asked for more at a time than it has room to keep in flight. Four places are read side
@@ -60,6 +62,21 @@ impl Ahead {
                 prefetch(other.wrapping_add(self.second));
             }
             self.next = self.next.wrapping_add(Self::LINES * Self::LINE);
+        }
+    }
+}
+
+/// Asks for the gates of a unit of `padded` hidden units two steps after that of row `t`. Rows lie too far apart for a core to foresee the next, and another
+/// core may have computed them; of the architectures here x86-64 is the one where that was seen to take time.
+#[inline(always)]
+pub(super) fn ask_for_gates(call: &LstmCall, t: usize, padded: usize) {
+    const STEPS: usize = 2;
+    if cfg!(target_arch = "x86_64") {
+        let rows = STEPS * call.gates_stride;
+        let here = call.gates.wrapping_add(t * call.gates_stride);
+        let next = if call.reverse { here.wrapping_sub(rows) } else { here.wrapping_add(rows) };
+        for line in 0..(4 * padded * size_of::<f32>()).div_ceil(Ahead::LINE) {
+            prefetch(next.cast::<u8>().wrapping_add(line * Ahead::LINE));
         }
     }
 }

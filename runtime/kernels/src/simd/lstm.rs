@@ -1,12 +1,11 @@
-//! LSTM recurrence with the cell update fused. May import: `simd`, `lstm`, `far_format::layout`.
+//! LSTM recurrence with the cell update fused. May import: `simd`, `lstm`, `cpu`, `far_format::layout`.
 
 use far_format::layout::{PANEL, padded_hidden};
 
+use super::ahead::ask_for_gates;
 use super::{Product, Simd, Tanh};
+use crate::cpu;
 use crate::lstm::LstmCall;
-
-/// A first-level data cache, as small as any that these kernels meet.
-const FIRST_LEVEL_BYTES: usize = 32 * 1024;
 
 /// How a recurrence multiplies hidden states by weights: `S` takes blocks of 16 units, `H` one of 8.
 pub(crate) trait Recurrence<S: Simd, H: Simd>: Copy {
@@ -47,8 +46,8 @@ pub(crate) struct Sources {
 /// `s` takes a block of 16 units, `half` one of 8. `PAIRS`: two blocks are accumulated together where registers allow
 /// it, so that the cell updates of one hide behind the products of the other.
 ///
-/// Weights that exceed the first-level cache are streamed: one block at a time, swept forth in one step and back in the
-/// next, so that what was read last is read first. The order of blocks changes no bit.
+/// Weights that exceed the first-level cache are streamed, swept forth in one step and back in the next, so that what was read
+/// last is read first: one block at a time, or two where two thirds of the cache hold them. The order of blocks changes no bit.
 ///
 /// # Safety
 /// The promises of [`LstmCall`].
@@ -63,8 +62,10 @@ pub(crate) unsafe fn lstm<S: Simd, H: Simd, R: Recurrence<S, H>, const PAIRS: bo
     let padded = padded_hidden(call.hidden);
     let blocks = padded / PANEL;
     let has_half = !padded.is_multiple_of(PANEL);
-    let resident = R::depth(call.hidden) * 4 * padded * size_of::<f32>() <= FIRST_LEVEL_BYTES;
-    let together = if PAIRS && resident { 2 } else { 1 };
+    let bytes = |units: usize| R::depth(call.hidden) * 4 * units * size_of::<f32>();
+    let cache = cpu::first_level_bytes();
+    let stay = bytes(padded) <= cache || 3 * bytes(2 * PANEL) <= 2 * cache;
+    let together = if PAIRS && stay { 2 } else { 1 };
     let groups = blocks.div_ceil(together).max(1);
     // SAFETY: `state` holds `2 * padded` words, hidden states as halves take no more than the first `padded`; `gates`
     // and `out` hold a row for each step; the blocks of a group exist.
@@ -74,6 +75,7 @@ pub(crate) unsafe fn lstm<S: Simd, H: Simd, R: Recurrence<S, H>, const PAIRS: bo
         let mut h: *const f32 = call.state;
         for step in 0..call.steps {
             let t = if call.reverse { call.steps - 1 - step } else { step };
+            ask_for_gates(call, t, padded);
             let at = Step {
                 gates: call.gates.add(t * call.gates_stride),
                 h,
@@ -157,7 +159,7 @@ unsafe fn group<S: Simd, H: Simd, R: Recurrence<S, H>, const N: usize, const HAL
     }
 }
 
-/// [`Recurrence::accumulate`] word by word of `h`, in order.
+/// [`Recurrence::accumulate`] word by word of `h`, in order. Where a register holds 16 lanes, it takes two gates of the block of 8 units.
 ///
 /// # Safety
 /// As there.
@@ -192,13 +194,36 @@ pub(crate) unsafe fn accumulate_in_order<S: Simd, H: Simd, P, const N: usize, co
             }
             k += S::DEPTH;
         }
+        let joined = const { HALF && S::REGISTERS == 1 && S::LANES == 2 * H::LANES };
+        let mut of_two = [s.splat(0.0); 2];
+        if joined {
+            let mut lanes = [0.0; 2 * PANEL];
+            for gate in 0..4 {
+                half.store(lanes.as_mut_ptr().add(gate * H::LANES), half_acc[0][gate]);
+            }
+            of_two = [s.load(lanes.as_ptr()), s.load(lanes.as_ptr().add(S::LANES))];
+        }
         while k < depth {
             let x = *h.add(k);
-            multiply_word(s, p, s.splat(x), weights, depth, k, acc);
-            if HALF {
+            let splat = s.splat(x);
+            multiply_word(s, p, splat, weights, depth, k, acc);
+            if joined {
+                for i in 0..2 {
+                    let w = s.load(half_weights.add((2 * k + i) * S::LANES));
+                    of_two[i] = p.multiply(s, splat, w, of_two[i]);
+                }
+            } else if HALF {
                 multiply_word(half, p, half.splat(x), half_weights, depth, k, half_acc);
             }
             k += 1;
+        }
+        if joined {
+            let mut lanes = [0.0; 2 * PANEL];
+            s.store(lanes.as_mut_ptr(), of_two[0]);
+            s.store(lanes.as_mut_ptr().add(S::LANES), of_two[1]);
+            for gate in 0..4 {
+                half_acc[0][gate] = half.load(lanes.as_ptr().add(gate * H::LANES));
+            }
         }
     }
 }

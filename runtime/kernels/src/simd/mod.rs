@@ -40,6 +40,8 @@ pub(crate) trait Simd: Copy {
     type V: Copy;
     /// Its lanes.
     const LANES: usize;
+    /// The registers that it takes.
+    const REGISTERS: usize = 1;
 
     /// A few consecutive elements of a row, any of which can multiply a vector.
     type Row: Copy;

@@ -21,6 +21,7 @@ impl<S: Simd, const N: usize> Wide<S, N> {
 impl<S: Simd, const N: usize> Simd for Wide<S, N> {
     type V = [S::V; N];
     const LANES: usize = N * S::LANES;
+    const REGISTERS: usize = N * S::REGISTERS;
     type Row = S::Row;
     const DEPTH: usize = S::DEPTH;
 

@@ -5,6 +5,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use far_format::layout::{INT8_DEPTH, PANEL, padded_hidden};
 
 use super::super::Simd;
+use super::super::ahead::ask_for_gates;
 use super::{Dot, starts, steps};
 use crate::lstm::LstmCall;
 use crate::quantize::{LIMIT, state_bytes};
@@ -37,6 +38,7 @@ pub(crate) unsafe fn lstm<D: Dot, H: Dot, const PAIRS: bool>(d: D, half: H, call
         }
         for step in 0..call.steps {
             let t = if call.reverse { call.steps - 1 - step } else { step };
+            ask_for_gates(call, t, padded);
             let at = Step {
                 gates: call.gates.add(t * call.gates_stride),
                 h,

@@ -15,6 +15,9 @@ const TASK: usize = 1 << 15;
 /// So many tasks a thread: enough to even out unequal threads, few enough to be large.
 const TASKS_PER_THREAD: usize = 4;
 
+/// A range of rows of a product is no smaller than this where each thread has one, in multiply-adds: it reads all of the weights.
+const ROWS_TASK: usize = 1 << 24;
+
 /// Multiply-adds that one tanh, exp or erf counts for.
 const FUNCTION: usize = 16;
 
@@ -85,6 +88,12 @@ impl Cut {
     pub(crate) fn share(self, part: usize, whole: usize) -> Cut {
         let tasks = (self.tasks as u128 * part as u128).div_ceil(whole.max(1) as u128);
         Cut { tasks: (tasks as usize).clamp(1, self.tasks) }
+    }
+
+    /// The same step in ranges of rows: as many for each thread, one where it costs little.
+    pub(crate) fn of_rows(self, cost: usize, threads: usize) -> Cut {
+        let each = (cost / threads / ROWS_TASK).clamp(1, TASKS_PER_THREAD);
+        Cut { tasks: if self.tasks == 1 { 1 } else { threads * each } }
     }
 
     /// `0..len` in about that many ranges, each a start and a length; all but the last are multiples of `unit`.
@@ -179,6 +188,20 @@ mod tests {
         assert_eq!(cut.rows_worth_sharing(cost, rows), 8);
         assert_eq!(cut.rows_worth_sharing(cost, 1), 1);
         assert_eq!(Cut::new(cost, 1).rows_worth_sharing(cost, rows), usize::MAX);
+    }
+
+    #[test]
+    fn ranges_of_rows_are_few_and_as_many_for_each_thread() {
+        for (cost, threads, tasks) in [
+            (ALONE - 1, 4, 1),
+            (ALONE, 1, 1),
+            (ALONE, 2, 2),
+            (6 * ROWS_TASK, 2, 6),
+            (6 * ROWS_TASK, 4, 4),
+            (usize::MAX, 3, 12),
+        ] {
+            assert_eq!(Cut::new(cost, threads).of_rows(cost, threads).tasks, tasks, "{cost}, {threads}");
+        }
     }
 
     #[test]

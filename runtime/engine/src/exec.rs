@@ -153,7 +153,7 @@ impl Machine {
                 };
                 let start = profile.as_ref().map(|_| Instant::now());
                 let done = if tokens >= phase.parallel_from {
-                    team.run(tasks.len(), &task)
+                    team.run(tasks.len(), phase.order, &task)
                 } else {
                     (0..tasks.len()).try_for_each(|i| team.run_here(&|_, scratch| task(i, scratch)))
                 };

@@ -2,7 +2,7 @@
 //! time. How work is cut changes no result: no element's sum is ever split.
 //!
 //! Where rows are tokens a run has the first of them only: tasks then hold the regions of the most tokens and the
-//! [`Share`] of the rows that is theirs, and are cut when they run. May import: `error`, `cost`.
+//! [`Share`] of the rows that is theirs, and are cut when they run. May import: `error`, `cost`, `team`.
 
 use std::ops::Range;
 
@@ -10,12 +10,13 @@ use far_format::layout::{
     Activation, PANEL, Precision, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden,
     panels_len, table_row_len,
 };
-use far_format::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
+use far_format::plan::{Attention, Embed, Gemm, GemmGroup, LayerNorm, Lstm, Operand, Patches, StepOp};
 use far_format::{CheckedPlan, Region};
 use far_kernels::{Kernels, lstm_state_len};
 
 use crate::cost::{self, Cut, Share};
 use crate::error::{Error, Result};
+use crate::team::Order;
 
 /// Bytes of an f32: offsets in a plan are in bytes.
 const ELEMENT: usize = size_of::<f32>();
@@ -41,6 +42,8 @@ pub(crate) struct Phase {
     pub(crate) tasks: Range<usize>,
     /// The fewest tokens whose work is worth more than one thread; 0 where it always is.
     pub(crate) parallel_from: usize,
+    /// How threads share out the tasks.
+    pub(crate) order: Order,
 }
 
 /// One call of a kernel.
@@ -166,7 +169,7 @@ impl Builder<'_> {
         let plan = self.plan;
         let part = |operand, share| rows(&plan.region(operand), share);
         match op {
-            StepOp::Gemm(gemm) => self.gemm(gemm, cut)?,
+            StepOp::Gemm(gemm) => self.gemm(gemm, cost, cut)?,
             StepOp::Lstm(lstm) => self.lstm(lstm)?,
             StepOp::Attention(attention) => return self.attention(step, attention, cost, cut),
             StepOp::Patches(patches) => self.patches(patches, cut)?,
@@ -223,43 +226,67 @@ impl Builder<'_> {
         cut.shares(out.rows as usize, 1).try_for_each(|share| self.push(share, work(share)))
     }
 
-    /// Every group in ranges of panels, and in ranges of rows where the panels alone are too few. Where the kernel prepares
-    /// rows before it multiplies them, in ranges of rows only: each is then prepared once.
-    fn gemm(&mut self, gemm: &Gemm, cut: Cut) -> Result<()> {
-        let (precision, kernel) = (gemm.precision, self.kernels.gemm(gemm.precision));
-        let weight_len = |k, n| gemm_weight_len(precision, self.plan.arch(), k, n);
-        let [a, out] = self.regions([&gemm.a, &gemm.out]);
-        let residual = gemm.residual.as_ref().map(|r| self.plan.region(r));
+    /// In ranges of rows where each thread has some tiles of them: what a thread computes it then also reads in the steps that follow, and
+    /// its core's caches need not ask others for it. Else, and where there may be few tokens, every group in ranges of panels, so
+    /// that a thread reads its own part of the weights only, and in ranges of rows where the panels alone are too few; where the kernel
+    /// prepares rows before it multiplies them, in ranges of rows only: each is then prepared once.
+    fn gemm(&mut self, gemm: &Gemm, cost: usize, cut: Cut) -> Result<()> {
+        let kernel = self.kernels.gemm(gemm.precision);
+        let (rows, tokens) = (gemm.out.rows as usize, self.plan.region(&gemm.out).tokens);
         let total: usize = gemm.groups.iter().map(cost::group).sum();
+        let mut scratch = 0;
         for group in &gemm.groups {
-            let (k, n, out_col) = (group.k as usize, group.n as usize, group.out_col as usize);
-            let panels = n.div_ceil(PANEL);
+            scratch = scratch.max(kernel.scratch_len(rows, group.k as usize));
+        }
+        self.program.scratch = self.program.scratch.max(scratch);
+        if !tokens && rows >= 2 * self.threads * kernel.tile_rows() {
+            for share in cut.of_rows(cost, self.threads).shares(rows, 1) {
+                for group in &gemm.groups {
+                    self.product(gemm, group, (0, (group.n as usize).div_ceil(PANEL)), share)?;
+                }
+            }
+            return Ok(());
+        }
+        for group in &gemm.groups {
             let share = cut.share(cost::group(group), total);
-            let scratch = kernel.scratch_len(out.rows, k);
-            self.program.scratch = self.program.scratch.max(scratch);
-            let prepares = scratch > 0;
             // Wide machines take two panels at once.
-            let by_panels = Cut { tasks: if prepares { 1 } else { share.tasks } }.ranges(panels, 2);
+            let by_panels = Cut { tasks: if scratch > 0 { 1 } else { share.tasks } }
+                .ranges((group.n as usize).div_ceil(PANEL), 2);
             let by_rows = Cut { tasks: share.tasks.div_ceil(by_panels.len()) };
-            for (panel, count) in by_panels {
-                let col = panel * PANEL;
-                let width = (count * PANEL).min(n - col);
-                let weights = group.weights as usize / ELEMENT + weight_len(k, col);
-                for share in by_rows.shares(out.rows, kernel.tile_rows()) {
-                    let part = |r: &Region| columns(&rows(r, share), out_col + col, width);
-                    let work = Work::Gemm {
-                        precision,
-                        a: columns(&rows(&a, share), group.a_col as usize, k),
-                        weights: weights..weights + weight_len(k, width),
-                        act: gemm.act,
-                        residual: residual.as_ref().map(part),
-                        out: part(&out),
-                    };
-                    self.push(share, work)?;
+            for panels in by_panels {
+                for share in by_rows.shares(rows, kernel.tile_rows()) {
+                    self.product(gemm, group, panels, share)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The task of so many panels of a group from one on, and some rows.
+    fn product(
+        &mut self,
+        gemm: &Gemm,
+        group: &GemmGroup,
+        (panel, count): (usize, usize),
+        share: Share,
+    ) -> Result<()> {
+        let precision = gemm.precision;
+        let weight_len = |k, n| gemm_weight_len(precision, self.plan.arch(), k, n);
+        let [a, out] = self.regions([&gemm.a, &gemm.out]);
+        let (k, n) = (group.k as usize, group.n as usize);
+        let col = panel * PANEL;
+        let width = (count * PANEL).min(n - col);
+        let part = |r: &Region| columns(&rows(r, share), group.out_col as usize + col, width);
+        let weights = group.weights as usize / ELEMENT + weight_len(k, col);
+        let work = Work::Gemm {
+            precision,
+            a: columns(&rows(&a, share), group.a_col as usize, k),
+            weights: weights..weights + weight_len(k, width),
+            act: gemm.act,
+            residual: gemm.residual.as_ref().map(|r| part(&self.plan.region(r))),
+            out: part(&out),
+        };
+        self.push(share, work)
     }
 
     /// A task a unit, the longest first.
@@ -357,7 +384,11 @@ impl Builder<'_> {
         } else {
             cut.rows_worth_sharing(cost, self.plan.tokens as usize)
         };
-        push(&mut self.program.phases, Phase { step, tasks, parallel_from })
+        let order = match self.program.tasks[tasks.clone()].first() {
+            Some(Task { work: Work::Lstm { .. }, .. }) => Order::FirstToLast,
+            _ => Order::FromBothEnds,
+        };
+        push(&mut self.program.phases, Phase { step, tasks, parallel_from, order })
     }
 }
 

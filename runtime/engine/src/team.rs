@@ -1,4 +1,4 @@
-//! The thread team: the caller and its helpers take the tasks of one job after another off one shared counter. The helpers
+//! The thread team: the caller and its helpers take the tasks of one job after another off the two ends of one list. The helpers
 //! are threads of the session's own, or whatever the caller's pool runs. One of the places that hold unsafe code: a job
 //! borrows from its caller's stack, and threads are started and put on CPUs by the system's interface. May import: `buffer`, `counted`, `error`.
 //!
@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::buffer::{Buffer, Supply};
 use crate::counted::Counted;
 use crate::error::{Error, Result};
-use shared::{MAX_TASKS, Shared};
+use shared::{MAX_TASKS, Shared, Who};
 use worker::Worker;
 
 pub(crate) use pin::check as check_cpus;
@@ -26,6 +26,16 @@ pub use worker::is_worker;
 
 /// What each task of a job does: its number, and memory of the thread that runs it.
 pub(crate) type Task<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
+
+/// In what order threads take a job's tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// All from the first on: for tasks of which the longest come first.
+    FirstToLast,
+    /// The caller from the first on, its helpers from the last back: where tasks are rows from the first to the last, each thread meets much the same
+    /// rows in one job after the other, and finds them in its own core's caches.
+    FromBothEnds,
+}
 
 /// A task panicked; the others have run.
 #[derive(Debug)]
@@ -128,30 +138,31 @@ impl Team {
         catch_unwind(AssertUnwindSafe(|| task(0, scratch))).map_err(|_| Panicked)
     }
 
-    /// Runs tasks `0..count`, in this order as far as threads start them, and returns when all have ended.
-    pub(crate) fn run(&mut self, count: usize, task: &Task<'_>) -> Result<(), Panicked> {
+    /// Runs tasks `0..count`, and returns when all have ended.
+    pub(crate) fn run(&mut self, count: usize, order: Order, task: &Task<'_>) -> Result<(), Panicked> {
         let mut first = 0;
         while first < count {
             let part = (count - first).min(MAX_TASKS);
-            self.run_part(first, part, task);
+            self.run_part(first, part, order, task);
             first += part;
         }
         self.shared.take_panic()
     }
 
-    fn run_part(&mut self, first: usize, count: usize, task: &Task<'_>) {
+    fn run_part(&mut self, first: usize, count: usize, order: Order, task: &Task<'_>) {
         let shared = &*self.shared;
         match &mut self.crew {
-            Crew::Started { scratch, .. } => shared.run_job(first, count, task, || {
+            Crew::Started { scratch, .. } => shared.run_job(first, count, order, task, || {
                 shared.wake(count - 1);
-                shared.drain(scratch.as_mut_slice());
+                shared.drain(Who::Caller, scratch.as_mut_slice());
             }),
-            Crew::Lent { pool, lanes } => shared.run_job(first, count, task, || {
+            Crew::Lent { pool, lanes } => shared.run_job(first, count, order, task, || {
                 let lanes = &lanes[..count.min(lanes.len())];
                 // A lane that is called twice at once has its memory once.
                 let lane = |n: usize| {
                     if let Some(Ok(mut scratch)) = lanes.get(n).map(Mutex::try_lock) {
-                        shared.drain(scratch.as_mut_slice());
+                        let who = if n == 0 { Who::Caller } else { Who::Helper };
+                        shared.drain(who, scratch.as_mut_slice());
                     }
                 };
                 let lent = catch_unwind(AssertUnwindSafe(|| pool.run(lanes.len(), &lane)));

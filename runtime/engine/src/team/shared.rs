@@ -6,28 +6,73 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Panicked, Task};
+use super::{Order, Panicked, Task};
 
 /// How long a thread looks for work before it sleeps: longer than most steps, far shorter than a human's blink.
 pub(super) const SPIN: Duration = Duration::from_micros(50);
 
-/// Most tasks that are handed out at once: the bits of a [ticket](Shared::ticket) that count them.
-pub(super) const MAX_TASKS: usize = (1 << TASK_BITS) - 1;
-const TASK_BITS: u32 = 24;
+/// Most tasks that are handed out at once: what either count of a [`Ticket`] holds.
+pub(super) const MAX_TASKS: usize = (1 << Ticket::BITS) - 1;
 
-/// A job: `count` tasks from number `first` on, the last one first taken being `first + count - left`.
+/// A job: its tasks are numbered from `first` on.
 #[derive(Clone, Copy, Debug)]
 struct Job {
     task: *const Task<'static>,
     first: usize,
-    count: usize,
+}
+
+/// Who takes a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    Caller,
+    Helper,
+}
+
+/// The tasks of the job that nobody has taken, from `next` to before `end`, and whether all threads take them in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticket {
+    in_order: bool,
+    next: usize,
+    end: usize,
+}
+
+impl Ticket {
+    /// Of `next`, and of `end`.
+    const BITS: u32 = 20;
+
+    /// As one word. Tickets of two jobs may be the same word: who takes a task off a job that it meant to be another has a task
+    /// of this one all the same.
+    fn word(self) -> u64 {
+        (self.in_order as u64) << (2 * Self::BITS) | (self.next as u64) << Self::BITS | self.end as u64
+    }
+
+    fn of(word: u64) -> Ticket {
+        let low = |word: u64| (word & MAX_TASKS as u64) as usize;
+        Ticket { in_order: word >> (2 * Self::BITS) != 0, next: low(word >> Self::BITS), end: low(word) }
+    }
+
+    /// What is left when one is taken, and which that is.
+    fn take(mut self, who: Who) -> Option<(Ticket, usize)> {
+        if self.next == self.end {
+            return None;
+        }
+        let taken = match who {
+            _ if self.in_order || who == Who::Caller => {
+                self.next += 1;
+                self.next - 1
+            }
+            _ => {
+                self.end -= 1;
+                self.end
+            }
+        };
+        Some((self, taken))
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// The number of the job, then in the low [`TASK_BITS`] bits how many of its tasks nobody has taken yet. 40 bits
-    /// of job numbers come round after days of the shortest jobs, which no thread sleeps through between two of its
-    /// own instructions.
+    /// A [`Ticket`]'s word.
     ticket: AtomicU64,
     /// Tasks of the job that have not ended.
     unfinished: AtomicU32,
@@ -56,7 +101,7 @@ impl Shared {
         Shared {
             ticket: AtomicU64::new(0),
             unfinished: AtomicU32::new(0),
-            job: UnsafeCell::new(Job { task: &|_: usize, _: &mut [f32]| (), first: 0, count: 0 }),
+            job: UnsafeCell::new(Job { task: &|_: usize, _: &mut [f32]| (), first: 0 }),
             panicked: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             sleepers: AtomicU32::new(0),
@@ -69,16 +114,23 @@ impl Shared {
 
     /// Runs a job of at most [`MAX_TASKS`] tasks from number `first` on: announces it, lets `take_part` take its tasks on
     /// this thread and others, and returns when all of them have ended.
-    pub(super) fn run_job(&self, first: usize, count: usize, task: &Task<'_>, take_part: impl FnOnce()) {
+    pub(super) fn run_job(
+        &self,
+        first: usize,
+        count: usize,
+        order: Order,
+        task: &Task<'_>,
+        take_part: impl FnOnce(),
+    ) {
         assert!(count <= MAX_TASKS && self.unfinished.load(Ordering::Acquire) == 0);
         // SAFETY: only the lifetime changes. The job is over before `task` ends: this function returns, and can't
         // unwind before that, only when no task is unfinished, and the pointer is used only by unfinished tasks.
         let task: *const Task<'static> = unsafe { std::mem::transmute::<&Task<'_>, &Task<'static>>(task) };
         // SAFETY: no task is unfinished: nobody reads `job`. Only this function writes it, for one caller at a time.
-        unsafe { *self.job.get() = Job { task, first, count } };
+        unsafe { *self.job.get() = Job { task, first } };
         self.unfinished.store(count as u32, Ordering::Relaxed);
-        let number = (self.ticket.load(Ordering::Relaxed) >> TASK_BITS) + 1;
-        self.ticket.store((number << TASK_BITS) | count as u64, Ordering::SeqCst);
+        let ticket = Ticket { in_order: order == Order::FirstToLast, next: 0, end: count };
+        self.ticket.store(ticket.word(), Ordering::SeqCst);
         if catch_unwind(AssertUnwindSafe(take_part)).is_err() {
             self.panicked.store(true, Ordering::Relaxed);
         }
@@ -86,9 +138,9 @@ impl Shared {
     }
 
     /// Runs tasks of the job until nobody has to take one.
-    pub(super) fn drain(&self, scratch: &mut [f32]) {
-        while let Some(job) = self.take() {
-            self.run(job, scratch);
+    pub(super) fn drain(&self, who: Who, scratch: &mut [f32]) {
+        while let Some(task) = self.take(who) {
+            self.run(task, scratch);
         }
     }
 
@@ -108,8 +160,8 @@ impl Shared {
     pub(super) fn work(&self, scratch: &mut [f32]) {
         let mut idle_since = None;
         while !self.closing.load(Ordering::Relaxed) {
-            if let Some(job) = self.take() {
-                self.run(job, scratch);
+            if let Some(task) = self.take(Who::Helper) {
+                self.run(task, scratch);
                 idle_since = None;
             } else if idle_since.get_or_insert_with(Instant::now).elapsed() < SPIN {
                 pause();
@@ -127,25 +179,22 @@ impl Shared {
     }
 
     fn has_work(&self) -> bool {
-        self.ticket.load(Ordering::SeqCst) & MAX_TASKS as u64 != 0
+        let ticket = Ticket::of(self.ticket.load(Ordering::SeqCst));
+        ticket.next != ticket.end
     }
 
     /// Takes a task: its job, and its number in `first`.
-    fn take(&self) -> Option<Job> {
-        let mut ticket = self.ticket.load(Ordering::Acquire);
+    fn take(&self, who: Who) -> Option<Job> {
+        let mut word = self.ticket.load(Ordering::Acquire);
         loop {
-            let left = (ticket & MAX_TASKS as u64) as usize;
-            if left == 0 {
-                return None;
-            }
-            match self.ticket.compare_exchange_weak(ticket, ticket - 1, Ordering::Acquire, Ordering::Acquire)
-            {
+            let (left, taken) = Ticket::of(word).take(who)?;
+            match self.ticket.compare_exchange_weak(word, left.word(), Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => {
                     // SAFETY: a task of this job was just taken and hasn't ended: the caller doesn't write `job`.
                     let job = unsafe { *self.job.get() };
-                    return Some(Job { first: job.first + (job.count - left), ..job });
+                    return Some(Job { first: job.first + taken, ..job });
                 }
-                Err(now) => ticket = now,
+                Err(now) => word = now,
             }
         }
     }
@@ -213,5 +262,5 @@ impl Shared {
 
 /// A short rest between two looks.
 fn pause() {
-    (0..32).for_each(|_| std::hint::spin_loop());
+    (0..8).for_each(|_| std::hint::spin_loop());
 }

@@ -21,13 +21,40 @@ fn every_task_runs_once() {
                 let count_run = |i: usize, _: &mut [f32]| {
                     runs[i].fetch_add(1, Ordering::Relaxed);
                 };
-                team.run(count, &count_run).unwrap();
+                for order in [Order::FirstToLast, Order::FromBothEnds] {
+                    team.run(count, order, &count_run).unwrap();
+                }
                 assert!(
-                    runs.iter().all(|n| n.load(Ordering::Relaxed) == 1),
+                    runs.iter().all(|n| n.load(Ordering::Relaxed) == 2),
                     "{threads} threads, {count} tasks"
                 );
             }
         }
+    }
+}
+
+#[test]
+fn the_caller_and_its_helper_begin_at_either_end() {
+    let mut team = team(2, 0);
+    for (order, first) in [(Order::FromBothEnds, [0, 7]), (Order::FirstToLast, [0, 1])] {
+        let caller = thread::current().id();
+        let (taken, met) = (AtomicU32::new(0), [(); 2].map(|()| AtomicU32::new(u32::MAX)));
+        // Whoever has the first task waits with it until another has one too.
+        let task = |i: usize, _: &mut [f32]| {
+            if taken.fetch_add(1, Ordering::SeqCst) < 2 {
+                let helper = usize::from(thread::current().id() != caller);
+                met[helper].store(i as u32, Ordering::SeqCst);
+                while taken.load(Ordering::SeqCst) < 2 {
+                    thread::yield_now();
+                }
+            }
+        };
+        team.run(8, order, &task).unwrap();
+        let mut met = met.map(|i| i.load(Ordering::SeqCst));
+        if order == Order::FirstToLast {
+            met.sort_unstable(); // either may be first
+        }
+        assert_eq!(met, first, "{order:?}");
     }
 }
 
@@ -48,7 +75,7 @@ fn sleeping_workers_wake() {
                 elsewhere.store(true, Ordering::Relaxed);
             }
         };
-        team.run(8, &task).unwrap();
+        team.run(8, Order::FirstToLast, &task).unwrap();
         assert!(elsewhere.load(Ordering::Relaxed), "no worker woke");
     }
 }
@@ -72,9 +99,9 @@ fn a_panic_is_reported_and_the_team_goes_on() {
             ran.fetch_add(1, Ordering::Relaxed);
             assert!(i != 3, "a task's panic, as expected by this test");
         };
-        assert!(team.run(9, &task).is_err());
+        assert!(team.run(9, Order::FirstToLast, &task).is_err());
         assert_eq!(ran.load(Ordering::Relaxed), 9);
-        assert!(team.run(3, &task).is_ok());
+        assert!(team.run(3, Order::FirstToLast, &task).is_ok());
         assert!(team.run_here(&|_, _| panic!("as expected by this test")).is_err());
         assert!(team.run_here(&|_, _| ()).is_ok());
     }
@@ -93,7 +120,7 @@ fn scratch_is_each_threads_own() {
             }
         }
     };
-    team.run(200, &task).unwrap();
+    team.run(200, Order::FirstToLast, &task).unwrap();
     assert!(!clash.load(Ordering::Relaxed));
 }
 
@@ -145,7 +172,7 @@ fn a_pool_runs_every_task_once_whatever_it_does() {
                 assert!(scratch.iter().all(|x| *x == i as f32), "memory of one lane has two users");
                 runs[i].fetch_add(1, Ordering::Relaxed);
             };
-            assert_eq!(team.run(count, &task).is_err(), panics);
+            assert_eq!(team.run(count, Order::FirstToLast, &task).is_err(), panics);
             assert!(runs.iter().all(|n| n.load(Ordering::Relaxed) == 1), "{count} tasks of {pool:?}");
         }
         assert!(team.run_here(&|_, scratch| assert_eq!(scratch.len(), 32)).is_ok());
@@ -156,8 +183,8 @@ fn a_pool_runs_every_task_once_whatever_it_does() {
 fn a_task_that_panics_in_a_pool_is_reported() {
     let pool: Counted<dyn Pool> = Counted::new(TestPool::Threads).unwrap().into();
     let mut team = Team::new(3, Helpers::Lent(&pool), 0, &mut Supply::allocator()).unwrap();
-    assert!(team.run(9, &|i, _| assert!(i != 4, "as expected by this test")).is_err());
-    assert!(team.run(9, &|_, _| ()).is_ok());
+    assert!(team.run(9, Order::FirstToLast, &|i, _| assert!(i != 4, "as expected by this test")).is_err());
+    assert!(team.run(9, Order::FirstToLast, &|_, _| ()).is_ok());
 }
 
 #[test]
@@ -182,7 +209,7 @@ fn workers_stay_on_their_cpus() {
                 *seen.lock().unwrap() = Some(allowed());
             }
         };
-        team.run(8, &task).unwrap();
+        team.run(8, Order::FirstToLast, &task).unwrap();
     }
     assert_eq!(seen.into_inner().unwrap().unwrap(), last.to_string());
     assert_eq!(allowed(), mine, "the caller's thread was moved");

@@ -31,9 +31,9 @@ pub(crate) fn install(workspace: &Workspace, sdk: &Path) -> Result<()> {
     let manifest = sdk.join("Cargo.toml");
     write(&manifest, &cut(&text))?;
     copy(&workspace.root.join("Cargo.lock"), &sdk.join("Cargo.lock"))?;
-    // Takes what is not needed out of the lock file.
+    // Takes what is not needed out of the lock file, and asks for no package's source: those for other systems may not be here.
     let mut cargo = Command::new(cargo_program());
-    cargo.args(["metadata", "--offline", "--format-version=1", "--manifest-path"]).arg(&manifest);
+    cargo.args(["update", "--workspace", "--offline", "--quiet", "--manifest-path"]).arg(&manifest);
     command::run(&mut cargo).map(drop)
 }
 

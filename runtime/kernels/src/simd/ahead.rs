@@ -68,7 +68,7 @@ impl Ahead {
 
 /// Asks for the gates of a unit of `padded` hidden units two steps after that of row `t`. Rows lie too far apart for a core to foresee the next, and another
 /// core may have computed them; of the architectures here x86-64 is the one where that was seen to take time.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn ask_for_gates(call: &LstmCall, t: usize, padded: usize) {
     const STEPS: usize = 2;
     if cfg!(target_arch = "x86_64") {

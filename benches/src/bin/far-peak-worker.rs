@@ -1,13 +1,12 @@
 //! `far-peak-worker PRECISION INPUT THREADS`: the multiply-adds of so many cores at their peak, under the workers' protocol, so that
 //! the limit of a model is measured in turns with the models.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, reason = "this is the command line")]
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use far_bench::machine::Peak;
-use far_bench_worker::{Result, Runtime, serve};
+use far_bench_worker::{Result, Runtime};
 use far_kernels::{Kernels, Precision};
 
 /// Seconds of one run, about.
@@ -63,11 +62,5 @@ impl Multipliers {
 }
 
 fn main() -> ExitCode {
-    match serve::<Multipliers>(std::env::args_os()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    far_bench_worker::run::<Multipliers>()
 }

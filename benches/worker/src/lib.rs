@@ -4,13 +4,18 @@
 //! May import: nothing of ours (the binary `far-bench-worker` is libfar's worker; other runtimes' are in
 //! `benches/peers`).
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "the answers of the protocol")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the answers of the protocol, and what ended it"
+)]
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 /// What a worker returns.
@@ -50,11 +55,22 @@ pub trait Runtime: Sized {
     }
 }
 
+/// A worker's whole program: serves its arguments, and says on standard error what ended it.
+pub fn run<R: Runtime>() -> ExitCode {
+    match serve::<R>(std::env::args_os()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Serves the program's arguments, `MODEL INPUT THREADS`, until standard input ends.
 ///
 /// # Errors
 /// Wrong arguments or commands, files that can't be read, and the runtime's own.
-pub fn serve<R: Runtime>(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
+fn serve<R: Runtime>(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
     let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
     let [model, input, threads] = arguments.as_slice() else {
         return Err("expected arguments MODEL INPUT THREADS".into());

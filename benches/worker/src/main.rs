@@ -1,11 +1,10 @@
 //! `far-bench-worker MODEL.far INPUT THREADS`: libfar under the workers' protocol.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, reason = "this is the command line")]
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use far_bench_worker::{Result, Runtime, serve};
+use far_bench_worker::{Result, Runtime};
 use far_engine::{Counted, Model, Session, SessionOptions};
 
 struct Far {
@@ -61,11 +60,5 @@ impl Runtime for Far {
 }
 
 fn main() -> ExitCode {
-    match serve::<Far>(std::env::args_os()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    far_bench_worker::run::<Far>()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use far_bench_worker::{Result, Runtime, serve};
+use far_bench_worker::{Result, Runtime};
 use rten::{Dimension, Model, ModelOptions, RunOptions, ThreadPool};
 use rten_tensor::prelude::*;
 use rten_tensor::{Tensor, TensorView};
@@ -49,11 +49,5 @@ impl Runtime for Rten {
 }
 
 fn main() -> ExitCode {
-    match serve::<Rten>(std::env::args_os()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    far_bench_worker::run::<Rten>()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use far_bench_worker::{Result, Runtime, serve};
+use far_bench_worker::{Result, Runtime};
 use tract_linalg::multithread::{Executor, set_default_executor};
 use tract_onnx::prelude::*;
 
@@ -42,11 +42,5 @@ impl Runtime for Tract {
 }
 
 fn main() -> ExitCode {
-    match serve::<Tract>(std::env::args_os()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    far_bench_worker::run::<Tract>()
 }

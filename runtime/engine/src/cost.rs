@@ -15,7 +15,7 @@ const TASK: usize = 1 << 15;
 /// So many tasks a thread: enough to even out unequal threads, few enough to be large.
 const TASKS_PER_THREAD: usize = 4;
 
-/// A range of rows of a product is no smaller than this where each thread has one, in multiply-adds: it reads all of the weights.
+/// A thread has more than one range of rows of a product only if each is at least this, in multiply-adds: every range reads all of the weights.
 const ROWS_TASK: usize = 1 << 24;
 
 /// Multiply-adds that one tanh, exp or erf counts for.

@@ -56,15 +56,12 @@ impl Ticket {
         if self.next == self.end {
             return None;
         }
-        let taken = match who {
-            _ if self.in_order || who == Who::Caller => {
-                self.next += 1;
-                self.next - 1
-            }
-            _ => {
-                self.end -= 1;
-                self.end
-            }
+        let taken = if self.in_order || who == Who::Caller {
+            self.next += 1;
+            self.next - 1
+        } else {
+            self.end -= 1;
+            self.end
         };
         Some((self, taken))
     }

@@ -23,7 +23,7 @@ use super::node::Node;
 use super::order;
 use super::proto::{Input, Model};
 use super::recognise::{Partial, Tensor};
-use super::tensor::Const;
+use super::tensor::{Const, elements};
 use super::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ir::{self, Dim, Dtype, Graph, Op, Origins, Port, Shape, ValueId, WeightId};
@@ -149,10 +149,12 @@ impl Call<'_> {
 impl Importer {
     fn input(&mut self, input: &Input, sizes: &InputSizes) -> Result<()> {
         let dims = &sizes.dims;
+        // No product of some of them is larger.
+        let all = elements(dims).map_err(|error| error.at_field(&input.name))?;
         let batch = sizes.batch.filter(|_| sizes.elements() > 1);
         let tokens = sizes.tokens.map_or_else(|| token_axes(dims, batch), |axis| axis..axis + 1);
         let rows: usize = dims[tokens.clone()].iter().product();
-        let cols = dims.iter().product::<usize>() / rows / sizes.elements();
+        let cols = all / rows / sizes.elements();
         let shape = match (sizes.image, dims.as_slice()) {
             (true, [elements, channels, height, width]) if *elements == sizes.elements() => {
                 Shape::Image { channels: *channels, height: *height, width: *width }

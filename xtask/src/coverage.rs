@@ -1,5 +1,5 @@
 //! `cargo xtask coverage`: which lines of the runtime its tests run. Rust's own instruments, and LLVM's tools to read what they wrote:
-//! those of the version that rustc was built with, or newer. May import: `command`, `console`, `error`, `workspace`.
+//! those of the version that rustc was built with, or newer. May import: `command`, `console`, `cross`, `error`, `workspace`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +8,7 @@ use comfy_table::{Table, presets};
 
 use crate::command;
 use crate::console::{result, step};
+use crate::cross;
 use crate::error::{Error, Result};
 use crate::workspace::{self, Workspace};
 
@@ -37,7 +38,7 @@ struct Lines {
 
 /// Runs the tests and reports; too little is an error.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let (profdata, cov) = (tool("llvm-profdata")?, tool("llvm-cov")?);
+    let (profdata, cov) = (cross::llvm_tool("llvm-profdata")?, cross::llvm_tool("llvm-cov")?);
     let folder = workspace.target.join("coverage");
     let profiles = folder.join("profiles");
     workspace::remove_dir(&profiles)?;
@@ -82,15 +83,6 @@ fn programs(workspace: &Workspace, folder: &Path) -> Result<Vec<PathBuf>> {
     let text = command::stdout(build.args(["--no-run", "--message-format=json"]))?;
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
     Ok(messages.filter_map(|message| message.executable).collect())
-}
-
-/// A tool of LLVM's, of the version that Debian has beside this Rust or of any.
-fn tool(name: &str) -> Result<PathBuf> {
-    let names = [format!("{name}-22"), name.to_owned()];
-    names.iter().find_map(|name| command::find(name)).ok_or_else(|| Error::Missing {
-        what: format!("`{name}` is missing"),
-        hint: "`apt-get install llvm-22`".into(),
-    })
 }
 
 /// The line at which a file's own tests begin; past all lines where it has none.

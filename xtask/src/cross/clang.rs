@@ -25,18 +25,7 @@ pub(crate) struct Clang {
 impl Clang {
     /// The newest on the `PATH` that is new enough.
     pub(crate) fn newest() -> Option<Self> {
-        let numbered = (OLDEST..=NEWEST).rev().find_map(|version| {
-            let suffix = format!("-{version}");
-            let path = command::find(&format!("clang{suffix}"))?;
-            Some(Self { version, suffix, path })
-        });
-        let plain = command::find("clang").and_then(|path| {
-            let text = command::stdout(Command::new(&path).arg("--version")).ok()?;
-            let version = major(&text)?;
-            Some(Self { version, suffix: String::new(), path })
-        });
-        let new_enough = |clang: &Self| clang.version >= OLDEST;
-        numbered.into_iter().chain(plain).filter(new_enough).max_by_key(|clang| clang.version)
+        newest("clang", OLDEST).map(|(version, suffix, path)| Self { version, suffix, path })
     }
 
     /// That there is none.
@@ -79,6 +68,25 @@ impl Clang {
     }
 }
 
+/// The newest of LLVM's programs of this name on the `PATH`, from version `oldest` on: its version, what follows its name,
+/// and where it is.
+pub(crate) fn newest(program: &str, oldest: u32) -> Option<(u32, String, PathBuf)> {
+    let numbered = (oldest..=NEWEST).rev().find_map(|version| {
+        let suffix = format!("-{version}");
+        let path = command::find(&format!("{program}{suffix}"))?;
+        Some((version, suffix, path))
+    });
+    let plain = command::find(program).and_then(|path| {
+        let text = command::stdout(Command::new(&path).arg("--version")).ok()?;
+        Some((major(&text)?, String::new(), path))
+    });
+    numbered
+        .into_iter()
+        .chain(plain)
+        .filter(|(version, ..)| *version >= oldest)
+        .max_by_key(|(version, ..)| *version)
+}
+
 fn holds_libclang(dir: &Path) -> bool {
     std::fs::read_dir(dir).into_iter().flatten().flatten().any(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -86,9 +94,9 @@ fn holds_libclang(dir: &Path) -> bool {
     })
 }
 
-/// From the first line of `clang --version`.
-fn major(text: &str) -> Option<u32> {
-    let (_, rest) = text.split_once("clang version ")?;
+/// From what one of LLVM's programs says of its version.
+pub(crate) fn major(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once(" version ").or_else(|| text.split_once("LLVM version: "))?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
@@ -99,6 +107,7 @@ mod tests {
     #[test]
     fn major_version_is_read() {
         assert_eq!(major("Debian clang version 14.0.6\nTarget: x86_64"), Some(14));
+        assert_eq!(major("host: x86_64-unknown-linux-gnu\nLLVM version: 22.1.2\n"), Some(22));
         assert_eq!(major("clang version 22.1.8 (1~deb12u1)"), Some(22));
         assert_eq!(major("gcc (Debian 12.2.0-14) 12.2.0"), None);
     }

@@ -266,3 +266,20 @@ pub(crate) fn install_for_host() -> Result<Clang> {
     }
     Clang::newest().ok_or_else(Clang::missing)
 }
+
+/// One of LLVM's tools, of rustc's own version or newer: older ones can't read what its programs write. Installed where
+/// this system packages it.
+pub(crate) fn llvm_tool(name: &str) -> Result<PathBuf> {
+    let verbose = command::stdout(Command::new("rustc").arg("-vV"))?;
+    let oldest = clang::major(&verbose).unwrap_or(clang::PREFERRED);
+    let find = || clang::newest(name, oldest).map(|(.., path)| path);
+    if find().is_none() && packages::available() {
+        packages::install("llvm", &packages::for_llvm(oldest))?;
+    }
+    find().ok_or_else(|| Error::Missing {
+        what: format!("no `{name}` of version {oldest} or newer is on the PATH"),
+        hint: format!(
+            "install the tools of LLVM {oldest}, which this rustc is built with, then run this command again"
+        ),
+    })
+}

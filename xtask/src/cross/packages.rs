@@ -42,6 +42,11 @@ pub(crate) fn for_host(clang: u32) -> Vec<String> {
     vec![format!("clang-{clang}"), "valgrind".to_owned()]
 }
 
+/// LLVM's tools of a version.
+pub(crate) fn for_llvm(version: u32) -> Vec<String> {
+    vec![format!("llvm-{version}")]
+}
+
 /// Data that the slow suites measure accuracy on.
 pub(crate) fn for_slow_suites() -> Vec<String> {
     vec!["dataset-fashion-mnist".to_owned()]

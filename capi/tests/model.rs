@@ -13,6 +13,7 @@ use std::ptr::{self, null, null_mut};
 
 use far::*;
 use far_format::cpu::{Arch, Features};
+use far_format::meta::{Filter, Image, ImageColor, ImageLayout, Normalization, Resize};
 
 use common::{input, last_error, output, text};
 
@@ -417,6 +418,33 @@ fn says_what_its_users_need() {
         info.struct_size = 8;
         assert_eq!(far_model_image_info(model, &mut info), FAR_ERROR_STRUCT_SIZE);
         far_model_free(model);
+    }
+}
+
+#[test]
+fn every_kind_of_image_has_its_constants() {
+    let cases = [
+        (
+            ([1, 2, 2, 3], ImageLayout::Nhwc, ImageColor::Bgr, Resize::Stretch, Filter::Bilinear),
+            (3, 2, 2, FAR_IMAGE_NHWC, FAR_IMAGE_BGR, FAR_IMAGE_STRETCH, 0, FAR_IMAGE_BILINEAR),
+        ),
+        (
+            ([1, 1, 3, 4], ImageLayout::Nchw, ImageColor::Gray, Resize::Pad { value: 114 }, Filter::Bicubic),
+            (1, 3, 4, FAR_IMAGE_NCHW, FAR_IMAGE_GRAY, FAR_IMAGE_PAD, 114, FAR_IMAGE_BICUBIC),
+        ),
+    ];
+    for ((dims, layout, color, resize, filter), expected) in cases {
+        let channels = vec![Normalization { mean: 0.5, std: 0.25 }; expected.0 as usize];
+        let image = Image { input: 0, layout, color, resize, filter, scale: 1.0, channels };
+        let model = open(&common::artifact_of_image(dims, image)).unwrap();
+        let mut info = image_info();
+        unsafe {
+            assert_eq!(far_model_image_info(model, &mut info), FAR_OK);
+            far_model_free(model);
+        }
+        let (channels, height, width) = (info.channels, info.height, info.width);
+        let said = (info.layout, info.color, info.resize, info.resize_value, info.filter);
+        assert_eq!((channels, height, width, said.0, said.1, said.2, said.3, said.4), expected);
     }
 }
 

@@ -164,6 +164,21 @@ pub(crate) fn wide_artifact() -> Vec<u8> {
 
 /// Input `image` [1, 3, 2, 2], output `logits` [1, 4], the mean of its channels; with metadata of every kind; model `image`.
 pub(crate) fn image_artifact() -> Vec<u8> {
+    let channel = |mean, std| Normalization { mean, std };
+    let image = Image {
+        input: 0,
+        layout: ImageLayout::Nchw,
+        color: ImageColor::Rgb,
+        resize: Resize::Crop { shorter: 3 },
+        filter: Filter::Bicubic,
+        scale: 1.0 / 255.0,
+        channels: vec![channel(0.5, 0.25), channel(0.25, 0.5), channel(0.0, 1.0)],
+    };
+    artifact_of_image([1, 3, 2, 2], image)
+}
+
+/// The same with another image, of 12 values.
+pub(crate) fn artifact_of_image(dims: [u32; 4], image: Image) -> Vec<u8> {
     let tensor = |place, rows| Tensor { place, rows, cols: 4, stride: 4, tokens: false };
     let whole = |tensor, rows| Operand { tensor, row: 0, col: 0, rows, cols: 4 };
     let port = |name: &str, dims: &[u32]| Port {
@@ -172,7 +187,6 @@ pub(crate) fn image_artifact() -> Vec<u8> {
         dims: dims.iter().copied().map(Dim::Fixed).collect(),
     };
     let info = |key: &str, value: &str| Info { key: key.to_string(), value: value.to_string() };
-    let channel = |mean, std| Normalization { mean, std };
     let plan = Plan {
         model: "image".to_string(),
         meta: Meta {
@@ -182,18 +196,10 @@ pub(crate) fn image_artifact() -> Vec<u8> {
                 output: 0,
                 names: ["red", "green", "blue", "grün"].map(String::from).to_vec(),
             }),
-            image: Some(Image {
-                input: 0,
-                layout: ImageLayout::Nchw,
-                color: ImageColor::Rgb,
-                resize: Resize::Crop { shorter: 3 },
-                filter: Filter::Bicubic,
-                scale: 1.0 / 255.0,
-                channels: vec![channel(0.5, 0.25), channel(0.25, 0.5), channel(0.0, 1.0)],
-            }),
+            image: Some(image),
         },
         tensors: vec![tensor(Place::Input(0), 3), tensor(Place::Output(0), 1)],
-        inputs: vec![port("image", &[1, 3, 2, 2])],
+        inputs: vec![port("image", &dims)],
         outputs: vec![port("logits", &[1, 4])],
         steps: vec![Step {
             name: "mean".to_string(),

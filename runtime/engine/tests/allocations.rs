@@ -33,6 +33,25 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// The fewest calls of the allocator in one of some repetitions. Others may call it meanwhile: threads while they start, and the
+/// tests' own main thread when it says that one takes long. What `work` itself allocates is there each time.
+fn fewest_calls(mut work: impl FnMut()) -> usize {
+    let counts = std::iter::repeat_with(|| {
+        let before = CALLS.load(Ordering::SeqCst);
+        work();
+        CALLS.load(Ordering::SeqCst) - before
+    });
+    let mut fewest = usize::MAX;
+    for count in counts.take(5) {
+        fewest = fewest.min(count);
+        if fewest == 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    fewest
+}
+
 #[test]
 fn run_allocates_nothing() {
     let (tokens, cols, heads, hidden) = (60, 64, 2, 32);
@@ -72,14 +91,12 @@ fn run_allocates_nothing() {
         for profile in [false, true] {
             let options = SessionOptions { threads, profile, ..SessionOptions::default() };
             let mut session = Session::new(b.model(), &options).unwrap();
-            // New threads allocate while they start.
-            session.run(&[&input], &mut [&mut output]).unwrap();
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            let before = CALLS.load(Ordering::SeqCst);
-            for _ in 0..20 {
-                session.run(&[&input], &mut [&mut output]).unwrap();
-            }
-            assert_eq!(CALLS.load(Ordering::SeqCst) - before, 0, "{threads} threads");
+            let calls = fewest_calls(|| {
+                for _ in 0..10 {
+                    session.run(&[&input], &mut [&mut output]).unwrap();
+                }
+            });
+            assert_eq!(calls, 0, "{threads} threads");
         }
     }
     runs_of_any_extent_allocate_nothing();
@@ -96,24 +113,23 @@ fn runs_of_any_extent_allocate_nothing() {
         let masks = calls.each_ref().map(Call::mask);
         let mut outputs = calls.each_ref().map(|call| call.outputs(&session));
         let mut slices = outputs.each_mut().map(|o| o.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
-        calls[0].run(&mut session);
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        let before = CALLS.load(Ordering::SeqCst);
-        for ((call, mask), outputs) in calls.iter().zip(&masks).zip(&mut slices) {
-            let inputs = |words| [Input::I64(words), Input::I32(&call.types), Input::I64(mask)];
-            session.run_extent(call.extent, &inputs(&call.words), outputs).unwrap();
-            // And neither do calls that are refused for what is in them.
-            let wrong = [
-                session.run_extent(call.extent, &inputs(mask), &mut outputs[..0]),
-                session.run_extent(Extent { tokens: 101, ..call.extent }, &inputs(&call.words), outputs),
-                session.run_extent(
-                    call.extent,
-                    &[Input::I64(&call.words), Input::I32(&call.types), Input::I64(&call.words)],
-                    outputs,
-                ),
-            ];
-            assert!(wrong.iter().all(Result::is_err));
-        }
-        assert_eq!(CALLS.load(Ordering::SeqCst) - before, 0, "{threads} threads");
+        let allocated = fewest_calls(|| {
+            for ((call, mask), outputs) in calls.iter().zip(&masks).zip(&mut slices) {
+                let inputs = |words| [Input::I64(words), Input::I32(&call.types), Input::I64(mask)];
+                session.run_extent(call.extent, &inputs(&call.words), outputs).unwrap();
+                // And neither do calls that are refused for what is in them.
+                let wrong = [
+                    session.run_extent(call.extent, &inputs(mask), &mut outputs[..0]),
+                    session.run_extent(Extent { tokens: 101, ..call.extent }, &inputs(&call.words), outputs),
+                    session.run_extent(
+                        call.extent,
+                        &[Input::I64(&call.words), Input::I32(&call.types), Input::I64(&call.words)],
+                        outputs,
+                    ),
+                ];
+                assert!(wrong.iter().all(Result::is_err));
+            }
+        });
+        assert_eq!(allocated, 0, "{threads} threads");
     }
 }

@@ -1,6 +1,8 @@
 //! The rules of each step. May import: `plan`, `layout`, `region`.
 
 use alloc::vec::Vec;
+use core::ops::Range;
+use core::slice;
 
 use super::{Sizes, Stop, cut, element, positive};
 use crate::bytes::reserve;
@@ -10,7 +12,7 @@ use crate::layout::{
     MAX_INT8_DEPTH, Precision, attention_work_bytes, gemm_weight_len, lstm_weight_len, padded_hidden,
     table_row_len,
 };
-use crate::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, Operand, Patches, StepOp};
+use crate::plan::{Attention, Embed, Gemm, LayerNorm, Lstm, LstmUnit, Operand, Patches, StepOp};
 use crate::region::{Region, Space};
 
 /// Most heads of one attention.
@@ -102,16 +104,16 @@ impl Checker<'_> {
             deep("group.k", gemm.precision, k)?;
             let len = gemm_weight_len(gemm.precision, self.sizes.arch, k, n);
             self.weights("group.weights", group.weights, len)?;
-            if k > 0 {
-                self.read("a", &a.columns(group.a_col as usize, k))?;
-            }
-            if let Some(residual) = &residual {
-                self.read("residual", &residual.columns(group.out_col as usize, n))?;
-            }
         }
-        disjoint("group.out_col", gemm.groups.iter().map(|g| (g.out_col, g.n)))?;
-        let mut written = gemm.groups.iter().map(|g| out.columns(g.out_col as usize, g.n as usize));
-        written.try_for_each(|columns| self.write(&columns))
+        let read = columns(gemm.groups.iter().map(|group| (group.a_col, group.k as usize)))?;
+        let written = columns(gemm.groups.iter().map(|group| (group.out_col, group.n as usize)))?;
+        disjoint("group.out_col", &written)?;
+        let written = united(written);
+        self.read_columns("a", &a, &united(read))?;
+        if let Some(residual) = &residual {
+            self.read_columns("residual", residual, &written)?;
+        }
+        self.write_columns(&out, &written)
     }
 
     fn lstm(&mut self, lstm: &Lstm) -> Checked {
@@ -132,11 +134,13 @@ impl Checker<'_> {
             deep("unit.hidden", lstm.precision, hidden)?;
             let len = lstm_weight_len(lstm.precision, self.sizes.arch, hidden);
             self.weights("unit.weights", unit.weights, len)?;
-            self.read("gates", &gates.columns(unit.gate_col as usize, cols))?;
         }
-        disjoint("unit.out_col", lstm.units.iter().map(|u| (u.out_col, u.hidden)))?;
-        let mut written = lstm.units.iter().map(|u| out.columns(u.out_col as usize, u.hidden as usize));
-        written.try_for_each(|columns| self.write(&columns))
+        let gate_cols = |unit: &LstmUnit| (unit.gate_col, padded_hidden(unit.hidden as usize) * 4);
+        let read = columns(lstm.units.iter().map(gate_cols))?;
+        let written = columns(lstm.units.iter().map(|unit| (unit.out_col, unit.hidden as usize)))?;
+        disjoint("unit.out_col", &written)?;
+        self.read_columns("gates", &gates, &united(read))?;
+        self.write_columns(&out, &united(written))
     }
 
     fn layer_norm(&mut self, norm: &LayerNorm) -> Checked {
@@ -241,14 +245,22 @@ impl Checker<'_> {
     }
 
     fn read(&self, field: &'static str, area: &Area) -> Checked {
-        if self.written.all(area) {
-            return Ok(());
+        self.read_columns(field, area, slice::from_ref(&(0..area.cols)))
+    }
+
+    fn read_columns(&self, field: &'static str, area: &Area, columns: &[Range<usize>]) -> Checked {
+        match self.written.missing(area, columns) {
+            None => Ok(()),
+            Some(region) => Err(Stop::Rule(field, Problem::Unwritten { region })),
         }
-        Err(Stop::Rule(field, Problem::Unwritten { region: **area }))
     }
 
     fn write(&mut self, area: &Area) -> Checked {
-        self.written.write(area).map_err(Stop::Failed)
+        self.write_columns(area, slice::from_ref(&(0..area.cols)))
+    }
+
+    fn write_columns(&mut self, area: &Area, columns: &[Range<usize>]) -> Checked {
+        self.written.write(area, columns).map_err(Stop::Failed)
     }
 
     /// `len` elements of the weights section.
@@ -322,14 +334,47 @@ fn in_place(a: (&'static str, &Area), b: (&'static str, &Area)) -> Checked {
     if a.1.is_same(b.1) { Ok(()) } else { apart(a, b) }
 }
 
-/// Ranges of columns, each a start and a length, that must not overlap.
-fn disjoint(field: &'static str, ranges: impl ExactSizeIterator<Item = (u32, u32)>) -> Checked {
+/// Ranges of columns, given as starts and lengths, from left to right. They lie within an operand.
+fn columns(ranges: impl ExactSizeIterator<Item = (u32, usize)>) -> Checked<Vec<Range<usize>>> {
     let mut sorted = Vec::new();
     reserve(&mut sorted, ranges.len()).map_err(Stop::Failed)?;
-    sorted.extend(ranges);
-    sorted.sort_unstable();
-    match sorted.windows(2).any(|pair| u64::from(pair[0].0) + u64::from(pair[0].1) > u64::from(pair[1].0)) {
+    sorted.extend(ranges.map(|(start, len)| start as usize..start as usize + len));
+    sorted.sort_unstable_by_key(|range| (range.start, range.end));
+    Ok(sorted)
+}
+
+/// None of the sorted ranges may overlap the next.
+fn disjoint(field: &'static str, columns: &[Range<usize>]) -> Checked {
+    match columns.windows(2).any(|pair| pair[0].end > pair[1].start) {
         true => Err(Stop::Rule(field, Problem::Overlap { with: field })),
         false => Ok(()),
+    }
+}
+
+/// The sorted ranges with those that meet made one: what a proof takes then goes by an operand's size, however many parts it is
+/// read and written in.
+fn united(mut columns: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    columns.dedup_by(|next, last| {
+        let meets = next.start <= last.end;
+        if meets {
+            last.end = last.end.max(next.end);
+        }
+        meets
+    });
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_meet_are_one() {
+        let sorted = |ranges: &[(u32, usize)]| columns(ranges.iter().copied()).ok().unwrap();
+        assert_eq!(united(sorted(&[(2, 1), (0, 2), (3, 4), (8, 1)])), [0..7, 8..9]);
+        assert_eq!(united(sorted(&[(0, 9), (1, 2), (4, 5), (4, 6), (12, 0)])), [0..10, 12..12]);
+        assert!(disjoint("f", &sorted(&[(4, 2), (0, 4), (7, 1)])).is_ok());
+        assert!(disjoint("f", &sorted(&[(4, 2), (0, 5)])).is_err());
+        assert_eq!(united(Vec::new()), []);
     }
 }

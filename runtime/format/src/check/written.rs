@@ -39,9 +39,9 @@ impl Area {
         Area { region, tensor: region }
     }
 
-    /// The columns from `col` on, `cols` of them.
-    pub(super) fn columns(&self, col: usize, cols: usize) -> Area {
-        Area { region: self.region.columns(col, cols), tensor: self.tensor }
+    /// A range of its columns.
+    fn columns(&self, columns: &Range<usize>) -> Region {
+        self.region.columns(columns.start, columns.len())
     }
 }
 
@@ -82,31 +82,37 @@ impl Written {
         Ok(Written { arena: layers(sizes.arena)?, outputs, tensors: Vec::new() })
     }
 
-    /// Whether every run has written every element of the area that it has; inputs and weights always are.
-    pub(super) fn all(&self, area: &Area) -> bool {
+    /// The first of an area's ranges of columns of which some run has not written every element that it has; inputs and weights
+    /// always are.
+    pub(super) fn missing(&self, area: &Area, columns: &[Range<usize>]) -> Option<Region> {
         let layers = match area.space {
             Space::Arena => &self.arena,
             Space::Output(n) => &self.outputs[n],
-            Space::Input(_) | Space::Weights => return true,
+            Space::Input(_) | Space::Weights => return None,
         };
-        if area.tokens && self.tensors.iter().any(|tensor| is_same_grid(tensor, &area.tensor)) {
-            runs(area).all(|(start, end)| layers.always.all_or(&layers.tokens, start, end))
-        } else {
-            runs(area).all(|(start, end)| layers.always.all(start, end))
-        }
+        let cut = area.tokens && self.tensors.iter().any(|tensor| is_same_grid(tensor, &area.tensor));
+        let is_written = |region: &Region| match cut {
+            true => runs(region).all(|(start, end)| layers.always.all_or(&layers.tokens, start, end)),
+            false => runs(region).all(|(start, end)| layers.always.all(start, end)),
+        };
+        columns.iter().map(|columns| area.columns(columns)).find(|region| !is_written(region))
     }
 
-    /// From now on they are.
-    pub(super) fn write(&mut self, area: &Area) -> Result<()> {
+    /// From now on every run has written these ranges of the area's columns.
+    pub(super) fn write(&mut self, area: &Area, columns: &[Range<usize>]) -> Result<()> {
         if area.tokens {
-            // Every run has the first token.
-            self.layers(area.space).always.set(area.start, area.start + area.cols, true);
             self.claim(&area.tensor)?;
-            let layers = self.layers(area.space);
-            runs(area).for_each(|(start, end)| layers.tokens.set(start, end, true));
-        } else {
-            let layers = self.layers(area.space);
-            runs(area).for_each(|(start, end)| layers.always.set(start, end, true));
+        }
+        let layers = self.layers(area.space);
+        for region in columns.iter().map(|columns| area.columns(columns)) {
+            let written = if region.tokens {
+                // Every run has the first token.
+                layers.always.set(region.start, region.start + region.cols, true);
+                &mut layers.tokens
+            } else {
+                &mut layers.always
+            };
+            runs(&region).for_each(|(start, end)| written.set(start, end, true));
         }
         Ok(())
     }

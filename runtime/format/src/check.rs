@@ -112,7 +112,7 @@ pub(crate) fn plan(plan: &Plan, arch: Arch, weights_bytes: usize) -> Result<Vec<
     }
     for (i, (port, size)) in plan.outputs.iter().zip(&sizes.outputs).enumerate() {
         let area = Area::output(i, size, plan.tokens);
-        if let Some(region) = written.missing(&area, core::slice::from_ref(&(0..area.cols))) {
+        if let Some(region) = written.missing(&area, &area.all_columns()) {
             let (subject, field) = (Subject::Output(i, try_string(&port.name)?), "dims");
             return Err(Error::Plan { subject, field, problem: Problem::Unwritten { region } });
         }

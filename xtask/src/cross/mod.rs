@@ -261,10 +261,7 @@ pub(crate) fn install_for_sdk() -> Result<()> {
 
 /// Brings what the host's own tests need besides Rust and a C compiler: clang, whose library reads far.h for bindgen.
 pub(crate) fn install_for_host() -> Result<Clang> {
-    if Clang::newest().is_none() && packages::available() {
-        packages::install("host", &packages::for_host(clang::PREFERRED))?;
-    }
-    Clang::newest().ok_or_else(Clang::missing)
+    find_or_install(Clang::newest, "host", &packages::for_host(clang::PREFERRED))?.ok_or_else(Clang::missing)
 }
 
 /// One of LLVM's tools, of rustc's own version or newer: older ones can't read what its programs write. Installed where
@@ -273,13 +270,25 @@ pub(crate) fn llvm_tool(name: &str) -> Result<PathBuf> {
     let verbose = command::stdout(Command::new("rustc").arg("-vV"))?;
     let oldest = clang::major(&verbose).unwrap_or(clang::PREFERRED);
     let find = || clang::newest(name, oldest).map(|(.., path)| path);
-    if find().is_none() && packages::available() {
-        packages::install("llvm", &packages::for_llvm(oldest))?;
-    }
-    find().ok_or_else(|| Error::Missing {
+    find_or_install(find, "llvm", &packages::for_llvm(oldest))?.ok_or_else(|| Error::Missing {
         what: format!("no `{name}` of version {oldest} or newer is on the PATH"),
         hint: format!(
             "install the tools of LLVM {oldest}, which this rustc is built with, then run this command again"
         ),
     })
+}
+
+/// What is found, if need be after its packages are installed where this system has them.
+fn find_or_install<T>(
+    find: impl Fn() -> Option<T>,
+    step_name: &str,
+    packages: &[String],
+) -> Result<Option<T>> {
+    if let Some(found) = find() {
+        return Ok(Some(found));
+    }
+    if packages::available() {
+        packages::install(step_name, packages)?;
+    }
+    Ok(find())
 }

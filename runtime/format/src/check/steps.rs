@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::slice;
 
 use super::{Sizes, Stop, cut, element, positive};
 use crate::bytes::reserve;
@@ -245,7 +244,7 @@ impl Checker<'_> {
     }
 
     fn read(&self, field: &'static str, area: &Area) -> Checked {
-        self.read_columns(field, area, slice::from_ref(&(0..area.cols)))
+        self.read_columns(field, area, &area.all_columns())
     }
 
     fn read_columns(&self, field: &'static str, area: &Area, columns: &[Range<usize>]) -> Checked {
@@ -256,7 +255,7 @@ impl Checker<'_> {
     }
 
     fn write(&mut self, area: &Area) -> Checked {
-        self.write_columns(area, slice::from_ref(&(0..area.cols)))
+        self.write_columns(area, &area.all_columns())
     }
 
     fn write_columns(&mut self, area: &Area, columns: &[Range<usize>]) -> Checked {

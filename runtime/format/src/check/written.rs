@@ -39,6 +39,11 @@ impl Area {
         Area { region, tensor: region }
     }
 
+    /// All its columns, as one range.
+    pub(super) fn all_columns(&self) -> [Range<usize>; 1] {
+        [Range { start: 0, end: self.region.cols }]
+    }
+
     /// A range of its columns.
     fn columns(&self, columns: &Range<usize>) -> Region {
         self.region.columns(columns.start, columns.len())

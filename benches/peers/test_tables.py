@@ -56,7 +56,8 @@ class Tables(unittest.TestCase):
         # A runtime whose answer is wrong is marked, and is never the fastest.
         times = [MODEL, "10.00", "20.00", "(2.00)", "5.00", "(0.50)", "✗", "–", "30.00", "(3.00)"]
         self.assertEqual(
-            row(text, "f32, 1 thread:"), [*times, "onnxruntime", "2.00", "2.15", "100.0", "80%", "142%", "(goal", "80%)"]
+            row(text, "f32, 1 thread:"),
+            [*times, "onnxruntime", "2.00", "2.15", "100.0", "80%", "142%", "(goal", "80%)"],
         )
         self.assertEqual(row(text, "f32, 2 threads:")[-4:], ["3.33", "200.0", "67%", "119%"])
         self.assertIn(f"{MODEL}: 1.67 times faster", text)

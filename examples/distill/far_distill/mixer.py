@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from .errors import DistillError
+
 GATES = 4  # i, f, g, o in PyTorch's order
 DIRECTIONS = ("", "_reverse")
 FORMS = ("monolithic", "parallel")
@@ -26,7 +28,13 @@ class Mixer(nn.Module):
         self.pre_proj = nn.Linear(width, width)
         self.post_proj = nn.Linear(width, width)
 
-    def forward(self, x, mask=None, **_):
+    def forward(self, x, mask=None, **given):
+        """In attention's place. Of what else attention is `given` (timm's `attn_mask`, `is_causal`) nothing may be set."""
+        for name, value in given.items():
+            if value is not None and value is not False:
+                raise DistillError(
+                    f"attention is given `{name}`", hint="a bidirectional LSTM reads all tokens, in order"
+                )
         return self.post_proj(self.mixed(x, mask))
 
     def mixed(self, x, mask=None):

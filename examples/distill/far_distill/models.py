@@ -29,7 +29,7 @@ class Spec:
 
     def build(self) -> nn.Module:
         if self.kind == "timm":
-            model = _timm(self.config["name"], pretrained=False, classes=self.config["classes"])
+            model = load_timm(self.config["name"], pretrained=False, classes=self.config["classes"])
         elif self.kind == "vit":
             model = Vit(VitConfig(**self.config | {"image": tuple(self.config["image"])}))
         elif self.kind == "bert":
@@ -60,7 +60,7 @@ def save(model: nn.Module, path: pathlib.Path):
 def load(source: str) -> nn.Module:
     """`FILE.safetensors`, a folder with `config.json` and `model.safetensors`, or `timm:NAME` (pretrained weights)."""
     if source.startswith("timm:"):
-        return _timm(source.removeprefix("timm:"), pretrained=True, classes=None)
+        return load_timm(source.removeprefix("timm:"), pretrained=True)
     path = pathlib.Path(source)
     return _load_checkpoint(path) if path.is_dir() else _load_ours(path)
 
@@ -107,7 +107,8 @@ def _load_checkpoint(folder: pathlib.Path) -> nn.Module:
     return model.eval()
 
 
-def _timm(name: str, pretrained: bool, classes: int | None) -> nn.Module:
+def load_timm(name: str, pretrained: bool, classes: int | None = None) -> nn.Module:
+    """By timm's name, with its pretrained weights or random ones; `classes` if other than the pretrained model's."""
     try:
         import timm
     except ImportError as error:

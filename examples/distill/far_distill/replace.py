@@ -31,6 +31,11 @@ class BlockRef:
 
 
 def blocks_of(model: nn.Module) -> list[BlockRef]:
+    """A block must be a function of its tokens alone: it is trained on the teacher's input of it."""
+    for name in ("rope", "shared_rel_pos"):
+        if getattr(model, name, None) is not None:
+            hint = "models that add positions to their tokens are read, as ViT and DeiT"
+            raise DistillError(f"the model gives its blocks positions (`{name}`)", hint=hint)
     blocks = getattr(model, "blocks", None)
     found = [BlockRef(f"blocks.{i}", block) for i, block in enumerate(blocks or [])]
     for block in found:
